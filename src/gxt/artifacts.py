@@ -1,0 +1,71 @@
+"""Files that a run keeps: which ones a path stands for, what they are called in the run, and their content."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from gxt.errors import UsageError
+from gxt.model import check_artifact_path
+
+
+def files_of(local_path: Path, folder: str | None, contents_only: bool = False) -> list[tuple[Path, str]]:
+    """The files at a path, each with the artifact path it gets below `folder`.
+
+    A file keeps its name. A folder keeps its name too, unless `contents_only`. Symbolic links are followed; one that
+    leads back to a folder around it is refused.
+
+    Raises:
+        UsageError: nothing is there, it cannot be read, or a name cannot be a path on every system.
+    """
+    prefix = f"{folder}/" if folder else ""
+    if local_path.is_file():
+        return [(local_path, check_artifact_path(prefix + local_path.name))]
+    if not local_path.is_dir():
+        what = "is not a file or folder" if local_path.exists() else "does not exist"
+        raise UsageError(f"artifact {str(local_path)!r} {what}", f"looked in {Path.cwd()}")
+    top = prefix if contents_only else f"{prefix}{local_path.resolve().name}/"
+    found = []
+    for file in _walk(local_path, (local_path.resolve(),)):
+        found.append((file, check_artifact_path(top + file.relative_to(local_path).as_posix())))
+    return found
+
+
+def _walk(folder: Path, around: tuple[Path, ...]) -> list[Path]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"artifact folder {str(folder)!r} cannot be read: {error.strerror}") from None
+    files: list[Path] = []
+    for entry in entries:
+        if entry.is_dir():
+            real = entry.resolve()
+            if real in around:
+                raise UsageError(f"artifact folder {str(entry)!r} is a link to a folder around it")
+            files += _walk(entry, (*around, real))
+        elif entry.is_file():
+            files.append(entry)
+        else:
+            what = "a broken link" if entry.is_symlink() else "not a regular file"
+            raise UsageError(f"artifact {str(entry)!r} is {what}")
+    return files
+
+
+def copier(source: Path) -> Callable[[IO[bytes]], None]:
+    """A function that copies a file's content into an open file.
+
+    Raises:
+        UsageError: the source cannot be read. (The target's errors are its own, as OSError.)
+    """
+
+    def fill(out: IO[bytes]) -> None:
+        try:
+            stream = open(source, "rb")
+        except OSError as error:
+            raise UsageError(f"artifact {str(source)!r} cannot be read: {error.strerror}") from None
+        with stream:
+            shutil.copyfileobj(stream, out, 1 << 20)
+
+    return fill

@@ -1,0 +1,248 @@
+"""Where a run comes from: the command, the code's commit, the packages, the machine. Secrets are masked here."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from gxt import git
+from gxt.errors import GitError
+from gxt.git import Repository
+from gxt.model import clean_text
+
+MASK = "***"
+
+# --- secrets --------------------------------------------------------------------------------------------------
+
+_SECRET_WORDS = frozenset("token password passwd passphrase pwd secret apikey credential credentials".split())
+_SECRET_PAIRS = frozenset(
+    [("api", "key"), ("access", "key"), ("secret", "key"), ("private", "key"), ("auth", "key"), ("account", "key")]
+)
+# Words of language models, whose `eos_token` and the like are no secrets.
+_HARMLESS_TOKENS = frozenset(
+    "pad eos bos unk sep cls mask special start end stop sos blank decoder per next image prompt n num max".split()
+)
+
+
+def is_secret(name: str) -> bool:
+    """Whether a param or option of that name holds a secret: `api_key`, `dbPassword`, `HF_TOKEN`, not `eos_token`."""
+    split = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
+    words = [word for word in re.split(r"[^A-Za-z0-9]+", split.lower()) if word]
+    if not words:
+        return False
+    before = words[-2] if len(words) > 1 else ""
+    if words[-1] == "token":
+        return before not in _HARMLESS_TOKENS
+    return words[-1] in _SECRET_WORDS or (before, words[-1]) in _SECRET_PAIRS
+
+
+def mask_value(name: str, value: Any) -> Any:
+    """A param's value with its secrets masked: the whole of it by its name, members of a mapping by theirs."""
+    if isinstance(value, Mapping):
+        return {key: mask_value(key, item) for key, item in value.items()}
+    if isinstance(value, str):
+        return MASK if value and is_secret(name) else mask_urls(value)
+    if isinstance(value, list):
+        return [mask_value(name, item) for item in value]
+    # A number called `token` counts something; one called `password` may be one.
+    numeric_secret = isinstance(value, int) and not isinstance(value, bool) and not name.lower().endswith("token")
+    return MASK if numeric_secret and is_secret(name) else value
+
+
+def mask_arguments(arguments: Sequence[str]) -> list[str]:
+    """A command's arguments with secrets masked: `--token X`, `--token=X`, `token=X`, passwords in URLs.
+
+    >>> mask_arguments(["train.py", "--api-key", "k", "-p", "password=x", "https://me:pw@host/"])
+    ['train.py', '--api-key', '***', '-p', 'password=***', 'https://host/']
+    """
+    masked = []
+    hide_next = False
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if hide_next and not argument.startswith("-"):
+            masked.append(MASK)
+        elif equals and value and is_secret(name.rstrip(":")):
+            masked.append(f"{name}={MASK}")
+        else:
+            masked.append(mask_urls(argument))
+        hide_next = not equals and argument.startswith("-") and is_secret(argument)
+    return masked
+
+
+_URL_USER = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^\s/@:]*)(?P<password>:[^\s/@]*)?@")
+
+
+def mask_urls(text: str) -> str:
+    """Text without the passwords of the URLs in it; for http also without the user, who may be a token."""
+
+    def shown(match: re.Match[str]) -> str:
+        keep_user = not match["scheme"].lower().startswith("http") and match["user"]
+        return f"{match['scheme']}{match['user']}@" if keep_user else match["scheme"]
+
+    return _URL_USER.sub(shown, text)
+
+
+# --- the code ---------------------------------------------------------------------------------------------------
+
+
+def source(repo: Repository, settings: Mapping[str, str], origin: Mapping[str, str]) -> dict[str, Any]:
+    """run.yaml's `source`: `origin` (command, entrypoint) and the state of the code in the work tree.
+
+    A repository whose state git does not tell is recorded as such, under `problem`.
+    """
+    found: dict[str, Any] = dict(origin)
+    try:
+        head = git.head(repo)
+    except GitError as error:
+        return found | {"problem": error.message}
+    if head.commit is not None:
+        found["commit"] = head.commit
+    if head.branch is not None:
+        found["branch"] = head.branch
+    found["dirty"] = head.dirty
+    urls = git.remote_urls(settings)
+    remote = settings.get(f"branch.{head.branch}.remote", "origin")
+    if url := urls.get(remote) or next(iter(urls.values()), None):
+        found["remote"] = mask_urls(url)
+    return found
+
+
+def python_origin(base: Path | None) -> dict[str, str]:
+    """The running Python program's command and entrypoint; a notebook's name is its entrypoint.
+
+    Files under `base` are named relative to it.
+    """
+    if notebook := notebook_path():
+        return {"entrypoint": _relative(notebook, base)}
+    arguments = [Path(sys.orig_argv[0]).name, *sys.orig_argv[1:]] if sys.orig_argv else list(sys.argv)
+    found = {"command": command_text(arguments)}
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name:
+        found["entrypoint"] = spec.name.removesuffix(".__main__")
+    elif file := getattr(main, "__file__", None):
+        found["entrypoint"] = _relative(file, base)
+    return found
+
+
+def command_origin(command: Sequence[str], base: Path | None) -> dict[str, str]:
+    """The same for a command that we start: its entrypoint is the first argument that is a file, or the program."""
+    files = [argument for argument in command[1:] if not argument.startswith("-") and Path(argument).is_file()]
+    entrypoint = files[0] if files else command[0]
+    return {"command": command_text(command), "entrypoint": _relative(entrypoint, base)}
+
+
+def command_text(arguments: Sequence[str]) -> str:
+    """A command line as one would type it, secrets masked."""
+    return clean_text(shlex.join(mask_arguments(arguments))).replace("'***'", MASK)
+
+
+def _relative(file: str, base: Path | None) -> str:
+    path = Path(file)
+    if base is not None:
+        try:
+            return clean_text(path.resolve().relative_to(base.resolve()).as_posix())
+        except ValueError:
+            pass
+    return clean_text(path.name if path.is_absolute() else path.as_posix())
+
+
+def notebook_path() -> str | None:
+    """The notebook that runs this code, None outside of notebooks.
+
+    Jupyter's servers pass the name in JPY_SESSION_NAME (https://github.com/jupyter-server/jupyter_server/pull/1045),
+    VS Code sets __vsc_ipynb_file__. Others tell nothing: then it is "notebook".
+    """
+    shell = ipython_shell()
+    if shell is None or not hasattr(shell, "kernel"):
+        return None
+    return os.environ.get("JPY_SESSION_NAME") or shell.user_ns.get("__vsc_ipynb_file__") or "notebook"
+
+
+def ipython_shell() -> Any:
+    """The IPython shell that runs this code, None outside of IPython. Does not import it."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
+
+
+# --- the environment ----------------------------------------------------------------------------------------------
+
+
+def environment() -> dict[str, Any]:
+    """run.yaml's `environment`: Python's version, platform, processors, GPUs."""
+    found: dict[str, Any] = {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()}-{platform.release()}-{platform.machine()}",
+        "cpus": os.cpu_count(),
+    }
+    if gpus := _gpus():
+        found["gpus"] = gpus
+    return found
+
+
+@lru_cache(maxsize=1)
+def _gpus() -> list[str]:
+    """NVIDIA GPUs' models, as the Linux driver lists them: no library to load, no process to start."""
+    names = []
+    for information in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        match = re.search(r"^Model:\s*(.+)$", information.read_text(errors="replace"), re.MULTILINE)
+        names.append(match.group(1).strip() if match else "NVIDIA GPU")
+    return names
+
+
+def packages() -> str:
+    """environment.txt: the installed distributions as `name==version` lines, sorted.
+
+    Where a distribution came from a URL or a local folder (PEP 610), a comment says so.
+    """
+    stamps = []
+    for entry in sys.path:
+        try:
+            stamps.append((entry, os.stat(entry or ".").st_mtime_ns))
+        except OSError:
+            continue
+    return _packages(tuple(stamps))
+
+
+@lru_cache(maxsize=4)
+def _packages(stamps: tuple[tuple[str, int], ...]) -> str:
+    """Once for each state of sys.path: reading the metadata of a hundred packages takes some 20 ms."""
+    from importlib.metadata import distributions  # here for start-up time; called in the background
+
+    lines: dict[str, str] = {}
+    for distribution in distributions(path=[entry for entry, _ in stamps]):
+        # The whole metadata is parsed as an e-mail message by importlib, ten times as slow as this.
+        text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+        name = re.search(r"^Name: *(\S+)", text, re.MULTILINE)
+        version = re.search(r"^Version: *(\S+)", text, re.MULTILINE)
+        if name is None or version is None:
+            continue
+        key = re.sub(r"[-_.]+", "-", name.group(1)).lower()  # PEP 503
+        if key not in lines:  # the first on sys.path is the one that is imported
+            lines[key] = f"{name.group(1)}=={version.group(1)}{_direct_url(distribution.read_text('direct_url.json'))}"
+    return "".join(f"{line}\n" for _, line in sorted(lines.items()))
+
+
+def _direct_url(text: str | None) -> str:
+    if not text:
+        return ""
+    import json
+
+    try:
+        about = json.loads(text)
+        if "vcs_info" in about:
+            return f"  # from {mask_urls(about['url'])} at {about['vcs_info']['commit_id']}"
+        url = urlsplit(about["url"])
+        if url.scheme == "file":
+            return "  # editable" if about.get("dir_info", {}).get("editable") else "  # from a local folder"
+        return f"  # from {mask_urls(urlunsplit(url))}"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ""

@@ -1,0 +1,204 @@
+"""Every run of a clone, wherever it is: on the branch, waiting to be committed, or still recording."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gxt import git, layout, live, query, store
+from gxt.errors import FormatError, NotFoundError, UsageError
+from gxt.git import Repository
+from gxt.model import RUN_ID, Experiment, MetricPoint, Run
+
+_LISTED = 5
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Runs as they stood at one moment.
+
+    Attributes:
+        runs: oldest first.
+        experiments: all that are known, deleted ones included.
+        problems: what could not be read, and why.
+        tip: where the run branch stood.
+    """
+
+    runs: list[Run]
+    experiments: list[Experiment]
+    problems: list[FormatError]
+    tip: store.Tip
+
+    def goal(self, experiment: str, metric: str) -> str:
+        """Whether less ("min") or more ("max") of a metric is better there; "min" where nobody has said."""
+        goals = next((e.goals for e in self.experiments if e.name == experiment), {})
+        return goals.get(metric, "min")
+
+
+def listing(
+    repo: Repository, experiments: Sequence[str] | None = None, deleted: bool = False, run_id: str | None = None
+) -> Listing:
+    """The runs of all experiments, or of those named; the deleted ones instead with `deleted`.
+
+    With `run_id`, only that run is read.
+
+    Raises:
+        NotFoundError: an experiment has no run and no document.
+    """
+    at = store.tip(repo, git.config(repo))
+    on_branch = store.read_experiments(repo, at.commit)
+    folders = None if experiments is None else [layout.experiment_folder(name) for name in experiments]
+    known_folders = None if folders is None else [folder for folder in folders if folder in on_branch]
+    entries = store.list_runs(repo, at.commit, known_folders)
+    if run_id is not None:
+        entries = [entry for entry in entries if entry.run_id == run_id]
+    runs, problems = store.read_runs(repo, entries, on_branch)
+    by_id = {run.id: run for run in runs}
+    base = store.root(repo)
+    for folder in (*live.pending_runs(base), *live.live_runs(base)):
+        if run_id is not None and folder.name != run_id:
+            continue
+        try:
+            run = live.read(folder)
+        except FormatError as error:
+            problems.append(error)
+            continue
+        except FileNotFoundError:  # it ended and was committed while we read
+            continue
+        if experiments is None or run.experiment in experiments:
+            by_id[run.id] = run
+    all_experiments = {e.name: e for e in (*live.new_experiments(base), *on_branch.values())}
+    for name in experiments or ():
+        if name not in all_experiments and not any(run.experiment == name for run in by_id.values()):
+            raise NotFoundError(f"no experiment {name!r}", _near(name, all_experiments))
+    hidden = {e.name for e in all_experiments.values() if e.deleted}
+    shown = [run for run in by_id.values() if bool(run.deleted or run.experiment in hidden) == deleted]
+    return Listing(sorted(shown, key=lambda run: run.id), list(all_experiments.values()), problems, at)
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    import difflib  # here for start-up time
+
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else "`gxt list` shows them"
+
+
+def find(repo: Repository, text: str, deleted: bool = False) -> Run:
+    """The run that a text names: id, unique prefix of it or of its random part, unique name, `@last`,
+    `@best:rmse`, `@best:acc:max`, or one of those two within an experiment: `nyc-taxi/@last`.
+
+    Raises:
+        NotFoundError: none answers to it, or several do; the message lists them.
+    """
+    if RUN_ID.fullmatch(text):
+        runs = listing(repo, deleted=deleted, run_id=text).runs
+        if not runs:
+            raise NotFoundError(f"no run {text}", _deleted_hint(repo, text, deleted))
+        return runs[0]
+    experiment, slash, reference = text.rpartition("/@")
+    if slash or text.startswith("@"):
+        found = listing(repo, [experiment] if slash else None, deleted)
+        return _referred(found, reference if slash else text[1:], text)
+    everything = listing(repo, deleted=deleted).runs
+    named = [run for run in everything if run.name == text]
+    matching = named or [run for run in everything if run.id.startswith(text) or run.short_id.startswith(text)]
+    if len(matching) == 1:
+        return matching[0]
+    if not matching:
+        names = [run.name for run in everything]
+        hint = _near(text, names) if names else None
+        raise NotFoundError(f"no run {text!r}", hint if hint and "gxt list" not in hint else "`gxt table` shows them")
+    several = ", ".join(f"{run.id} ({run.name}, {run.experiment})" for run in matching[-_LISTED:])
+    more = f" and {len(matching) - _LISTED} more" if len(matching) > _LISTED else ""
+    raise NotFoundError(f"{text!r} names {len(matching)} runs: {several}{more}", "say the id")
+
+
+def _deleted_hint(repo: Repository, run_id: str, deleted: bool) -> str | None:
+    others = listing(repo, deleted=not deleted, run_id=run_id).runs
+    if not others:
+        return None
+    return "it is not deleted" if deleted else f"it is deleted; `gxt restore {run_id}` brings it back"
+
+
+def _referred(found: Listing, reference: str, text: str) -> Run:
+    word, *rest = reference.split(":")
+    if word == "last" and not rest:
+        if not found.runs:
+            raise NotFoundError(f"{text}: there are no runs")
+        return found.runs[-1]
+    if word == "best" and rest and rest[0]:
+        *metric, goal = rest if rest[-1] in ("min", "max") and len(rest) > 1 else (*rest, "")
+        name = ":".join(metric)
+        having = [run for run in found.runs if name in run.metrics]
+        goals = {found.goal(run.experiment, name) for run in having}
+        if not goal and len(goals) > 1:
+            raise UsageError(f"{text}: experiments differ in which {name} is better", f"say {text}:min or {text}:max")
+        return query.best(found.runs, name, goal or next(iter(goals), "min"))
+    raise UsageError(f"no run can be named {text!r}", "@last, @best:METRIC or @best:METRIC:max")
+
+
+# --- what is in a run ---------------------------------------------------------------------------------------------
+
+
+def folder_of(repo: Repository, run: Run) -> Path | None:
+    """Where a run's files are while it is not on the branch."""
+    base = store.root(repo)
+    return {"live": live.live_path, "pending": live.pending_path}[run.place](base, run.id) if run.place != "branch" else None
+
+
+def files(repo: Repository, run: Run) -> dict[str, int]:
+    """A run's files: path in its folder, and size in bytes. For a resumed run, those of before too."""
+    found: dict[str, int] = {}
+    at = store.tip(repo, git.config(repo))
+    if at.commit is not None and (run.place == "branch" or _is_on_branch(repo, at.commit, run)):
+        found = {file.path: file.size for file in store.run_files(repo, at.commit, run)}
+    folder = folder_of(repo, run)
+    if folder is not None:
+        found |= {path: file.stat().st_size for path, file in live.committed_files(folder)}
+    return dict(sorted(found.items()))
+
+
+def _is_on_branch(repo: Repository, commit: str, run: Run) -> bool:
+    return store.read_file(repo, commit, run, layout.RUN_YAML) is not None
+
+
+def read_file(repo: Repository, run: Run, path: str) -> bytes | None:
+    """One of a run's files whole, None where it has none of that name."""
+    folder = folder_of(repo, run)
+    if folder is not None and (folder / path).is_file():
+        return (folder / path).read_bytes()
+    at = store.tip(repo, git.config(repo))
+    return None if at.commit is None else store.read_file(repo, at.commit, run, path)
+
+
+def points(repo: Repository, run: Run) -> list[MetricPoint]:
+    """A run's metric history in logging order."""
+    return list(layout.read_points(read_file(repo, run, layout.METRICS_CSV) or b""))
+
+
+def export(repo: Repository, run: Run, target: Path, below: str = "") -> list[str]:
+    """Write a run's files, or those below a path in its folder, to a folder; returns their paths.
+
+    A file that is there already is replaced; others in the folder are left alone.
+    """
+    at = store.tip(repo, git.config(repo))
+    on_branch = {}
+    if at.commit is not None and (run.place == "branch" or _is_on_branch(repo, at.commit, run)):
+        on_branch = {file.path: file for file in store.run_files(repo, at.commit, run)}
+    folder = folder_of(repo, run)
+    in_folder = dict(live.committed_files(folder)) if folder is not None else {}
+    prefix = below.rstrip("/")
+    wanted = sorted(
+        path for path in on_branch.keys() | in_folder.keys() if not prefix or (path + "/").startswith(prefix + "/")
+    )
+    for path in wanted:
+        destination = target / path
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        if path in in_folder:
+            shutil.copyfile(in_folder[path], destination)
+            continue
+        with store.open_file(repo, on_branch[path]) as stream, open(destination, "wb") as out:
+            shutil.copyfileobj(stream, out, 1 << 20)
+    return wanted

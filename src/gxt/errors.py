@@ -1,0 +1,71 @@
+"""What can go wrong, as exceptions: each has an exit code, a message and, where there is one, a way on."""
+
+from __future__ import annotations
+
+
+class GxtError(Exception):
+    """Something gxt can explain.
+
+    Attributes:
+        message: one line that says what is wrong and where.
+        hint: what to do about it, or None.
+        exit_code: what the command line exits with.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class UsageError(GxtError, ValueError):
+    """The call itself is wrong: a bad name, a value of the wrong type, a run that is already finished."""
+
+    exit_code = 2
+
+
+class NotFoundError(GxtError, LookupError):
+    """No run, experiment or artifact answers to that name, or more than one does."""
+
+    exit_code = 3
+
+
+class NotARepositoryError(GxtError):
+    """There is no git repository at or above the path."""
+
+    exit_code = 4
+
+
+class GitError(GxtError):
+    """git refused or failed; the message carries git's own words."""
+
+    exit_code = 5
+
+
+class RefMovedError(GitError):
+    """Somebody else committed to the run branch first. Callers start again from the new tip."""
+
+
+class FormatError(GxtError):
+    """Something on the run branch, or given as input, cannot be read as what it claims to be."""
+
+    exit_code = 6
+
+
+class MissingPackageError(GxtError, ImportError):
+    """An optional package is needed for this call."""
+
+    exit_code = 7
+
+    def __init__(self, package: str, purpose: str, extra: str | None = None) -> None:
+        requirement = f"'git-gxt[{extra}]'" if extra else package
+        super().__init__(f"{purpose} needs the package {package}", f"pip install {requirement}")
+
+
+class GxtWarning(UserWarning):
+    """Recording goes on, but something underneath did not work; the text says how to recover."""

@@ -1,0 +1,428 @@
+"""The module-level functions: MLflow's fluent names, acting on the run that is active.
+
+Each thread has its own stack of active runs; a thread without one logs to the main thread's. A child process joins
+its parent's run: a forked one by inheriting it, any other by GXT_RUN_ID in its environment.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from gxt import git, lifecycle, live, recorder, store
+from gxt.errors import GitError, GxtWarning, NotFoundError, UsageError
+from gxt.git import Repository
+from gxt.model import DEFAULT_EXPERIMENT, FINISHED, RUN_ID, Experiment, check_name, clean_text
+from gxt.recorder import ActiveRun
+
+RUN_ID_VARIABLE = "GXT_RUN_ID"
+TRACKING_URI_VARIABLE = "GXT_TRACKING_URI"
+EXPERIMENT_VARIABLE = "GXT_EXPERIMENT_NAME"
+
+
+class _Stack(threading.local):
+    """A thread's active runs, the innermost last."""
+
+    def __init__(self) -> None:
+        self.runs: list[ActiveRun] = _main if threading.current_thread() is threading.main_thread() else []
+
+
+class _Process:
+    """What is set for the whole process."""
+
+    repo: Repository | None = None
+    experiment: str | None = None
+    last_run: str | None = None
+    inherited: str | None = None  # the run named by the environment we were started with
+    joined_in: int | None = None  # the process id in which the inherited run was joined
+    failed_cell: str | None = None  # the status of runs that a notebook's failed cell left open
+
+
+_main: list[ActiveRun] = []
+_local = _Stack()
+_process = _Process()
+_process.inherited = os.environ.get(RUN_ID_VARIABLE) or None
+
+
+# --- where and what ---------------------------------------------------------------------------------------------
+
+
+def set_tracking_uri(uri: str | os.PathLike[str]) -> None:
+    """Choose the repository: a path to it, or to anything in it. The default is the current directory's.
+
+    Raises:
+        UsageError: a server's or a database's address; gxt records into git repositories.
+        NotARepositoryError: there is none at that path.
+    """
+    text = os.fspath(uri)
+    scheme, colon, rest = text.partition("://")
+    if colon and scheme != "file":
+        raise UsageError(f"{text!r} is no path", "gxt records to a git repository: set_tracking_uri('.')")
+    _process.repo = git.find(Path(rest if colon else text).expanduser())
+
+
+def get_tracking_uri() -> str:
+    """The path of the repository that runs go to."""
+    repo = repository()
+    return str(repo.work_tree or repo.common_dir)
+
+
+def repository() -> Repository:
+    """The repository that runs go to: what was set, or GXT_TRACKING_URI, or the current directory's."""
+    if _process.repo is None:
+        _process.repo = git.find(Path(os.environ.get(TRACKING_URI_VARIABLE) or "."))
+    return _process.repo
+
+
+def current_experiment() -> str:
+    """The experiment that new runs go to: what was set, GXT_EXPERIMENT_NAME, git config gxt.experiment, "default"."""
+    name = _process.experiment or os.environ.get(EXPERIMENT_VARIABLE)
+    return name or git.config(repository()).get("gxt.experiment", DEFAULT_EXPERIMENT)
+
+
+def set_experiment(experiment_name: str | None = None, experiment_id: str | None = None) -> Experiment:
+    """Choose the experiment that new runs go to, by name or id; one that does not exist comes with its first run.
+
+    Raises:
+        NotFoundError: no experiment has that id.
+        UsageError: the name cannot be one, or the experiment was deleted.
+    """
+    if (experiment_name is None) == (experiment_id is None):
+        raise UsageError("set_experiment takes either a name or an experiment_id")
+    name = check_name("experiment", experiment_name) if experiment_name is not None else _name_of(str(experiment_id))
+    _process.experiment = name
+    try:
+        return store.experiment(repository(), name)
+    except GitError as error:  # a broken repository does not stop a training script
+        warnings.warn(GxtWarning(f"experiment {name!r} could not be looked up: {error}"), stacklevel=2)
+        return Experiment(name=name, id="")
+
+
+def _name_of(experiment_id: str) -> str:
+    repo = repository()
+    experiments = store.read_experiments(repo, store.tip(repo, git.config(repo)).commit)
+    found = [e.name for e in experiments.values() if e.id == experiment_id]
+    found += [e.name for e in live.new_experiments(store.root(repo)) if e.id == experiment_id]
+    if not found:
+        raise NotFoundError(f"no experiment has the id {experiment_id!r}", "`gxt list` shows names")
+    return found[0]
+
+
+def create_experiment(
+    name: str, *, description: str | None = None, tags: Mapping[str, Any] | None = None
+) -> str:
+    """Create an experiment and give its id back. Raises UsageError where it exists already."""
+    repo = repository()
+    check_name("experiment", name)
+    experiment = store.experiment(repo, name)
+    if store.has_experiment(repo, name):
+        raise UsageError(f"experiment {name!r} exists already", "set_experiment chooses it")
+    described = replace(
+        experiment,
+        description=clean_text(description) if description else None,
+        tags={check_name("tag", key): clean_text(str(value)) for key, value in (tags or {}).items()},
+    )
+    return store.edit_experiment(repo, described, "created").id
+
+
+# --- the active run ---------------------------------------------------------------------------------------------
+
+
+def start_run(
+    run_id: str | None = None,
+    experiment_id: str | None = None,
+    run_name: str | None = None,
+    nested: bool = False,
+    parent_run_id: str | None = None,
+    tags: Mapping[str, Any] | None = None,
+    description: str | None = None,
+    log_system_metrics: bool | None = None,
+    *,
+    experiment_name: str | None = None,
+    resume_from_step: int | None = None,
+) -> ActiveRun:
+    """Start a run and make it the active one; also a context manager that ends it.
+
+    In a process whose parent recorded a run (`gxt run`, a worker process), the first `start_run` joins that run;
+    later ones are its children.
+
+    Args:
+        run_id: go on with this run, instead of a new one.
+        run_name: a readable name; `calm-otter` or the like when not given.
+        nested: start a child of the active run.
+        parent_run_id: the parent, where it is not the active run.
+        description: the run's note.
+        log_system_metrics: sample CPU, memory, GPUs; git config `gxt.systemMetrics` when not given.
+        experiment_name, experiment_id: where the run goes; `set_experiment`'s when not given.
+        resume_from_step: with `run_id`, drop the points after this step.
+
+    Raises:
+        UsageError: a run is active already and `nested` is not set.
+        NotFoundError: no run has that id.
+
+    >>> with gxt.start_run(run_name="baseline"):  # doctest: +SKIP
+    ...     gxt.log_metric("rmse", 6.3)
+    """
+    stack = _local.runs
+    _end_runs_of_failed_cell(stack)
+    active = stack[-1] if stack and stack[-1].pid == os.getpid() else None
+    if active is not None and not nested:
+        raise UsageError(
+            f"run {active.name} ({active.run_id}) is active already",
+            "end it by gxt.end_run(), or start a child by start_run(nested=True)",
+        )
+    outer = _outer_run()
+    experiment = _name_of(experiment_id) if experiment_id else experiment_name
+    if run_id is not None:
+        run = _go_on(run_id, resume_from_step)
+    elif outer is not None and not nested and _process.joined_in != os.getpid() and _is_recording(outer):
+        _process.joined_in = os.getpid()
+        run = recorder.join(repository(), outer, _forget)
+        if run_name or tags or description:
+            warnings.warn(
+                GxtWarning(f"joined the run {run.name} of the parent process; its name stays"), stacklevel=2
+            )
+    else:
+        parent = parent_run_id or (active.run_id if active else outer)
+        run = create_run(
+            experiment_name=experiment or (active.experiment if active and nested else None),
+            run_name=run_name,
+            parent_run_id=parent,
+            log_system_metrics=log_system_metrics,
+        )
+        run._on_end = _forget
+    if tags:
+        run.set_tags(tags)
+    if description:
+        run.set_note(description)
+    stack.append(run)
+    _process.last_run = run.run_id
+    _export()
+    lifecycle.watch(_end_all)
+    lifecycle.watch_cells(_remember_failed_cell)
+    return run
+
+
+def create_run(
+    *,
+    experiment_name: str | None = None,
+    run_name: str | None = None,
+    parent_run_id: str | None = None,
+    tags: Mapping[str, Any] | None = None,
+    description: str | None = None,
+    log_system_metrics: bool | None = None,
+) -> ActiveRun:
+    """Start a run without making it the active one: any number can be open at once, each through its own methods."""
+    repo = repository()
+    run = recorder.begin(
+        repo,
+        experiment_name or current_experiment(),
+        name=run_name,
+        parent=parent_run_id,
+        tags=tags,
+        note=description,
+    )
+    if log_system_metrics is None:
+        log_system_metrics = git.is_true(git.config(repo).get("gxt.systemmetrics"))
+    if log_system_metrics:
+        run.sample_system()
+    return run
+
+
+def end_run(status: str = FINISHED) -> None:
+    """End the active run, if there is one. MLflow's FINISHED, FAILED and KILLED are taken too."""
+    if _local.runs and _local.runs[-1].pid == os.getpid():
+        _local.runs[-1].end(status)
+
+
+def active_run() -> ActiveRun | None:
+    """The run that logging calls here go to; None when they would start one."""
+    runs = _local.runs or _main
+    return runs[-1] if runs else None
+
+
+def last_active_run() -> Any:
+    """The run that is active, or was last: as it stands now. None when there was none in this process."""
+    active = active_run()
+    if active is not None:
+        return active.record
+    if _process.last_run is None:
+        return None
+    from gxt import catalog  # here for start-up time
+
+    return catalog.find(repository(), _process.last_run)
+
+
+def _current() -> ActiveRun:
+    runs = _local.runs or _main
+    return runs[-1] if runs else start_run()
+
+
+def _go_on(run_id: str, from_step: int | None) -> ActiveRun:
+    repo = repository()
+    base = store.root(repo)
+    if not RUN_ID.fullmatch(run_id):
+        from gxt import catalog  # here for start-up time
+
+        run_id = catalog.find(repo, run_id).id
+    folder = live.live_path(base, run_id)
+    if folder.is_dir() and live.is_alive(folder):
+        if from_step is not None:
+            raise UsageError(f"run {run_id} is still recording; it can be joined, not taken back to a step")
+        return recorder.join(repo, run_id, _forget)
+    return recorder.resume(repo, run_id, from_step, _forget)
+
+
+def _outer_run() -> str | None:
+    """The run that this process was born into: by fork, or by the environment."""
+    if _main and _main[0].pid != os.getpid():
+        return next(run.run_id for run in reversed(_main) if run.pid != os.getpid())
+    return _process.inherited
+
+
+def _is_recording(run_id: str) -> bool:
+    return live.live_path(store.root(repository()), run_id).is_dir()
+
+
+def _forget(run: ActiveRun, status: str) -> None:
+    """A run ends: it is active no more, nor are the runs that were started inside it and left open."""
+    for stack in (_local.runs, _main):
+        if run in stack:
+            inner = stack[stack.index(run) + 1 :]
+            del stack[stack.index(run) :]
+            for left_open in reversed(inner):
+                left_open.end(status)
+    _export()
+
+
+def _export() -> None:
+    """Name the main thread's active run to the processes that we start."""
+    mine = [run for run in _main if run.pid == os.getpid()]
+    run_id = mine[-1].run_id if mine else _outer_run()
+    if run_id is None:
+        os.environ.pop(RUN_ID_VARIABLE, None)
+        return
+    os.environ[RUN_ID_VARIABLE] = run_id
+    os.environ[TRACKING_URI_VARIABLE] = get_tracking_uri()
+
+
+def _end_all(status: str) -> None:
+    for run in reversed([run for run in _main if run.pid == os.getpid()]):
+        run.end(status)
+
+
+def _remember_failed_cell(status: str) -> None:
+    if _main:
+        _process.failed_cell = status
+
+
+def _end_runs_of_failed_cell(stack: list[ActiveRun]) -> None:
+    """A notebook's cell raised and left its run open: starting another one now means that it is over."""
+    status, _process.failed_cell = _process.failed_cell, None
+    if status is None or stack is not _main or not stack:
+        return
+    left = stack[-1]
+    warnings.warn(GxtWarning(f"run {left.name} was left open by a cell that raised; it ends as {status}"), stacklevel=3)
+    _end_all(status)
+
+
+# --- logging to the active run ----------------------------------------------------------------------------------
+# Where no run is active, each of these starts one, as MLflow's do.
+
+
+def log_param(key: str, value: Any) -> Any:
+    """Record a param of the active run and give its value back. See `ActiveRun.log_params`."""
+    return _current().log_param(key, value)
+
+
+def log_params(params: Mapping[str, Any]) -> None:
+    """Record params of the active run. See `ActiveRun.log_params`."""
+    _current().log_params(params)
+
+
+def log_metric(key: str, value: Any, step: int | None = None, timestamp: int | datetime | None = None) -> None:
+    """Record one value of a metric. See `ActiveRun.log_metric`."""
+    _current().log_metric(key, value, step, timestamp)
+
+
+def log_metrics(
+    metrics: Mapping[str, Any], step: int | None = None, timestamp: int | datetime | None = None
+) -> None:
+    """Record a value of each of several metrics. See `ActiveRun.log_metrics`."""
+    _current().log_metrics(metrics, step, timestamp)
+
+
+def log(values: Mapping[str, Any], step: int | None = None) -> None:
+    """Record metrics at `step`, or one step after the last `log`. See `ActiveRun.log`."""
+    _current().log(values, step)
+
+
+def set_tag(key: str, value: Any) -> None:
+    """Set a tag of the active run."""
+    _current().set_tag(key, value)
+
+
+def set_tags(tags: Mapping[str, Any]) -> None:
+    """Set several tags of the active run."""
+    _current().set_tags(tags)
+
+
+def delete_tag(key: str) -> None:
+    """Take a tag of the active run away. Raises NotFoundError when it has none of that name."""
+    _current().delete_tag(key)
+
+
+def set_note(text: str) -> None:
+    """Set the active run's note."""
+    _current().set_note(text)
+
+
+def log_artifact(local_path: str | os.PathLike[str], artifact_path: str | None = None) -> None:
+    """Copy a file or folder into the active run. See `ActiveRun.log_artifact`."""
+    _current().log_artifact(local_path, artifact_path)
+
+
+def log_artifacts(local_dir: str | os.PathLike[str], artifact_path: str | None = None) -> None:
+    """Copy what is in a folder into the active run. See `ActiveRun.log_artifacts`."""
+    _current().log_artifacts(local_dir, artifact_path)
+
+
+def log_text(text: str, artifact_file: str) -> None:
+    """Record text as an artifact of the active run."""
+    _current().log_text(text, artifact_file)
+
+
+def log_dict(dictionary: Mapping[str, Any] | list[Any], artifact_file: str) -> None:
+    """Record a mapping or list as a YAML or JSON artifact. See `ActiveRun.log_dict`."""
+    _current().log_dict(dictionary, artifact_file)
+
+
+def log_figure(figure: Any, artifact_file: str, **save_kwargs: Any) -> None:
+    """Record a matplotlib or plotly figure. See `ActiveRun.log_figure`."""
+    _current().log_figure(figure, artifact_file, **save_kwargs)
+
+
+def log_image(image: Any, artifact_file: str | None = None, *, key: str | None = None, step: int = 0) -> None:
+    """Record an image: a path, a PIL image or an array. See `ActiveRun.log_image`."""
+    _current().log_image(image, artifact_file, key=key, step=step)
+
+
+def log_table(data: Any, artifact_file: str) -> None:
+    """Record a table. See `ActiveRun.log_table`."""
+    _current().log_table(data, artifact_file)
+
+
+def log_input(dataset: Any, context: str | None = None, name: str | None = None) -> None:
+    """Record a dataset that the active run used. See `ActiveRun.log_input`."""
+    _current().log_input(dataset, context, name)
+
+
+def get_artifact_uri(artifact_path: str | None = None) -> str:
+    """Where the active run's artifacts are. See `ActiveRun.get_artifact_uri`."""
+    return _current().get_artifact_uri(artifact_path)

@@ -1,0 +1,504 @@
+"""The only module that calls git. It answers named questions about a repository and knows nothing of runs.
+
+git runs as a process with a scrubbed environment. GitPython makes the repository of `gxt demo`; its own runner is not
+used here because it starts every command from the caller's whole environment, where a hook's GIT_DIR or
+GIT_INDEX_FILE cannot be taken out, and because importing it takes longer than recording a run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from gxt.errors import GitError, NotARepositoryError, RefMovedError, UsageError
+
+# Inside a hook, and in `git rebase --exec`, git names its own directory, index and object store in the environment;
+# a command that means another repository must not inherit them (githooks(5)). What `git rev-parse --local-env-vars`
+# prints, less the configuration given with `git -c`, which is meant to reach us. A quarantine (git-receive-pack(1))
+# would refuse every ref update.
+_LOCAL_VARIABLES = frozenset(
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_CONFIG GIT_OBJECT_DIRECTORY GIT_DIR GIT_WORK_TREE GIT_IMPLICIT_WORK_TREE "
+    "GIT_GRAFT_FILE GIT_INDEX_FILE GIT_NO_REPLACE_OBJECTS GIT_REPLACE_REF_BASE GIT_PREFIX GIT_INTERNAL_SUPER_PREFIX "
+    "GIT_SHALLOW_FILE GIT_COMMON_DIR GIT_QUARANTINE_PATH GIT_NAMESPACE GIT_LITERAL_PATHSPECS".split()
+)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository as found from some path in it.
+
+    Attributes:
+        common_dir: the git directory that all linked work trees share; refs and gxt's own files are under it.
+        git_dir: this work tree's own git directory, where its HEAD is; the same as common_dir but in linked ones.
+        work_tree: the top of the work tree, None in a bare repository.
+    """
+
+    common_dir: Path
+    git_dir: Path
+    work_tree: Path | None
+
+
+class Head(NamedTuple):
+    """What is checked out. `commit` is None before the first commit, `branch` when HEAD is detached."""
+
+    commit: str | None
+    branch: str | None
+    dirty: bool
+
+
+class TreeEntry(NamedTuple):
+    """One entry of a tree object."""
+
+    name: str
+    oid: str
+    is_tree: bool
+
+
+class Identity(NamedTuple):
+    """Who an author or committer is."""
+
+    name: str
+    email: str
+
+    def __str__(self) -> str:
+        return f"{self.name} <{self.email}>"
+
+
+# --- running git ---------------------------------------------------------------------------------------
+
+
+def _environment() -> dict[str, str]:
+    environment = {key: value for key, value in os.environ.items() if key not in _LOCAL_VARIABLES}
+    environment["GIT_OPTIONAL_LOCKS"] = "0"  # `git status` must not write the user's index
+    environment["LC_ALL"] = "C"  # git's words are matched below
+    return environment
+
+
+def _start(args: Sequence[str], cwd: Path | None = None) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            ["git", *args],
+            cwd=cwd,
+            env=_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    except FileNotFoundError:
+        if cwd is not None and not cwd.is_dir():
+            raise GitError(f"no such directory: {cwd}") from None
+        raise GitError("git is not installed, or not in PATH", "install git 2.34 or newer") from None
+    except OSError as error:
+        raise GitError(f"git could not be started: {error}") from None
+
+
+def _call(args: Sequence[str], cwd: Path | None = None, stdin: bytes = b"") -> tuple[int, bytes, str]:
+    with _start(args, cwd) as process:
+        out, err = process.communicate(stdin)
+    return process.returncode, out, err.decode("utf-8", "replace").strip()
+
+
+def _git(repo: Repository, *args: str, stdin: bytes = b"") -> bytes:
+    """Run a command on the repository's refs and objects, wherever we stand."""
+    code, out, err = _call([f"--git-dir={repo.common_dir}", *args], stdin=stdin)
+    if code:
+        raise _failure(args, err)
+    return out
+
+
+def _failure(args: Sequence[str], err: str) -> GitError:
+    last = next((line for line in reversed(err.splitlines()) if line.startswith(("fatal:", "error:"))), err[-300:])
+    words = last.removeprefix("fatal: ").removeprefix("error: ") or "no message"
+    return GitError(f"git {args[0] if args else ''} failed: {words}")
+
+
+# --- the repository --------------------------------------------------------------------------------------
+
+
+def find(path: Path) -> Repository:
+    """The repository at or above `path`.
+
+    Raises:
+        NotARepositoryError: there is none, or git refuses it (another owner, a broken .git file).
+        UsageError: the path does not exist.
+    """
+    if not path.exists():
+        raise UsageError(f"no such directory: {path}")
+    folder = path if path.is_dir() else path.parent
+    ask = ("rev-parse", "--path-format=absolute", "--git-common-dir", "--git-dir", "--show-toplevel")
+    code, out, err = _call(ask, cwd=folder)
+    lines = os.fsdecode(out).split("\n")[:-1]
+    if len(lines) == 3:
+        return Repository(Path(lines[0]), Path(lines[1]), Path(lines[2]))
+    if code and "must be run in a work tree" in err:  # a bare repository, or inside .git itself
+        return Repository(Path(lines[0]), Path(lines[1]), None)
+    if "not a git repository" in err:
+        raise NotARepositoryError(
+            f"not in a git repository: {folder.absolute()}", "`git init` here makes one; gxt records into it"
+        )
+    raise NotARepositoryError(f"git does not open the repository at {folder.absolute()}: {_words(err)}")
+
+
+def _words(err: str) -> str:
+    return " ".join(line.strip() for line in err.removeprefix("fatal: ").splitlines())
+
+
+def init(path: Path, readme: str) -> Repository:
+    """Make a repository at `path` with one file, README.md, in one commit, by an identity that needs no set-up."""
+    import git as gitpython  # half of a command's start-up time; only here
+
+    made = gitpython.Repo.init(path, initial_branch="main", object_format="sha1")
+    (path / "README.md").write_text(readme, encoding="utf-8")
+    made.index.add(["README.md"])
+    name, email = identity(config(find(path)), "author")
+    actor = gitpython.Actor(name, email)
+    made.index.commit("A place to try gxt in", author=actor, committer=actor)
+    made.close()
+    return find(path)
+
+
+def config(repo: Repository) -> dict[str, str]:
+    """The whole git configuration in force; section and key in lower case, the last of several values."""
+    # In the work tree's own git directory, so that config.worktree counts.
+    code, out, err = _call([f"--git-dir={repo.git_dir}", "config", "-z", "--list"])
+    if code:
+        raise _failure(["config"], err)
+    values: dict[str, str] = {}
+    for item in out.decode("utf-8", "replace").split("\0")[:-1]:
+        key, equals, value = item.partition("\n")
+        values[key] = value if equals else "true"  # `[commit] gpgSign` alone means true
+    return values
+
+
+def is_true(value: str | None) -> bool:
+    """git's reading of a boolean in its configuration."""
+    return value is not None and value.lower() in ("true", "yes", "on", "1")
+
+
+def set_config(repo: Repository, key: str, value: str) -> None:
+    """Set a value in the repository's own configuration."""
+    _git(repo, "config", "--local", key, value)
+
+
+def identity(settings: Mapping[str, str], role: str) -> Identity:
+    """Who git would name as "author" or "committer"; `user@host` where nothing is set up. Never an error."""
+    name = os.environ.get(f"GIT_{role.upper()}_NAME") or settings.get(f"{role}.name") or settings.get("user.name")
+    email = os.environ.get(f"GIT_{role.upper()}_EMAIL") or settings.get(f"{role}.email") or settings.get("user.email")
+    email = email or os.environ.get("EMAIL")
+    if not (name and email):
+        user, host = _user_and_host()
+        name, email = name or user, email or f"{user}@{host}"
+    # git strips these from a name, since the commit's own lines are made of them.
+    drop = str.maketrans("", "", "<>\n\0")
+    return Identity(name.translate(drop).strip() or "unknown", email.translate(drop).strip())
+
+
+@lru_cache(maxsize=1)
+def _user_and_host() -> tuple[str, str]:
+    import getpass
+    import socket
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError, ImportError):  # no such user in a container, no HOME
+        user = f"uid{os.getuid()}" if hasattr(os, "getuid") else "user"
+    return user, socket.gethostname() or "localhost"
+
+
+def remote_urls(settings: Mapping[str, str]) -> dict[str, str]:
+    """Each remote's name and URL, as configured."""
+    return {
+        key[len("remote.") : -len(".url")]: value
+        for key, value in settings.items()
+        if key.startswith("remote.") and key.endswith(".url")
+    }
+
+
+def head(repo: Repository) -> Head:
+    """What is checked out, and whether the work tree differs from it, untracked files included."""
+    if repo.work_tree is None:
+        code, out, _ = _call([f"--git-dir={repo.git_dir}", "rev-parse", "--verify", "-q", "HEAD"])
+        name, branch, _ = _call([f"--git-dir={repo.git_dir}", "symbolic-ref", "--short", "-q", "HEAD"])
+        return Head(None if code else out.decode().strip(), None if name else branch.decode().strip(), dirty=False)
+    code, out, err = _call(["status", "--porcelain=v2", "--branch", "-z"], cwd=repo.work_tree)
+    if code:
+        raise _failure(["status"], err)
+    commit = branch = None
+    dirty = False
+    for line in out.decode("utf-8", "replace").split("\0")[:-1]:
+        if line.startswith("# branch.oid "):
+            commit = None if line.endswith("(initial)") else line.removeprefix("# branch.oid ")
+        elif line.startswith("# branch.head "):
+            branch = None if line.endswith("(detached)") else line.removeprefix("# branch.head ")
+        elif not line.startswith("#"):
+            dirty = True
+    return Head(commit, branch, dirty)
+
+
+# --- refs and commits ----------------------------------------------------------------------------------------
+
+
+def resolve(repo: Repository, revisions: Sequence[str]) -> list[str | None]:
+    """The commit that each revision names, None where there is none; one process for all of them."""
+    asked = "".join(f"{revision}^{{commit}}\n" for revision in revisions)
+    out = _git(repo, "cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=asked.encode())
+    answers = [line.split(" ") for line in out.decode("utf-8", "replace").splitlines()]
+    return [answer[0] if answer[-1] == "commit" else None for answer in answers]
+
+
+def remote_branches(repo: Repository, branch: str) -> dict[str, str]:
+    """Remote-tracking refs of a branch: ref name to commit, `origin`'s first."""
+    out = _git(repo, "for-each-ref", "--format=%(refname) %(objectname)", "refs/remotes/")
+    found = dict(line.split(" ", 1) for line in out.decode("utf-8", "replace").splitlines())
+    # refs/remotes/<remote>/<branch>; a remote's name may hold a slash.
+    found = {ref: oid for ref, oid in found.items() if ref.endswith(f"/{branch}")}
+    return dict(sorted(found.items(), key=lambda item: (item[0] != f"refs/remotes/origin/{branch}", item[0])))
+
+
+def is_ancestor(repo: Repository, older: str, newer: str) -> bool:
+    """Whether `newer` contains `older`."""
+    code, _, err = _call([f"--git-dir={repo.common_dir}", "merge-base", "--is-ancestor", older, newer])
+    if code not in (0, 1):
+        raise _failure(["merge-base"], err)
+    return code == 0
+
+
+def create_ref(repo: Repository, ref: str, commit: str) -> None:
+    """Make a ref that does not exist yet. Raises RefMovedError where it does."""
+    try:
+        _git(repo, "update-ref", ref, commit, "0" * len(commit))
+    except GitError as error:
+        raise RefMovedError(error.message) from None
+
+
+# --- objects ------------------------------------------------------------------------------------------------
+
+
+def read_objects(repo: Repository, names: Iterable[str]) -> list[bytes | None]:
+    """The content of each object, named by id or as `<commit>:<path>`; None where there is none.
+
+    One process for all. Content is held in memory: this is for documents and trees, not for large artifacts.
+    """
+    wanted = list(names)
+    if not wanted:
+        return []
+    requests = "".join(name + "\n" for name in wanted).encode("utf-8", "surrogateescape")
+    out = _git(repo, "cat-file", "--batch", stdin=requests)
+    contents: list[bytes | None] = []
+    at = 0
+    for _ in wanted:
+        end = out.index(b"\n", at)
+        header = out[at:end].rsplit(b" ", 2)
+        at = end + 1
+        if len(header) == 3 and header[2].isdigit():
+            size = int(header[2])
+            contents.append(out[at : at + size])
+            at += size + 1
+        else:
+            contents.append(None)  # `<name> missing`
+    return contents
+
+
+def tree_entries(tree: bytes, oid_length: int) -> list[TreeEntry]:
+    """A tree object's entries. `oid_length` is that of an id in hexadecimal: 40, or 64 for SHA-256.
+
+    The format: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects#_tree_objects
+    """
+    entries = []
+    at, size = 0, oid_length // 2
+    while at < len(tree):
+        space = tree.index(b" ", at)
+        zero = tree.index(b"\0", space)
+        oid = tree[zero + 1 : zero + 1 + size].hex()
+        name = tree[space + 1 : zero].decode("utf-8", "surrogateescape")
+        entries.append(TreeEntry(name, oid, is_tree=tree[at:space] == b"40000"))
+        at = zero + 1 + size
+    return entries
+
+
+class TreeFile(NamedTuple):
+    """A file below a tree: its path there, object id and size in bytes."""
+
+    path: str
+    oid: str
+    size: int
+
+
+def list_files(repo: Repository, tree: str) -> list[TreeFile]:
+    """Every file below a tree, given by id or as `<commit>:<path>`."""
+    out = _git(repo, "ls-tree", "-r", "-l", "-z", tree)
+    files = []
+    for line in out.decode("utf-8", "surrogateescape").split("\0")[:-1]:
+        about, path = line.split("\t", 1)
+        _, _, oid, size = about.split()
+        files.append(TreeFile(path, oid, int(size) if size.isdigit() else 0))
+    return files
+
+
+@contextlib.contextmanager
+def open_blob(repo: Repository, oid: str) -> Iterator[IO[bytes]]:
+    """A blob's content as a stream, for files of any size."""
+    process = _start([f"--git-dir={repo.common_dir}", "cat-file", "blob", oid])
+    assert process.stdin and process.stdout and process.stderr
+    process.stdin.close()
+    with process, process.stdout as stream:
+        yield stream
+        stream.read()
+        err = process.stderr.read().decode("utf-8", "replace")
+    if process.returncode:
+        raise _failure(["cat-file"], err)
+
+
+# --- committing -----------------------------------------------------------------------------------------------
+
+Content = bytes | Path | None
+"""A file's new content: bytes, a file to read it from, or None to take the path away."""
+
+
+def commit_files(
+    repo: Repository,
+    ref: str,
+    old: str | None,
+    parent: str | None,
+    changes: Iterable[tuple[str, Content]],
+    message: str,
+    settings: Mapping[str, str],
+) -> str:
+    """Commit changes on top of `parent` and move `ref` from `old` to the new commit, all in one `git fast-import`.
+
+    Nothing is checked out and no index is used. `old` is None for a ref that does not exist yet. The ref moves only
+    if that is a fast-forward; where `commit.gpgSign` is set, the commit is signed as `git commit` would.
+
+    Raises:
+        RefMovedError: somebody else moved the ref; read its new tip and try again.
+        GitError: git refused for another reason (a hook, a lock, a full disk, no signing key).
+    """
+    sign = is_true(settings.get("commit.gpgsign"))
+    author, committer = identity(settings, "author"), identity(settings, "committer")
+    when = f"{int(time.time())} {time.strftime('%z')}"
+    # A commit to be signed is first made beside the branch: fast-import cannot sign.
+    target = f"refs/gxt/unsigned/{os.getpid()}" if sign else ref
+    head_lines = [f"commit {target}", "mark :1", f"author {author} {when}", f"committer {committer} {when}"]
+    script = "\n".join(head_lines).encode() + b"\n" + _data(message.encode())
+    if parent is not None:
+        script += f"from {parent}\n".encode()
+    command = [f"--git-dir={repo.common_dir}", "fast-import", "--quiet", "--done", "--date-format=raw"]
+    if sign:
+        command.append("--force")  # a crash may have left the private ref behind
+    commit = _fast_import(repo, command, script, changes, ref, old)
+    return _sign(repo, ref, target, commit, old, parent, message, (author, committer, when)) if sign else commit
+
+
+def _fast_import(
+    repo: Repository,
+    command: list[str],
+    script: bytes,
+    changes: Iterable[tuple[str, Content]],
+    ref: str,
+    old: str | None,
+) -> str:
+    process = _start(command)
+    assert process.stdin and process.stdout and process.stderr
+    # stderr goes unread while we write; fast-import says next to nothing before it ends, so no pipe fills up.
+    with process:
+        try:
+            process.stdin.write(script)
+            for path, content in changes:
+                _write_change(process.stdin, path, content)
+            process.stdin.write(b"\nget-mark :1\ndone\n")
+            process.stdin.close()
+        except BrokenPipeError:  # git gave up; its reason is on stderr
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+        except BaseException:
+            process.kill()
+            raise
+        commit = process.stdout.read().decode().strip()
+        err = process.stderr.read().decode("utf-8", "replace")
+    if process.returncode == 0:
+        return commit
+    with contextlib.suppress(OSError):
+        (repo.common_dir / f"fast_import_crash_{process.pid}").unlink()
+    if resolve(repo, [ref])[0] != old or "does not contain" in err or "cannot lock ref" in err:
+        raise RefMovedError(f"{ref} moved, or is locked: {_words(err)[-300:]}")
+    raise _failure(["fast-import"], err)
+
+
+def _data(content: bytes) -> bytes:
+    return b"data %d\n" % len(content) + content + b"\n"
+
+
+def _write_change(stream: IO[bytes], path: str, content: Content) -> None:
+    write = stream.write
+    quoted = b'"' + os.fsencode(path).replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+    if content is None:
+        write(b"D " + quoted + b"\n")
+        return
+    write(b"M 100644 inline " + quoted + b"\n")
+    if isinstance(content, bytes):
+        write(_data(content))
+        return
+    with content.open("rb") as source:
+        left = os.fstat(source.fileno()).st_size
+        write(b"data %d\n" % left)
+        # No more than was announced: the file may still grow under a writer that has not noticed the end.
+        while left and (piece := source.read(min(left, 1 << 20))):
+            write(piece)
+            left -= len(piece)
+        if left:
+            raise GitError(f"{content} became shorter while it was read")
+        write(b"\n")
+
+
+def _sign(
+    repo: Repository,
+    ref: str,
+    unsigned_ref: str,
+    unsigned: str,
+    old: str | None,
+    parent: str | None,
+    message: str,
+    by: tuple[Identity, Identity, str],
+) -> str:
+    author, committer, when = by
+    environment = {
+        "GIT_AUTHOR_NAME": author.name,
+        "GIT_AUTHOR_EMAIL": author.email,
+        "GIT_AUTHOR_DATE": when,
+        "GIT_COMMITTER_NAME": committer.name,
+        "GIT_COMMITTER_EMAIL": committer.email,
+        "GIT_COMMITTER_DATE": when,
+    }
+    with tempfile.TemporaryFile() as text:
+        text.write(message.encode())
+        text.seek(0)
+        done = subprocess.run(
+            ["git", f"--git-dir={repo.common_dir}", "commit-tree", "-S", f"{unsigned}^{{tree}}"]
+            + (["-p", parent] if parent else []),
+            stdin=text,
+            env=_environment() | environment,
+            capture_output=True,
+            check=False,
+        )
+    if done.returncode:
+        _git(repo, "update-ref", "-d", unsigned_ref)
+        words = _words(done.stderr.decode("utf-8", "replace"))
+        raise GitError(
+            f"the commit could not be signed: {words}", "commit.gpgSign is set: check user.signingKey and your agent"
+        )
+    signed = done.stdout.decode().strip()
+    update = f"start\nupdate {ref} {signed} {old or '0' * len(signed)}\ndelete {unsigned_ref}\nprepare\ncommit\n"
+    try:
+        _git(repo, "update-ref", "--stdin", stdin=update.encode())
+    except GitError as error:
+        _git(repo, "update-ref", "-d", unsigned_ref)
+        raise RefMovedError(error.message) from None
+    return signed

@@ -1,0 +1,309 @@
+"""The run branch's format: what stands in which file, and how. docs/format.md is its specification.
+
+    gxt.yaml                                    format version and team settings
+    .gitattributes                              how git diffs, merges and shows what is here
+    experiments/<experiment>/experiment.yaml
+    experiments/<experiment>/<run-id>/run.yaml, params.yaml, metrics.yaml, inputs.yaml    from a Run
+    experiments/<experiment>/<run-id>/metrics.csv, system.csv, environment.txt, output.log, artifacts/...
+                                                written while the run records, committed as they are
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from gxt.errors import FormatError
+from gxt.model import (
+    Experiment,
+    MetricPoint,
+    Run,
+    Summary,
+    experiment_folder,
+    experiment_name,
+    format_time,
+    parse_time,
+)
+from gxt.yamltext import Flow, Plain, dump, load_mapping
+
+FORMAT = 1
+"""The version in gxt.yaml. A reader refuses to write to a branch with a greater one."""
+
+GXT_YAML = "gxt.yaml"
+GITATTRIBUTES = ".gitattributes"
+EXPERIMENTS = "experiments"
+EXPERIMENT_YAML = "experiment.yaml"
+
+RUN_YAML, PARAMS_YAML, METRICS_YAML, INPUTS_YAML = "run.yaml", "params.yaml", "metrics.yaml", "inputs.yaml"
+RUN_DOCUMENTS = (RUN_YAML, PARAMS_YAML, METRICS_YAML, INPUTS_YAML)
+"""The files that make a Run; small, and all that a listing reads."""
+
+METRICS_CSV, SYSTEM_CSV = "metrics.csv", "system.csv"
+ENVIRONMENT_TXT, OUTPUT_LOG, ARTIFACTS = "environment.txt", "output.log", "artifacts"
+METRICS_HEADER = b"step,metric,value,time\n"
+SYSTEM_HEADER = b"time,metric,value\n"
+
+GITATTRIBUTES_TEXT = b"""\
+# Written by gxt: how git treats the runs on this branch.
+# Bytes stay as they were recorded, on every platform.
+* -text
+# Points that two sides added to one run are all kept.
+metrics.csv merge=union
+system.csv merge=union
+# Generated or bulky: folded away in a review on hosts that know the attribute.
+metrics.csv linguist-generated
+system.csv linguist-generated
+environment.txt linguist-generated
+output.log linguist-generated
+code.patch linguist-generated -whitespace
+experiments/*/*/artifacts/** linguist-generated
+"""
+
+
+def run_path(experiment: str, run_id: str) -> str:
+    """A run's folder on the branch."""
+    return f"{EXPERIMENTS}/{experiment_folder(experiment)}/{run_id}"
+
+
+def experiment_path(name: str) -> str:
+    """Where an experiment's own document is."""
+    return f"{EXPERIMENTS}/{experiment_folder(name)}/{EXPERIMENT_YAML}"
+
+
+# --- runs ---------------------------------------------------------------------------------------------
+
+# run.yaml's fields in their order: (key, attribute of Run, how it is written). Fields without a value are left out.
+_RUN_FIELDS = (
+    ("id", "id", "text"),
+    ("name", "name", "text"),
+    ("status", "status", "text"),
+    ("started", "started", "time"),
+    ("ended", "ended", "time"),
+    ("exit_code", "exit_code", "number"),
+    ("author", "author", "text"),
+    ("parent", "parent", "text"),
+    ("deleted", "deleted", "time"),
+    ("tags", "tags", "sorted"),
+    ("note", "note", "text"),
+    ("source", "source", "mapping"),
+    ("environment", "environment", "mapping"),
+)
+
+
+def run_files(run: Run) -> dict[str, bytes]:
+    """A run's documents: file name to content. inputs.yaml is there only when the run has inputs."""
+    files = {
+        RUN_YAML: dump(_fields(run, _RUN_FIELDS)),
+        PARAMS_YAML: dump(_sorted(run.params)),
+        METRICS_YAML: dump({name: Flow(summary._asdict()) for name, summary in sorted(run.metrics.items())}),
+    }
+    if run.inputs:
+        files[INPUTS_YAML] = dump(_sorted(run.inputs))
+    return files
+
+
+def read_run(experiment: str, run_id: str, files: Mapping[str, bytes]) -> Run:
+    """The Run that `run_files` wrote, or that somebody edited by hand since.
+
+    Raises:
+        FormatError: a document is missing, is no YAML, or holds something else than it should.
+    """
+    where = run_path(experiment, run_id)
+    if RUN_YAML not in files:
+        raise FormatError(f"{where}: {RUN_YAML} is missing")
+    values = _attributes(files[RUN_YAML], _RUN_FIELDS, f"{where}/{RUN_YAML}")
+    values.pop("id", None)  # the folder's name is the id
+    metrics = load_mapping(files.get(METRICS_YAML, b""), f"{where}/{METRICS_YAML}")
+    return Run(
+        id=run_id,
+        experiment=experiment,
+        params=load_mapping(files.get(PARAMS_YAML, b""), f"{where}/{PARAMS_YAML}"),
+        metrics={name: _summary(value, f"{where}/{METRICS_YAML}: {name}") for name, value in metrics.items()},
+        inputs=load_mapping(files.get(INPUTS_YAML, b""), f"{where}/{INPUTS_YAML}"),
+        **values,
+    )
+
+
+def _summary(value: Any, where: str) -> Summary:
+    try:
+        return Summary(
+            *(float(value[key]) for key in ("last", "min", "max")), step=int(value["step"]), count=int(value["count"])
+        )
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise FormatError(f"{where}: expected {{last, min, max, step, count}}, found {value!r}") from None
+
+
+# --- experiments and the branch itself --------------------------------------------------------------------
+
+_EXPERIMENT_FIELDS = (
+    ("id", "id", "text"),
+    ("name", "name", "text"),
+    ("created", "created", "time"),
+    ("description", "description", "text"),
+    ("tags", "tags", "sorted"),
+    ("goals", "goals", "sorted"),
+    ("deleted", "deleted", "time"),
+)
+
+
+def experiment_document(experiment: Experiment) -> bytes:
+    """experiment.yaml."""
+    return dump(_fields(experiment, _EXPERIMENT_FIELDS))
+
+
+def read_experiment(folder: str, data: bytes | None) -> Experiment:
+    """The experiment in a folder of the branch; one without experiment.yaml is named by its folder."""
+    where = f"{EXPERIMENTS}/{folder}/{EXPERIMENT_YAML}"
+    values = _attributes(data or b"", _EXPERIMENT_FIELDS, where)
+    values["name"] = values.get("name") or experiment_name(folder)
+    return Experiment(id=values.pop("id", None) or "", **values)
+
+
+def gxt_document() -> bytes:
+    """gxt.yaml of a new branch."""
+    return dump({"format": FORMAT})
+
+
+def read_format(data: bytes) -> int:
+    """The format version in gxt.yaml. Raises FormatError when there is none."""
+    version = load_mapping(data, GXT_YAML).get("format")
+    if not isinstance(version, int):
+        raise FormatError(f"{GXT_YAML}: `format:` should be a number, found {version!r}")
+    return version
+
+
+# --- fields -------------------------------------------------------------------------------------------------
+
+
+def _fields(value: Any, fields: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
+    document = {}
+    for key, attribute, kind in fields:
+        content = getattr(value, attribute)
+        if content is None or content in ("", {}):
+            continue
+        if kind == "time":
+            content = Plain(format_time(content))
+        elif kind == "sorted":
+            content = _sorted(content)
+        document[key] = content
+    return document | _sorted(value.extra)
+
+
+def _attributes(data: bytes, fields: Sequence[tuple[str, str, str]], where: str) -> dict[str, Any]:
+    document = load_mapping(data, where)
+    values: dict[str, Any] = {}
+    for key, attribute, kind in fields:
+        content = document.pop(key, None)
+        if content is None:
+            continue
+        try:
+            values[attribute] = _READ[kind](content)
+        except (TypeError, ValueError, AttributeError):
+            raise FormatError(f"{where}: {key}: expected {_EXPECTED[kind]}, found {content!r}") from None
+    return values | {"extra": document}
+
+
+def _mapping(content: Any) -> dict[str, Any]:
+    return {str(key): value for key, value in content.items()}
+
+
+_READ: dict[str, Any] = {
+    "text": str,
+    "time": lambda content: parse_time(str(content)),
+    "number": int,
+    "mapping": _mapping,
+    "sorted": lambda content: {key: str(value) for key, value in _mapping(content).items()},
+}
+_EXPECTED = {
+    "text": "text",
+    "time": "a time such as 2026-11-23T08:30:00.123Z",
+    "number": "a number",
+    "mapping": "a mapping",
+    "sorted": "a mapping",
+}
+
+
+def _sorted(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _sorted(value) if isinstance(value, Mapping) else value for key, value in sorted(mapping.items())
+    }
+
+
+# --- metrics.csv ----------------------------------------------------------------------------------------------
+
+
+def metric_value(value: float) -> str:
+    """The shortest decimal that reads back as the same double; `nan`, `inf` and `-inf` as they are."""
+    text = repr(value)
+    return text.removesuffix(".0")
+
+
+def csv_name(metric: str) -> str:
+    """A metric's name as a CSV field (RFC 4180): quoted where it holds a comma or a quote."""
+    if "," in metric or '"' in metric:
+        return '"' + metric.replace('"', '""') + '"'
+    return metric
+
+
+def read_points(data: bytes) -> Iterator[MetricPoint]:
+    """The points of a metrics.csv in logging order. A line that is not whole (a crash cut it) is passed over."""
+    for line in data.split(b"\n")[:-1]:  # what follows the last newline was never finished
+        try:
+            step, metric, value, time = line.decode().split(",")
+            yield MetricPoint(int(step), metric, float(value), int(time))
+        except ValueError:
+            point = _quoted_point(line)
+            if point is not None:
+                yield point
+
+
+def _quoted_point(line: bytes) -> MetricPoint | None:
+    try:
+        ((step, metric, value, time),) = csv.reader(io.StringIO(line.decode()))
+        return MetricPoint(int(step), metric, float(value), int(time))
+    except (ValueError, csv.Error):
+        return None  # the header, or a broken line
+
+
+def write_points(points: Iterable[MetricPoint]) -> bytes:
+    """A whole metrics.csv."""
+    lines = (f"{p.step},{csv_name(p.metric)},{metric_value(p.value)},{p.time}\n" for p in points)
+    return METRICS_HEADER + "".join(lines).encode()
+
+
+# --- commit messages --------------------------------------------------------------------------------------------
+
+_VERBS = {"running": "running", "finished": "finished", "failed": "failed", "killed": "was killed"}
+
+
+def runs_message(runs: Sequence[Run]) -> str:
+    """A journal line, a line for each run where there are several, and trailers that git understands."""
+    trailers = []
+    for run in runs:
+        trailers.append(f"Gxt-Run: {run.id}")
+        if commit := run.source.get("commit"):
+            trailers.append(f"Gxt-Code: {commit}")
+    if len(runs) == 1:
+        return f"{_journal_line(runs[0])}\n\n" + "\n".join(trailers) + "\n"
+    experiments = sorted({run.experiment for run in runs})
+    subject = f"{experiments[0] if len(experiments) == 1 else f'{len(experiments)} experiments'}: {len(runs)} runs"
+    body = "\n".join(_journal_line(run) for run in runs)
+    return f"{subject}\n\n{body}\n\n" + "\n".join(trailers) + "\n"
+
+
+def edit_message(run: Run, what: str) -> str:
+    """The message of an edit to a run that is already on the branch."""
+    return f"{run.experiment}: {run.name or run.id} {what}\n\nGxt-Run: {run.id}\n"
+
+
+def _journal_line(run: Run) -> str:
+    """`nyc-taxi: calm-otter finished, rmse=6.3017`, with as many metrics as keep it short."""
+    line = f"{run.experiment}: {run.name or run.id} {_VERBS.get(run.status, run.status)}"
+    metrics = [f"{name}={summary.last:.6g}" for name, summary in sorted(run.metrics.items())]
+    for metric in metrics[:4]:
+        if len(line) + len(metric) > 70 and "=" in line:
+            break
+        line += f", {metric}"
+    return line

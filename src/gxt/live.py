@@ -1,0 +1,475 @@
+"""Runs that are not on the branch yet: folders in the git directory, `gxt/live/<run-id>` while a run records and
+`gxt/pending/<run-id>` once it has ended. This module knows nothing of git's objects.
+
+A live folder holds an append-only journal.jsonl (a JSON object a line: what was set), metrics.csv in its final form,
+artifacts/, and `lock`, held by the process that records. Ending a run writes the run's documents beside them and
+renames the folder to pending: from then on it is whole, and any later commit takes it along.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from gxt import layout
+from gxt.errors import FormatError, NotFoundError, UsageError
+from gxt.model import (
+    CRASHED,
+    FINISHED,
+    KILLED,
+    RUN_ID,
+    RUNNING,
+    Experiment,
+    Run,
+    new_experiment_id,
+    now,
+    summarise,
+)
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+JOURNAL, LOCK = "journal.jsonl", "lock"
+
+# Ends the rest of a line that a full disk cut, so that no reader takes it for a whole one: CAN, then the newline.
+_CUT = b"\x18\n"
+
+
+def home(common_dir: Path) -> Path:
+    """gxt's own folder in a git directory. All of it but live and pending runs can be deleted at any time."""
+    return common_dir / "gxt"
+
+
+def live_path(root: Path, run_id: str) -> Path:
+    """Where a run records."""
+    return root / "live" / run_id
+
+
+def pending_path(root: Path, run_id: str) -> Path:
+    """Where an ended run waits to be committed."""
+    return root / "pending" / run_id
+
+
+def live_runs(root: Path) -> list[Path]:
+    """The folders of live runs, oldest first."""
+    return _run_folders(root / "live")
+
+
+def pending_runs(root: Path) -> list[Path]:
+    """The folders of ended runs that wait to be committed, oldest first."""
+    return _run_folders(root / "pending")
+
+
+def _run_folders(parent: Path) -> list[Path]:
+    with contextlib.suppress(FileNotFoundError):
+        return sorted(path for path in parent.iterdir() if RUN_ID.fullmatch(path.name))
+    return []
+
+
+# --- writing ---------------------------------------------------------------------------------------------
+
+
+class Appender:
+    """A file that grows by whole lines: one unbuffered write each, so that many processes can share it.
+
+    What a full disk refuses is kept in memory and goes before the next line.
+    """
+
+    __slots__ = ("_backlog", "_fd", "_lock")
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        self._backlog = b""
+        self._lock = threading.Lock()
+
+    def append(self, line: bytes) -> None:
+        """Hand a line to the operating system. Raises OSError where it is not taken; it is tried again later."""
+        if self._backlog:
+            self.flush(line)
+            return
+        try:
+            written = os.write(self._fd, line)
+        except OSError:
+            self._keep(line, 0)
+            raise
+        if written != len(line):
+            self._keep(line, written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def flush(self, line: bytes = b"") -> None:
+        """Write what could not be written before, then `line`."""
+        with self._lock:
+            data, self._backlog = self._backlog + line, b""
+        if data:
+            self.append(data)
+
+    def _keep(self, data: bytes, written: int) -> None:
+        whole = data.rfind(b"\n", 0, written) + 1
+        with self._lock:
+            self._backlog += (_CUT if written > whole else b"") + data[whole:]
+
+    def sync(self) -> None:
+        """Have the operating system put the file on the disk."""
+        self.flush()
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Close the file; appending to it afterwards raises OSError."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class LiveRun:
+    """A run folder open for recording, by the process that owns the run or by one that joined it.
+
+    The owner holds the folder's lock: while it does, readers know that the run is alive. A run made with
+    `owned=False` has no owner; only an explicit finish ends it.
+    """
+
+    def __init__(self, root: Path, run_id: str, lock: BaseFileLock | None = None) -> None:
+        """Join a run that is live. Raises NotFoundError when it is not."""
+        self.root = root
+        self.run_id = run_id
+        self.path = live_path(root, run_id)
+        self._lock = lock
+        try:
+            self._journal = Appender(self.path / JOURNAL)
+            self.metrics = Appender(self.path / layout.METRICS_CSV)
+        except FileNotFoundError:
+            raise NotFoundError(f"run {run_id} is not recording") from None
+
+    @classmethod
+    def create(cls, root: Path, run: Run, owned: bool = True, files: Mapping[str, bytes] | None = None) -> LiveRun:
+        """Begin to record `run`. `files` are there from the start: those of a finished run that goes on."""
+        # Built aside and renamed, so that no reader sees it before its lock is held.
+        building = root / "tmp" / run.id
+        shutil.rmtree(building, ignore_errors=True)
+        (root / "live").mkdir(parents=True, exist_ok=True)
+        building.mkdir(parents=True)
+        lock = None
+        if owned:
+            lock = _lock(building)
+            lock.acquire(timeout=0)
+        content = {layout.METRICS_CSV: layout.METRICS_HEADER} | dict(files or {})
+        for name, data in content.items():
+            (building / name).write_bytes(data)
+        (building / JOURNAL).write_bytes(_line({"op": "run", "owned": owned, **_run_to_json(run)}))
+        building.rename(live_path(root, run.id))
+        return cls(root, run.id, lock)
+
+    def record(self, op: str, **content: Any) -> None:
+        """Append one operation to the journal. Raises OSError where the disk does not take it."""
+        self._journal.append(_line({"op": op, "at": now(), **content}))
+
+    def write_file(self, path: str, fill: Callable[[IO[bytes]], object]) -> None:
+        """Have `fill` write the content of a file in the run's folder; it appears whole or not at all.
+
+        Raises:
+            UsageError: a part of the path is a file already, or the path is a folder.
+            OSError: the disk does not take it.
+        """
+        target = self.path / path
+        beside = self.path / f"{secrets.token_hex(8)}.tmp"
+        try:
+            with open(beside, "wb") as out:
+                fill(out)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            beside.replace(target)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+            raise UsageError(f"{path!r} cannot be both a file and a folder of the run") from None
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def close_files(self) -> None:
+        """Stop recording here; a run that we joined, or inherited by a fork, goes on elsewhere."""
+        self._journal.close()
+        self.metrics.close()
+
+    def close(self) -> None:
+        """Give the run up without ending it: it then counts as crashed, and `recover` ends it."""
+        self.close_files()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def finish(self, status: str = FINISHED, exit_code: int | None = None) -> Path:
+        """End the run: write its documents and move its folder to pending, which this returns.
+
+        Raises:
+            OSError: the disk does not take it. The live folder is kept, and `recover` tries again.
+        """
+        self.metrics.flush()
+        self.record("end", status=status, exit_code=exit_code)
+        self.metrics.sync()
+        self._journal.sync()
+        _compile(self.path)
+        self.close()  # before the rename: Windows renames no folder with an open file in it
+        return _to_pending(self.root, self.run_id)
+
+
+def _line(operation: Mapping[str, Any]) -> bytes:
+    return json.dumps(operation, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _lock(folder: Path) -> BaseFileLock:
+    from filelock import FileLock  # here for start-up time: appending to a run needs no lock
+
+    # The run may be ended by another thread than the one that started it.
+    return FileLock(folder / LOCK, thread_local=False)
+
+
+# --- ending -------------------------------------------------------------------------------------------------
+
+
+def recover(root: Path, run_id: str, status: str = KILLED) -> Path | None:
+    """End a live run whose process is gone, with all it had; returns its pending folder.
+
+    The end is set at its last sign of life. None where it is alive after all, or somebody else ended it.
+    """
+    folder = live_path(root, run_id)
+    lock = _lock(folder)
+    try:
+        lock.acquire(timeout=0)
+    except (TimeoutError, OSError):  # filelock's Timeout is a TimeoutError
+        return None
+    try:
+        if not (folder / JOURNAL).exists():
+            return None
+        if read(folder).ended is None:
+            journal = Appender(folder / JOURNAL)
+            # A crash may have cut the last line.
+            journal.append(b"\n" + _line({"op": "end", "at": last_sign_of_life(folder), "status": status}))
+            journal.close()
+        _compile(folder)
+    finally:
+        lock.release()
+    return _to_pending(root, run_id)
+
+
+def _compile(folder: Path) -> None:
+    """Write the documents of section "A run" of docs/format.md beside the files that are final already."""
+    points_file = folder / layout.METRICS_CSV
+    data = points_file.read_bytes() if points_file.exists() else b""
+    points = list(layout.read_points(data))
+    if data.count(b"\n") != len(points) + 1 or not data.endswith(b"\n"):  # lines that a crash cut
+        data = layout.write_points(points)
+        _write(points_file, data)
+    run = replace(_replay(folder), metrics=summarise(points))
+    for name, content in layout.run_files(run).items():
+        _write(folder / name, content)
+    if not points:
+        points_file.unlink(missing_ok=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    beside = path.with_name(path.name + ".tmp")
+    with open(beside, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def _to_pending(root: Path, run_id: str) -> Path:
+    target = pending_path(root, run_id)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):  # another process recovered it in between
+        live_path(root, run_id).rename(target)
+    return target
+
+
+def committed_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The files of a pending run that go on the branch: path in the run's folder, and where it is now."""
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(parent, name)
+            inside = path.relative_to(folder)
+            if inside.parts[0] not in (JOURNAL, LOCK) and not (len(inside.parts) == 1 and name.endswith(".tmp")):
+                yield inside.as_posix(), path
+
+
+def discard(root: Path, folder: Path) -> None:
+    """Take away a pending folder that has been committed."""
+    aside = root / "tmp" / f"done-{folder.name}"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        folder.rename(aside)  # at once gone for readers; then at leisure
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------
+
+
+def read(folder: Path) -> Run:
+    """A run as it stands in a live or pending folder, its metrics summarised so far.
+
+    Raises:
+        FormatError: the journal does not say which run it is.
+    """
+    run = _replay(folder)
+    with contextlib.suppress(FileNotFoundError):
+        points = layout.read_points((folder / layout.METRICS_CSV).read_bytes())
+        run = replace(run, metrics=summarise(points))
+    if folder.parent.name == "pending":
+        return replace(run, place="pending")
+    alive = run.ended is not None or is_alive(folder)
+    return replace(run, place="live", status=run.status if alive else CRASHED)
+
+
+def is_owned(folder: Path) -> bool:
+    """Whether a process is meant to hold this live run's lock (`gxt start` makes runs that none does)."""
+    return bool(next(_operations(folder), {}).get("owned"))
+
+
+def is_alive(folder: Path) -> bool:
+    """Whether a live run still records: its process holds the lock, or it needs no process."""
+    if not is_owned(folder):
+        return True
+    lock = _lock(folder)
+    try:
+        lock.acquire(timeout=0)
+    except (TimeoutError, OSError):  # held; or we may not write there, and cannot tell
+        return True
+    lock.release()
+    return False
+
+
+def last_sign_of_life(folder: Path) -> int:
+    """When something was last written to a run's folder, in milliseconds since 1970 UTC."""
+    names = (JOURNAL, layout.METRICS_CSV, layout.SYSTEM_CSV, layout.OUTPUT_LOG)
+    return max(path.stat().st_mtime_ns for path in map(folder.joinpath, names) if path.exists()) // 1_000_000
+
+
+def last_step(folder: Path) -> int | None:
+    """The greatest step logged so far, None before the first point."""
+    with contextlib.suppress(FileNotFoundError):
+        return max((p.step for p in layout.read_points((folder / layout.METRICS_CSV).read_bytes())), default=None)
+    return None
+
+
+def _operations(folder: Path) -> Iterator[dict[str, Any]]:
+    try:
+        data = (folder / JOURNAL).read_bytes()
+    except FileNotFoundError:
+        return
+    for line in data.split(b"\n"):
+        with contextlib.suppress(ValueError):  # a line that a crash or a full disk cut
+            operation = json.loads(line)
+            if isinstance(operation, dict):
+                yield operation
+
+
+def params_since(folder: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
+    """The params that the journal gained after `offset` bytes, as they were logged, and its length now."""
+    with open(folder / JOURNAL, "rb") as journal:
+        journal.seek(offset)
+        data = journal.read()
+    found = []
+    for line in data.split(b"\n"):
+        with contextlib.suppress(ValueError):
+            operation = json.loads(line)
+            key = {"run": "params", "params": "values"}.get(operation["op"])
+            if key in operation:
+                found.append(operation[key])
+    return found, offset + data.rfind(b"\n") + 1
+
+
+def _replay(folder: Path) -> Run:
+    """What the journal's operations come to. A param keeps its first value; everything else its last."""
+    operations = _operations(folder)
+    run = _run_from_json(next(operations, {}), folder)
+    params, tags, inputs = dict(run.params), dict(run.tags), dict(run.inputs)
+    source, environment = dict(run.source), dict(run.environment)
+    plain: dict[str, Any] = {}
+    for operation in operations:
+        op = operation.get("op")
+        if op == "params":
+            params = add_params(params, operation["values"])
+        elif op == "tags":
+            tags.update(operation["values"])
+        elif op == "untag":
+            tags.pop(operation["key"], None)
+        elif op == "input":
+            inputs[operation["name"]] = operation["values"]
+        elif op == "source":
+            source.update(operation["values"])
+        elif op == "environment":
+            environment.update(operation["values"])
+        elif op == "set":
+            plain.update(operation["values"])
+        elif op == "end":
+            plain["status"], plain["ended"] = operation["status"], operation["at"]
+            plain["exit_code"] = operation.get("exit_code")
+    return replace(
+        run, params=params, tags=tags, inputs=inputs, source=source, environment=environment, **plain
+    )
+
+
+def add_params(params: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Params with more of them added; what is there already keeps its value."""
+    merged = dict(params)
+    for key, value in more.items():
+        known = merged.get(key)
+        if isinstance(known, Mapping) and isinstance(value, Mapping):
+            merged[key] = add_params(known, value)
+        elif key not in merged:
+            merged[key] = value
+    return merged
+
+
+_RUN_JSON = tuple(field.name for field in fields(Run) if field.name not in ("metrics", "place"))
+
+
+def _run_to_json(run: Run) -> dict[str, Any]:
+    return {name: getattr(run, name) for name in _RUN_JSON if getattr(run, name) not in (None, {})}
+
+
+def _run_from_json(operation: Mapping[str, Any], folder: Path) -> Run:
+    if operation.get("op") != "run" or "experiment" not in operation:
+        raise FormatError(f"{folder / JOURNAL}: the first line does not name a run")
+    known = {name: operation[name] for name in _RUN_JSON if name in operation}
+    return Run(**{"status": RUNNING, **known, "id": folder.name})
+
+
+# --- experiments that are not on the branch yet -----------------------------------------------------------------
+
+
+def new_experiment(root: Path, name: str) -> Experiment:
+    """The experiment of that name that this clone is about to create; the same for every process that asks."""
+    path = root / "experiments" / f"{layout.experiment_folder(name)}.yaml"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        experiment = Experiment(name=name, id=new_experiment_id(), created=now())
+        beside = path.with_name(f"{path.name}.{experiment.id}")
+        beside.write_bytes(layout.experiment_document(experiment))
+        try:
+            os.link(beside, path)  # unlike a rename, fails where somebody else was first
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without hard links
+            beside.replace(path)
+        beside.unlink(missing_ok=True)
+    return layout.read_experiment(layout.experiment_folder(name), path.read_bytes())
+
+
+def new_experiments(root: Path) -> list[Experiment]:
+    """The experiments that this clone is about to create."""
+    files = sorted((root / "experiments").glob("*.yaml"))
+    return [layout.read_experiment(file.name.removesuffix(".yaml"), file.read_bytes()) for file in files]
+
+
+def forget_experiment(root: Path, name: str) -> None:
+    """The experiment is on the branch now."""
+    (root / "experiments" / f"{layout.experiment_folder(name)}.yaml").unlink(missing_ok=True)

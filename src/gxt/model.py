@@ -1,0 +1,429 @@
+"""Runs, experiments and metric points as frozen values, and the rules for their ids and names.
+
+Times are integers: milliseconds since 1970-01-01 UTC.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from gxt.errors import UsageError
+
+RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
+"""A run id: UTC start to the second, then 32 random bits."""
+
+RUNNING, FINISHED, FAILED, KILLED = "running", "finished", "failed", "killed"
+STATUSES = (RUNNING, FINISHED, FAILED, KILLED)
+"""What run.yaml's `status` may say."""
+
+CRASHED = "crashed"
+"""Shown for a live run whose process is gone; it is committed as killed."""
+
+DEFAULT_EXPERIMENT = "default"
+MAX_NAME_BYTES = 250
+
+
+class MetricPoint(NamedTuple):
+    """One value of one metric. `time` is in milliseconds since 1970 UTC."""
+
+    step: int
+    metric: str
+    value: float
+    time: int
+
+
+class Summary(NamedTuple):
+    """What is known of one metric without its history.
+
+    `min` and `max` leave NaN out where there is any number at all. `step` is the step of `last`.
+    """
+
+    last: float
+    min: float
+    max: float
+    step: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trial, as it stands on the branch or, while it records, in the git directory.
+
+    Attributes:
+        params: name to value; values are text, numbers, booleans, None, lists or nested mappings.
+        metrics: name to Summary.
+        tags: name to text.
+        inputs: dataset name to what is known of it (digest, source, rows, ...).
+        source: the code it came from (command, entrypoint, commit, branch, dirty, remote).
+        environment: Python, platform, processors.
+        place: where it was read from: "branch", "pending" (finished, waiting to be committed) or "live".
+        extra: fields of run.yaml that this version does not know; they are kept when the run is edited.
+    """
+
+    id: str
+    experiment: str
+    name: str = ""
+    status: str = FINISHED
+    started: int | None = None
+    ended: int | None = None
+    exit_code: int | None = None
+    author: str | None = None
+    parent: str | None = None
+    deleted: int | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    note: str | None = None
+    source: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Summary] = field(default_factory=dict)
+    inputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    place: str = "branch"
+
+    @property
+    def short_id(self) -> str:
+        """The random part of the id; like the whole id, it names the run on the command line."""
+        return self.id.rsplit("-", 1)[-1]
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from start to end, None while it runs or where either is unknown."""
+        if self.started is None or self.ended is None:
+            return None
+        return (self.ended - self.started) / 1000
+
+    def reopened(self) -> Run:
+        """The run as it goes on after it had ended."""
+        return replace(self, status=RUNNING, ended=None, exit_code=None, metrics={}, place="live")
+
+    @property
+    def info(self) -> RunInfo:
+        """The run's facts under MLflow's names."""
+        return RunInfo(
+            run_id=self.id,
+            run_uuid=self.id,
+            run_name=self.name,
+            experiment_name=self.experiment,
+            status=self.status.upper(),
+            start_time=self.started,
+            end_time=self.ended,
+            lifecycle_stage="deleted" if self.deleted else "active",
+        )
+
+    @property
+    def data(self) -> RunData:
+        """Params, tags and each metric's last value, as MLflow groups them."""
+        last = {name: summary.last for name, summary in self.metrics.items()}
+        return RunData(params=flatten(self.params), metrics=last, tags=dict(self.tags))
+
+
+class RunInfo(NamedTuple):
+    """A run's facts under MLflow's names; `status` in MLflow's capitals, times in milliseconds."""
+
+    run_id: str
+    run_uuid: str
+    run_name: str
+    experiment_name: str
+    status: str
+    start_time: int | None
+    end_time: int | None
+    lifecycle_stage: str
+
+
+class RunData(NamedTuple):
+    """A run's content under MLflow's names. Params keep their types here; MLflow makes all of them text."""
+
+    params: dict[str, Any]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A named set of runs. `goals` maps a metric to "min" or "max"; `id` never changes."""
+
+    name: str
+    id: str
+    created: int | None = None
+    description: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    goals: Mapping[str, str] = field(default_factory=dict)
+    deleted: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def experiment_id(self) -> str:
+        """MLflow's name for `id`."""
+        return self.id
+
+
+# --- time ---------------------------------------------------------------------------------------
+
+
+def now() -> int:
+    """The time now, in milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def format_time(ms: int) -> str:
+    """RFC 3339 in UTC with milliseconds: `2026-11-23T08:30:00.123Z`."""
+    seconds, milliseconds = divmod(ms, 1000)
+    try:
+        moment = datetime.fromtimestamp(seconds, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(f"time {ms} is out of range", "times are milliseconds since 1970 UTC") from None
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
+
+
+def parse_time(text: str) -> int:
+    """Milliseconds from RFC 3339 text. A time without a zone is taken as UTC. Raises ValueError."""
+    if not re.match(r"\d{4}-\d\d-\d\d", text):
+        raise ValueError(f"not a time: {text!r}")
+    # Python 3.10's fromisoformat knows neither Z nor fractions of any length but 3 and 6.
+    fraction = re.search(r"\.(\d+)", text)
+    digits = fraction.group(1) if fraction else ""
+    plain = text.replace(f".{digits}", "", 1) if fraction else text
+    moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", plain))
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return int(moment.timestamp()) * 1000 + int((digits + "000")[:3])
+
+
+# --- ids and names --------------------------------------------------------------------------------
+
+
+def new_run_id(started: int) -> str:
+    """A run id for a run that starts at `started`: sortable, unique across machines."""
+    moment = datetime.fromtimestamp(started // 1000, timezone.utc)
+    return f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+
+
+def new_experiment_id() -> str:
+    """16 random hexadecimal digits."""
+    return secrets.token_hex(8)
+
+
+def check_name(kind: str, name: object) -> str:
+    """Give `name` back, or say why a param, metric, tag or experiment cannot be called that.
+
+    Raises:
+        UsageError: not text, empty, over 250 bytes of UTF-8, or with a control character in it.
+
+    >>> check_name("param", "learning rate")
+    'learning rate'
+    """
+    if not isinstance(name, str):
+        raise UsageError(f"{kind} name {name!r} is not text", f"pass a str, for example {str(name)!r}")
+    if not name.strip():
+        raise UsageError(f"a {kind} needs a name; {name!r} is blank")
+    if name != name.strip():
+        raise UsageError(f"{kind} name {name!r} begins or ends with a space")
+    bad = next((c for c in name if not c.isprintable()), None)
+    if bad is not None:
+        raise UsageError(f"{kind} name {name[:40]!r} contains the unprintable character {bad!r}")
+    if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+        raise UsageError(f"{kind} name {name[:40] + '…'!r} is over {MAX_NAME_BYTES} bytes long")
+    return name
+
+
+_WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?")
+_FOLDER_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+
+
+def experiment_folder(name: str) -> str:
+    """The folder an experiment lives in: its name, percent-encoded so that every file system takes it.
+
+    Encoded are the bytes outside `A-Za-z0-9._-`, a leading `.` or `-`, a trailing `.`, and the first letter of
+    what Windows reserves for devices.
+
+    >>> experiment_folder("NYC taxi/2021")
+    'NYC%20taxi%2F2021'
+    """
+    data = name.encode("utf-8")
+    codes = [chr(b) if b in _FOLDER_SAFE else f"%{b:02X}" for b in data]
+    if data[:1] in (b".", b"-") or _WINDOWS_DEVICE.fullmatch(name):
+        codes[0] = f"%{data[0]:02X}"
+    if data[-1:] == b".":
+        codes[-1] = "%2E"
+    return "".join(codes)
+
+
+def experiment_name(folder: str) -> str:
+    """The name that `experiment_folder` encoded."""
+    return unquote(folder, errors="replace")
+
+
+# Characters that macOS ignores when it compares file names: with one inside, `.git` would pass as another name.
+# https://github.com/git/git/blob/v2.39.5/utf8.c (next_hfs_char)
+_IGNORED_BY_HFS = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
+
+
+def check_artifact_path(path: str) -> str:
+    """Give an artifact's path back in its one spelling (`a/b.txt`), or say why it cannot be a path everywhere.
+
+    Raises:
+        UsageError: absolute, climbing out by `..`, or with a part that Linux, macOS, Windows or git refuses.
+
+    >>> check_artifact_path("./models/lin_reg.bin")
+    'models/lin_reg.bin'
+    """
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if path.startswith("/") or not parts:
+        raise UsageError(f"artifact path {path!r} is not a relative path of a file")
+    for part in parts:
+        reason = _why_not_a_file_name(part)
+        if reason:
+            raise UsageError(f"artifact path {path!r} {reason}", "such a file could not be checked out everywhere")
+    return "/".join(parts)
+
+
+def _why_not_a_file_name(part: str) -> str | None:
+    seen_as = part.translate(_IGNORED_BY_HFS).lower().rstrip(". ")
+    bad = next((c for c in part if not c.isprintable() or c in '<>:"|?*\\'), None)
+    if part == "..":
+        return "climbs out of the run by '..'"
+    if bad is not None:
+        return f"contains {bad!r}, which a file name cannot hold on every system"
+    if part[-1] in ". ":
+        return f"has a part that ends in {part[-1]!r}, which Windows drops"
+    if seen_as == ".git" or re.fullmatch(r"git~\d+", seen_as):
+        return f"has a part that git keeps for itself: {part!r}"
+    if _WINDOWS_DEVICE.fullmatch(part):
+        return f"has a part that names a device on Windows: {part!r}"
+    if len(part.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+        return f"has a part over {MAX_NAME_BYTES} bytes long"
+    return None
+
+
+# --- values ---------------------------------------------------------------------------------------
+
+
+def clean_text(text: str) -> str:
+    """Text that UTF-8 can hold: lone surrogates (from undecodable file names) become `\\udcXX`, spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def number(value: Any, what: str = "metric") -> float:
+    """A metric's value as a float: Python, numpy and torch scalars, 0-d and one-element arrays are numbers.
+
+    Raises:
+        UsageError: anything else, and integers too large for a double.
+    """
+    if isinstance(value, (str, bytes)):
+        raise UsageError(f"{what} value {value!r} is text, not a number", "pass a number, for example float(value)")
+    item = getattr(value, "item", None)
+    try:
+        if item is not None and getattr(value, "size", 1) != 0:
+            value = item()
+        elif hasattr(value, "numpy"):  # TensorFlow's eager tensors have numpy() but no item()
+            value = value.numpy()
+        return float(value)
+    except OverflowError:
+        raise UsageError(f"{what} value {str(value)[:20]}… is too large for a double") from None
+    except (TypeError, ValueError, RuntimeError):
+        raise UsageError(f"{what} value {str(value)[:60]!r} ({type(value).__name__}) is not one number") from None
+
+
+def step_number(step: Any) -> int:
+    """A step as an int; 3.0 and numpy integers are taken, 3.5 is not. Raises UsageError."""
+    as_float = number(step, "step")
+    if not math.isfinite(as_float) or as_float != int(as_float):
+        raise UsageError(f"step {step!r} is not a whole number")
+    return step if type(step) is int else int(as_float)
+
+
+def param_value(value: Any) -> Any:
+    """A param as YAML holds it: text, numbers, booleans, None, lists and mappings stay; all else becomes text."""
+    if value is None or isinstance(value, (bool, int, float)):
+        # Subclasses (numpy.float64, enum.IntEnum) are brought back to the plain type.
+        return value if value is None or type(value) in (bool, int, float) else _plain(value)
+    if isinstance(value, str):
+        return clean_text(str(value))
+    if isinstance(value, Mapping):
+        return {check_name("param", str(key)): param_value(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [param_value(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((param_value(item) for item in value), key=str)
+    if hasattr(value, "tolist"):  # numpy and torch: a scalar or nested lists
+        return param_value(value.tolist())
+    return clean_text(str(value))
+
+
+def _plain(value: float) -> Any:
+    return next(kind(value) for kind in (bool, int, float) if isinstance(value, kind))
+
+
+def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested params as one level, joined by dots: `{"model": {"depth": 3}}` gives `{"model.depth": 3}`.
+
+    An empty mapping stays as it is, so that nothing is lost from sight.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in params.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def summarise(points: Iterable[MetricPoint]) -> dict[str, Summary]:
+    """The summary of each metric, sorted by name.
+
+    The last value is the one with the greatest (step, time), then the greatest value, NaN counting as the least:
+    the rule of MLflow's latest metric.
+    """
+    state: dict[str, list[Any]] = {}
+    for step, metric, value, when in points:
+        known = state.get(metric)
+        if known is None:
+            state[metric] = [step, when, value, value, value, 1]
+            continue
+        known[5] += 1
+        if step > known[0] or (step == known[0] and _later(when, value, known)):
+            known[0], known[1], known[2] = step, when, value
+        if value < known[3] or known[3] != known[3]:
+            known[3] = value
+        if value > known[4] or known[4] != known[4]:
+            known[4] = value
+    return {name: Summary(s[2], s[3], s[4], s[0], s[5]) for name, s in sorted(state.items())}
+
+
+def _later(when: int, value: float, known: list[Any]) -> bool:
+    """Whether a point of the same step comes after the one kept so far."""
+    if when != known[1]:
+        return bool(when > known[1])
+    return bool(value > known[2] or (known[2] != known[2] and value == value))
+
+
+# --- readable names ---------------------------------------------------------------------------------
+
+_ADJECTIVES = (
+    "able agile amber bold brave bright brisk calm candid clear clever cosmic crisp curious daring deft eager early "
+    "fair fancy fleet fond frank fresh gentle glad golden grand happy hardy honest humble jolly keen kind lively "
+    "lucid lucky lunar mellow merry mighty modest neat nimble noble patient placid plucky polite proud quick quiet "
+    "rapid ready rustic serene sharp shiny silent silver smart snowy solar solid spry steady stellar stoic sunny "
+    "swift tidy tranquil true upbeat vivid warm wise witty zesty"
+).split()
+_ANIMALS = (
+    "ant badger bat bear beaver bee bison bream camel carp cat cicada cobra cod condor coyote crab crane cricket "
+    "crow deer dingo dove eagle eel egret elk falcon ferret finch fox frog gecko gibbon goat goose gull hare hawk "
+    "heron horse ibex ibis impala jackal jay kestrel kite koala lark lemur lion llama loon lynx magpie marten mole "
+    "moose moth newt ocelot okapi orca oryx osprey otter owl panda parrot perch pike plover puffin puma quail rabbit "
+    "raven robin salmon seal shrew shrike skink sloth sparrow stoat stork swan swift tapir tern tiger toad trout "
+    "vole walrus wasp whale wolf wombat wren yak zebra"
+).split()
+
+
+def readable_name() -> str:
+    """A name such as `calm-otter`, for people; ids are what is unique."""
+    return f"{secrets.choice(_ADJECTIVES)}-{secrets.choice(_ANIMALS)}"

@@ -1,0 +1,168 @@
+"""Looking at runs from Python: MLflow's names for it. DataFrames need the `pandas` extra."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from gxt import catalog, fluent, git, layout, media, query, store
+from gxt.errors import MissingPackageError, NotFoundError, UsageError
+from gxt.model import Experiment, Run, flatten
+
+
+def get_run(run_id: str) -> Run:
+    """The run as it stands now, by anything that names it: an id, a prefix, a name, `@last`, `@best:rmse`.
+
+    Raises:
+        NotFoundError: none answers to it, or several do.
+
+    >>> gxt.get_run("@best:rmse").params["alpha"]  # doctest: +SKIP
+    0.1
+    """
+    return catalog.find(fluent.repository(), run_id)
+
+
+def get_experiment_by_name(name: str) -> Experiment | None:
+    """The experiment of that name, None where there is none."""
+    found = catalog.listing(fluent.repository()).experiments
+    return next((experiment for experiment in found if experiment.name == name), None)
+
+
+def search_runs(
+    experiment_ids: Sequence[str] | None = None,
+    *,
+    experiment_names: Sequence[str] | None = None,
+    search_all_experiments: bool = False,
+    order_by: Sequence[str] | None = None,
+    max_results: int | None = None,
+    output_format: str = "pandas",
+) -> Any:
+    """The runs of some experiments, live ones included; of the current experiment when none is named.
+
+    Args:
+        experiment_ids, experiment_names: which experiments.
+        search_all_experiments: all of them.
+        order_by: fields such as `metrics.rmse`, `params.alpha DESC`, `start_time`; the latest first when not given.
+        max_results: at most so many.
+        output_format: "pandas" for a DataFrame with MLflow's columns (`run_id`, `status` in capitals,
+            `start_time`, `metrics.rmse`, `params.alpha`, ...; params keep their types), "list" for `Run`s.
+
+    Raises:
+        NotFoundError: no such experiment, or no run has a field to order by.
+    """
+    if output_format not in ("pandas", "list"):
+        raise UsageError(f"no output format {output_format!r}", "pandas or list")
+    repo = fluent.repository()
+    names = list(experiment_names or ()) + [fluent._name_of(i) for i in experiment_ids or ()]
+    if not names and not search_all_experiments:
+        names = [fluent.current_experiment()]
+    found = catalog.listing(repo, None if search_all_experiments else names)
+    known = query.fields_of(found.runs)
+    keys = [query.parse_sort(text, known) for text in order_by or ["start_time DESC"]]
+    runs = query.sort(found.runs, keys)[:max_results]
+    return runs if output_format == "list" else _frame(runs, found)
+
+
+def _frame(runs: Sequence[Run], found: catalog.Listing) -> Any:
+    pandas = _pandas("search_runs as a DataFrame")
+    ids = {experiment.name: experiment.id for experiment in found.experiments}
+    repo = fluent.repository()
+    branch = store.branch_name(git.config(repo))
+    rows = [
+        {
+            "run_id": run.id,
+            "run_name": run.name,
+            "experiment_id": ids.get(run.experiment, ""),
+            "experiment_name": run.experiment,
+            "status": run.status.upper(),
+            "artifact_uri": f"{branch}:{layout.run_path(run.experiment, run.id)}/{layout.ARTIFACTS}",
+            "start_time": _moment(run.started),
+            "end_time": _moment(run.ended),
+            **{f"metrics.{name}": summary.last for name, summary in run.metrics.items()},
+            **{f"params.{name}": value for name, value in flatten(run.params).items()},
+            **{f"tags.{name}": value for name, value in run.tags.items()},
+        }
+        for run in runs
+    ]
+    first = list(rows[0])[:8] if rows else "run_id run_name experiment_id experiment_name status artifact_uri".split()
+    rest = sorted({key for row in rows for key in row} - set(first))
+    return pandas.DataFrame(rows, columns=[*first, *rest])
+
+
+def _moment(ms: int | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, timezone.utc)
+
+
+def load_table(
+    artifact_file: str, run_ids: Sequence[str] | None = None, extra_columns: Sequence[str] | None = None
+) -> Any:
+    """A table that `log_table` recorded, as a DataFrame: of the runs named, or of all in the current experiment.
+
+    `extra_columns` adds what tells the runs apart: `run_id`, `name`, or a field such as `params.alpha`.
+
+    Raises:
+        NotFoundError: none of the runs has it.
+    """
+    pandas = _pandas("load_table")
+    repo = fluent.repository()
+    if run_ids is not None:
+        runs = [catalog.find(repo, run_id) for run_id in run_ids]
+    else:
+        runs = catalog.listing(repo, [fluent.current_experiment()]).runs
+    known = query.fields_of(runs)
+    frames = []
+    for run in runs:
+        data = catalog.read_file(repo, run, f"{layout.ARTIFACTS}/{artifact_file}")
+        if data is None:
+            continue
+        columns, rows = media.read_table(data, artifact_file)
+        frame = pandas.DataFrame(rows, columns=columns)
+        for column in extra_columns or ():
+            frame[column] = query.resolve(column, known).of(run)
+        frames.append(frame)
+    if not frames:
+        raise NotFoundError(f"no table {artifact_file!r} in {len(runs)} run{'' if len(runs) == 1 else 's'}")
+    return pandas.concat(frames, ignore_index=True)
+
+
+def download_artifacts(
+    run_id: str, artifact_path: str | None = None, dst_path: str | os.PathLike[str] | None = None
+) -> str:
+    """Write a run's artifacts, or one file or folder of them, to `dst_path` (a new temporary folder when not given).
+
+    Returns the path of what was asked for.
+
+    Raises:
+        NotFoundError: the run has no such artifact.
+    """
+    repo = fluent.repository()
+    run = catalog.find(repo, run_id)
+    wanted = PurePosixPath(layout.ARTIFACTS, artifact_path or "").as_posix()
+    target = Path(dst_path) if dst_path is not None else Path(tempfile.mkdtemp(prefix="gxt-"))
+    # Paths begin with artifacts/, which is ours and not the user's.
+    with tempfile.TemporaryDirectory(prefix=".gxt-", dir=_existing(target)) as aside:
+        written = catalog.export(repo, run, Path(aside), wanted)
+        if not written:
+            raise NotFoundError(f"run {run.name} has no artifact {artifact_path or 'at all'!r}")
+        for path in written:
+            destination = target / PurePosixPath(path).relative_to(layout.ARTIFACTS)
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            Path(aside, path).replace(destination)
+    return str(target / artifact_path if artifact_path else target)
+
+
+def _existing(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _pandas(purpose: str) -> Any:
+    try:
+        import pandas
+    except ImportError:
+        raise MissingPackageError("pandas", purpose, "pandas") from None
+    return pandas

@@ -1,0 +1,552 @@
+"""Recording one run: what `start_run` returns. gxt.fluent keeps the one that is active.
+
+Every logging call is an append to the run's folder in the git directory. A mistake in a call raises; trouble
+underneath (a full disk, a broken repository) warns once and lets the program go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, NoReturn
+
+from gxt import artifacts, capture, git, layout, live, media, store
+from gxt.datasets import describe
+from gxt.errors import GxtError, GxtWarning, NotFoundError, UsageError
+from gxt.git import Repository
+from gxt.live import LiveRun
+from gxt.model import (
+    FAILED,
+    FINISHED,
+    KILLED,
+    RUNNING,
+    STATUSES,
+    Run,
+    RunData,
+    RunInfo,
+    check_artifact_path,
+    check_name,
+    clean_text,
+    flatten,
+    new_run_id,
+    now,
+    number,
+    param_value,
+    readable_name,
+    step_number,
+)
+from gxt.system import SystemSampler
+
+_CAPTURE_TIMEOUT = 20.0
+
+
+class ActiveRun:
+    """A run that records. A context manager: leaving it ends the run.
+
+    An exception on the way out marks the run failed; KeyboardInterrupt and SIGTERM mark it killed.
+
+    Attributes:
+        run_id: the run's id.
+        name: its readable name.
+        experiment: the name of its experiment.
+        owner: False where this process joined a run of another one; ending it here then only stops logging here.
+
+    >>> with gxt.start_run(run_name="baseline") as run:  # doctest: +SKIP
+    ...     run.log_param("alpha", 0.1)
+    ...     run.log_metric("rmse", 6.3, step=1)
+    """
+
+    def __init__(
+        self,
+        repo: Repository,
+        recording: LiveRun,
+        run: Run,
+        owner: bool,
+        on_end: Callable[[ActiveRun, str], None] = lambda run, status: None,
+    ) -> None:
+        """Use `begin`, `join` or `resume`."""
+        self.run_id = run.id
+        self.name = run.name
+        self.experiment = run.experiment
+        self.owner = owner
+        self.pid = os.getpid()
+        self._repo = repo
+        self._live = recording
+        self._append = recording.metrics.append
+        self._names: dict[str, str] = {}
+        self._params: dict[str, Any] = {}
+        self._params_read = 0
+        self._next_step = 0
+        self._warned = False
+        self._ended = False
+        self._on_end = on_end
+        self._capture: threading.Thread | None = None
+        self._sampler: SystemSampler | None = None
+        self._lock = threading.RLock()
+
+    # --- params, tags, note ---------------------------------------------------------------------------------
+
+    def log_param(self, key: str, value: Any) -> Any:
+        """Record a param and give its value back. See `log_params`."""
+        self.log_params({key: value})
+        return value
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Record params: text, numbers, booleans, None, lists, nested mappings; anything else as its text.
+
+        Values of secrets (`api_key`, `password`, ...) are masked.
+
+        Raises:
+            UsageError: a name cannot be one, or the param was logged before with another value.
+        """
+        self._check_open()
+        values = {check_name("param", key): capture.mask_value(key, param_value(v)) for key, v in params.items()}
+        if not values:
+            return
+        with self._lock:
+            self._read_params()
+            _check_same(self._params, values)
+            self._record("params", values=values)
+
+    def _read_params(self) -> None:
+        """Learn what was logged so far, by other processes too."""
+        try:
+            logged, self._params_read = live.params_since(self._live.path, self._params_read)
+        except OSError as error:
+            self._trouble(error)
+            return
+        for values in logged:
+            self._params = live.add_params(self._params, values)
+
+    def set_tag(self, key: str, value: Any) -> None:
+        """Set a tag, a text that may change, also after the run (`gxt tag`)."""
+        self.set_tags({key: value})
+
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
+        """Set several tags. MLflow's `mlflow.note.content` becomes the run's note."""
+        self._check_open()
+        values = {check_name("tag", key): capture.mask_value(key, clean_text(str(v))) for key, v in tags.items()}
+        if "mlflow.note.content" in values:
+            self.set_note(values.pop("mlflow.note.content"))
+        if values:
+            self._record("tags", values=values)
+
+    def delete_tag(self, key: str) -> None:
+        """Take a tag away. Raises NotFoundError when the run has none of that name."""
+        self._check_open()
+        if key not in self.record.tags:
+            raise NotFoundError(f"run {self.name} has no tag {key!r}")
+        self._record("untag", key=key)
+
+    def set_note(self, text: str) -> None:
+        """Set the run's note: any text, markdown by custom."""
+        self._check_open()
+        self._record("set", values={"note": clean_text(text)})
+
+    # --- metrics ----------------------------------------------------------------------------------------------
+
+    def log_metric(
+        self, key: str, value: Any, step: int | None = None, timestamp: int | datetime | None = None
+    ) -> None:
+        """Record one value of a metric.
+
+        Args:
+            key: the metric's name.
+            value: a number; numpy and torch scalars and 0-d arrays are numbers.
+            step: a whole number, 0 when not given (as in MLflow).
+            timestamp: a datetime, or milliseconds since 1970 UTC; now when not given.
+
+        Raises:
+            UsageError: the value is no number, the step not whole, the name no name, or the run has ended.
+        """
+        # The hot path: one line, one write, no lock. Keep it so.
+        name = self._names.get(key) or self._metric_name(key)
+        if type(value) is not float:
+            value = number(value)
+        if step is None:
+            step = 0
+        elif type(step) is not int:
+            step = step_number(step)
+        when = time.time_ns() // 1_000_000 if timestamp is None else _milliseconds(timestamp)
+        try:
+            self._append(f"{step},{name},{layout.metric_value(value)},{when}\n".encode())
+        except OSError as error:
+            self._trouble(error)
+
+    def log_metrics(
+        self, metrics: Mapping[str, Any], step: int | None = None, timestamp: int | datetime | None = None
+    ) -> None:
+        """Record a value of each of several metrics, at one step and time, in one write."""
+        at = 0 if step is None else step_number(step)
+        when = now() if timestamp is None else _milliseconds(timestamp)
+        names = self._names
+        lines = [
+            f"{at},{names.get(key) or self._metric_name(key)},{layout.metric_value(number(value))},{when}\n"
+            for key, value in metrics.items()
+        ]
+        try:
+            self._append("".join(lines).encode())
+        except OSError as error:
+            self._trouble(error)
+
+    def log(self, values: Mapping[str, Any], step: int | None = None) -> None:
+        """Record a mapping of metrics, nested ones joined by dots, at `step` or one after the last `log` here."""
+        at = self._next_step if step is None else step_number(step)
+        self.log_metrics(flatten(values), step=at)
+        self._next_step = at + 1
+
+    def _metric_name(self, key: str) -> str:
+        name = layout.csv_name(check_name("metric", key))
+        self._names[key] = name
+        return name
+
+    # --- artifacts ----------------------------------------------------------------------------------------------
+
+    def log_artifact(self, local_path: str | os.PathLike[str], artifact_path: str | None = None) -> None:
+        """Copy a file, or a folder with its name, into the run, below the folder `artifact_path`.
+
+        Raises:
+            UsageError: nothing is there, or its name cannot be a path on every system.
+        """
+        self._log_files(artifacts.files_of(Path(local_path), artifact_path))
+
+    def log_artifacts(self, local_dir: str | os.PathLike[str], artifact_path: str | None = None) -> None:
+        """Copy what is in a folder into the run, below the folder `artifact_path`."""
+        path = Path(local_dir)
+        if not path.is_dir():
+            raise UsageError(f"{str(path)!r} is not a folder", "log_artifact takes a single file")
+        self._log_files(artifacts.files_of(path, artifact_path, contents_only=True))
+
+    def _log_files(self, files: list[tuple[Path, str]]) -> None:
+        self._check_open()
+        for source, path in files:
+            self._write_artifact(path, artifacts.copier(source))
+
+    def _write_artifact(self, path: str, fill: Callable[[IO[bytes]], object]) -> None:
+        self._check_open()
+        target = f"{layout.ARTIFACTS}/{check_artifact_path(path)}"
+        try:
+            self._live.write_file(target, fill)
+        except OSError as error:
+            self._trouble(error, f"artifact {path} was not recorded")
+
+    def log_text(self, text: str, artifact_file: str) -> None:
+        """Record text as an artifact in UTF-8."""
+        self._write_artifact(artifact_file, lambda out: out.write(clean_text(text).encode()))
+
+    def log_dict(self, dictionary: Mapping[str, Any] | list[Any], artifact_file: str) -> None:
+        """Record a mapping or list as an artifact: YAML where the file is called .yaml or .yml, JSON otherwise."""
+        self._write_artifact(artifact_file, media.document(dictionary, artifact_file))
+
+    def log_figure(self, figure: Any, artifact_file: str, **save_kwargs: Any) -> None:
+        """Record a matplotlib or plotly figure as an artifact, in the format of its ending.
+
+        matplotlib writes what `savefig` can; plotly .html and .json, and images where kaleido is installed.
+        `save_kwargs` go to matplotlib's savefig or plotly's writer.
+        """
+        self._write_artifact(artifact_file, media.figure(figure, artifact_file, save_kwargs))
+
+    def log_image(self, image: Any, artifact_file: str | None = None, *, key: str | None = None, step: int = 0) -> None:
+        """Record an image: a path of one, a PIL image, or a numpy array (H x W, or H x W x 1, 3 or 4 channels).
+
+        Arrays hold 0 to 255 as integers, or 0.0 to 1.0 as floats. With `key`, the image is one of a series:
+        `images/<key>/<step>.png`.
+        """
+        if (artifact_file is None) == (key is None):
+            raise UsageError("log_image takes either an artifact_file or a key")
+        path = artifact_file or f"images/{check_name('image', key)}/{step_number(step):08d}.png"
+        self._write_artifact(path, media.image(image, path))
+
+    def log_table(self, data: Any, artifact_file: str) -> None:
+        """Record a table: a DataFrame, or a mapping of columns to values; rows are added where it exists already.
+
+        The ending says the format: .json (columns and data, as MLflow's), .csv or .parquet. `load_table` reads it.
+        """
+        with self._lock:
+            present = self._live.path / layout.ARTIFACTS / check_artifact_path(artifact_file)
+            before = present.read_bytes() if present.is_file() else None
+            self._write_artifact(artifact_file, media.table(data, artifact_file, before))
+
+    def log_input(self, dataset: Any, context: str | None = None, name: str | None = None) -> None:
+        """Record a dataset that the run used: a file, a folder, a URL, a DataFrame or an array.
+
+        What is recorded is its name, a digest of its content, its size, and for tables rows and columns, not the
+        data itself. `context` says what it was used for ("train").
+
+        Raises:
+            UsageError: no such file, or nothing that a digest can be made of.
+        """
+        self._check_open()
+        label, values = describe(dataset, self._repo.work_tree)
+        label = check_name("dataset", name or label)
+        known = self.record.inputs
+        base, number_of_name = label, 2
+        while label in known and known[label].get("digest") != values.get("digest"):
+            label, number_of_name = f"{base} ({number_of_name})", number_of_name + 1
+        values = {"context": context} | values if context else values
+        self._record("input", name=label, values=values)
+
+    def get_artifact_uri(self, artifact_path: str | None = None) -> str:
+        """Where the run's artifacts are: while it records, a folder; then what `git show` takes."""
+        folder = self._live.path / layout.ARTIFACTS
+        if folder.parent.is_dir():
+            return str(folder / artifact_path if artifact_path else folder)
+        branch = store.branch_name(git.config(self._repo))
+        base = f"{branch}:{layout.run_path(self.experiment, self.run_id)}/{layout.ARTIFACTS}"
+        return f"{base}/{artifact_path}" if artifact_path else base
+
+    # --- what is known --------------------------------------------------------------------------------------------
+
+    @property
+    def record(self) -> Run:
+        """The run as it stands now: while it records, or on the branch."""
+        base = store.root(self._repo)
+        for folder in (live.live_path(base, self.run_id), live.pending_path(base, self.run_id)):
+            with contextlib.suppress(GxtError, OSError):
+                return live.read(folder)
+        return store.read_run(self._repo, self.run_id)
+
+    @property
+    def info(self) -> RunInfo:
+        """The run's facts under MLflow's names (`run.info.run_id`)."""
+        return self.record.info
+
+    @property
+    def data(self) -> RunData:
+        """Params, last metrics and tags under MLflow's names (`run.data.metrics`)."""
+        return self.record.data
+
+    def __repr__(self) -> str:
+        state = "ended" if self._ended else "recording"
+        return f"<gxt run {self.run_id} {self.name!r} of {self.experiment!r}, {state}>"
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def end(self, status: str = FINISHED, exit_code: int | None = None) -> None:
+        """End the run and commit it; a second call does nothing. MLflow's FINISHED, FAILED and KILLED are taken too.
+
+        Where this process only joined the run, logging stops here and the run goes on.
+
+        Raises:
+            UsageError: no such status.
+        """
+        status = status.lower()
+        if status not in STATUSES or status == RUNNING:
+            raise UsageError(f"a run cannot end as {status!r}", f"one of {FINISHED}, {FAILED}, {KILLED}")
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = True
+        self._append = self._refuse
+        if self._sampler is not None:
+            self._sampler.stop()
+        if self._capture is not None and self.pid == os.getpid():
+            self._capture.join(_CAPTURE_TIMEOUT)
+        self._on_end(self, status)
+        if not self.owner or self.pid != os.getpid():
+            self._live.close_files()
+            return
+        try:
+            self._live.finish(status, exit_code)
+            store.commit_pending(self._repo)
+        except (GxtError, OSError) as error:
+            self._live.close()
+            self._trouble(error, "it ended, but is not on the branch yet")
+
+    def __enter__(self) -> ActiveRun:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end(status_after(error))
+
+    def _check_open(self) -> None:
+        if self._ended:
+            self._refuse()
+
+    def _refuse(self, line: bytes = b"") -> NoReturn:
+        raise UsageError(
+            f"run {self.name} ({self.run_id}) has ended", f'start_run(run_id="{self.run_id}") resumes it'
+        )
+
+    def _record(self, op: str, **content: Any) -> None:
+        self._check_open()
+        try:
+            self._live.record(op, **content)
+        except OSError as error:
+            self._trouble(error)
+
+    def _trouble(self, error: Exception, what: str = "some of it is not on the disk") -> None:
+        """Warn once; training comes first."""
+        if self._warned:
+            return
+        self._warned = True
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        warnings.warn(
+            GxtWarning(f"run {self.name} ({self.run_id}): {what}: {reason}; afterwards run `gxt recover`"),
+            stacklevel=3,
+        )
+
+    # --- provenance -------------------------------------------------------------------------------------------------
+
+    def capture_provenance(self, origin: Mapping[str, str] | None, background: bool) -> None:
+        """Record where the run comes from; `origin` is the command and entrypoint, this Python program's if None."""
+        about = dict(origin) if origin is not None else capture.python_origin(self._repo.work_tree)
+        # The command is known at once; git's answers may take a moment in a large repository.
+        self._record("source", values=about)
+        if background:
+            self._capture = threading.Thread(target=self._capture_all, name="gxt-provenance", daemon=True)
+            self._capture.start()
+        else:
+            self._capture_all()
+
+    def _capture_all(self) -> None:
+        try:
+            settings = git.config(self._repo)
+        except GxtError:
+            settings = {}
+        with contextlib.suppress(OSError):  # the disk is full, or the run was ended without waiting for us
+            self._live.record("set", values={"author": str(git.identity(settings, "author"))})
+            self._live.record("source", values=capture.source(self._repo, settings, {}))
+            self._live.record("environment", values=capture.environment())
+            packages = capture.packages().encode()
+            self._live.write_file(layout.ENVIRONMENT_TXT, lambda out: out.write(packages))
+
+    def sample_system(self) -> None:
+        """Begin to record CPU, memory, disk, network and GPUs into system.csv, every few seconds until the end.
+
+        Raises:
+            MissingPackageError: psutil is not installed.
+        """
+        self._sampler = SystemSampler(self._live.path / layout.SYSTEM_CSV, layout.SYSTEM_HEADER)
+        self._sampler.start()
+
+
+def status_after(error: BaseException | None) -> str:
+    """The status of a run whose block was left by that exception."""
+    if error is None:
+        return FINISHED
+    if isinstance(error, SystemExit):
+        return {None: FINISHED, 0: FINISHED, 128 + 15: KILLED}.get(error.code, FAILED)  # type: ignore[arg-type]
+    return KILLED if isinstance(error, KeyboardInterrupt) else FAILED
+
+
+def _check_same(known: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Raise UsageError where a param is there already with another value, nested or spelled with a dot."""
+    flat = flatten(known)
+    for key, value in flatten(new).items():
+        if key in flat and repr(flat[key]) != repr(value) and flat[key] != value:
+            raise UsageError(
+                f"param {key!r} is {flat[key]!r} already and cannot become {value!r}",
+                "a value that changes is a tag or a metric",
+            )
+    _check_shape(known, new, "")
+
+
+def _check_shape(known: Mapping[str, Any], new: Mapping[str, Any], prefix: str) -> None:
+    for key in known.keys() & new.keys():
+        here, there = known[key], new[key]
+        if isinstance(here, Mapping) and isinstance(there, Mapping):
+            _check_shape(here, there, f"{prefix}{key}.")
+        elif isinstance(here, Mapping) != isinstance(there, Mapping):
+            raise UsageError(f"param {prefix + key!r} is {here!r} already and cannot become {there!r}")
+
+
+def _milliseconds(timestamp: int | datetime) -> int:
+    if isinstance(timestamp, datetime):
+        moment = timestamp if timestamp.tzinfo else timestamp.astimezone()
+        return int(moment.astimezone(timezone.utc).timestamp() * 1000)
+    return int(number(timestamp, "timestamp"))
+
+
+# --- starting -------------------------------------------------------------------------------------------------------
+
+
+def begin(
+    repo: Repository,
+    experiment: str,
+    *,
+    name: str | None = None,
+    parent: str | None = None,
+    tags: Mapping[str, Any] | None = None,
+    note: str | None = None,
+    origin: Mapping[str, str] | None = None,
+    owned: bool = True,
+    on_end: Callable[[ActiveRun, str], None] = lambda run, status: None,
+) -> ActiveRun:
+    """Start a new run of an experiment.
+
+    Args:
+        origin: the command and entrypoint to record; this Python program's when None.
+        owned: False for a run that goes on when this process ends, until `gxt finish`.
+    """
+    started = now()
+    run = Run(
+        id=new_run_id(started),
+        experiment=check_name("experiment", experiment),
+        name=check_name("run", name) if name is not None else readable_name(),
+        status=RUNNING,
+        started=started,
+        parent=parent,
+        note=clean_text(note) if note else None,
+    )
+    recording = _create(repo, run, owned)
+    active = ActiveRun(repo, recording, run, owned, on_end)
+    active.capture_provenance(origin, background=owned)
+    if tags:
+        active.set_tags(tags)
+    return active
+
+
+def _create(repo: Repository, run: Run, owned: bool, files: Mapping[str, bytes] | None = None) -> LiveRun:
+    try:
+        return LiveRun.create(store.root(repo), run, owned, files)
+    except OSError as error:
+        # Better now than after hours of training.
+        raise GxtError(
+            f"cannot record in {store.root(repo)}: {error.strerror or error}", "gxt records inside the git directory"
+        ) from None
+
+
+def join(
+    repo: Repository, run_id: str, on_end: Callable[[ActiveRun, str], None] = lambda run, status: None
+) -> ActiveRun:
+    """Log to a run that records elsewhere. Raises NotFoundError when it does not."""
+    recording = LiveRun(store.root(repo), run_id)
+    return ActiveRun(repo, recording, live.read(recording.path), False, on_end)
+
+
+def resume(
+    repo: Repository,
+    run_id: str,
+    from_step: int | None = None,
+    on_end: Callable[[ActiveRun, str], None] = lambda run, status: None,
+) -> ActiveRun:
+    """Go on with a run that has ended; its points after `from_step` are dropped.
+
+    A crashed run is committed as killed first, and then goes on like any other.
+
+    Raises:
+        NotFoundError: no such run.
+    """
+    store.commit_pending(repo)
+    run = store.read_run(repo, run_id)
+    if run.deleted:
+        raise UsageError(f"run {run.name} is deleted", f"`gxt restore {run_id}` brings it back")
+    files = store.resumable_files(repo, run)
+    if from_step is not None:
+        points = layout.read_points(files.get(layout.METRICS_CSV, b""))
+        files[layout.METRICS_CSV] = layout.write_points(p for p in points if p.step <= from_step)
+    going_on = run.reopened()
+    recording = _create(repo, going_on, True, files)
+    active = ActiveRun(repo, recording, going_on, True, on_end)
+    active._next_step = (live.last_step(recording.path) or -1) + 1
+    return active

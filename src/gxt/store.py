@@ -1,0 +1,404 @@
+"""Runs on the run branch: commit them, list them, read them, edit them, take them away.
+
+Every write is one commit made from an explicit tip and tried again when the tip has moved, so that any number of
+processes can write at once. Nothing here touches the work tree or the index.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from gxt import git, layout, live
+from gxt.errors import FormatError, GitError, GxtWarning, NotFoundError, RefMovedError, UsageError
+from gxt.git import Content, Repository
+from gxt.model import RUN_ID, Experiment, Run, experiment_folder, now
+
+DEFAULT_BRANCH = "gxt"
+_TRIES = 20
+_LOCK_TIMEOUT = 60.0
+
+
+class Tip(NamedTuple):
+    """Where the run branch stands: its ref and commit.
+
+    `commit` is None while there are no runs. `remote_ref` names the remote-tracking branch that stands in for a local
+    one that does not exist yet, as right after a clone.
+    """
+
+    ref: str
+    commit: str | None
+    remote_ref: str | None = None
+
+    @property
+    def local_commit(self) -> str | None:
+        """Where the local ref itself stands."""
+        return None if self.remote_ref else self.commit
+
+
+class RunEntry(NamedTuple):
+    """A run folder on the branch: its experiment's folder, its id, and its tree's object id."""
+
+    folder: str
+    run_id: str
+    tree: str
+
+
+Changes = list[tuple[str, Content]]
+
+
+def root(repo: Repository) -> Path:
+    """gxt's folder in the git directory."""
+    return live.home(repo.common_dir)
+
+
+def branch_name(settings: Mapping[str, str]) -> str:
+    """The run branch's name: git config `gxt.branch`, or "gxt"."""
+    return settings.get("gxt.branch", DEFAULT_BRANCH)
+
+
+def tip(repo: Repository, settings: Mapping[str, str]) -> Tip:
+    """Where the run branch stands now; a remote's, while there is no local one."""
+    ref = f"refs/heads/{branch_name(settings)}"
+    origin = f"refs/remotes/origin/{branch_name(settings)}"
+    local, remote = git.resolve(repo, [ref, origin])
+    if local or remote:
+        return Tip(ref, local or remote, None if local else origin)
+    for remote_ref, commit in git.remote_branches(repo, branch_name(settings)).items():
+        return Tip(ref, commit, remote_ref)
+    return Tip(ref, None)
+
+
+# --- reading ---------------------------------------------------------------------------------------------------
+
+
+def read_experiments(repo: Repository, commit: str | None) -> dict[str, Experiment]:
+    """The experiments at a commit by folder, deleted ones included."""
+    if commit is None:
+        return {}
+    (tree,) = git.read_objects(repo, [f"{commit}:{layout.EXPERIMENTS}"])
+    folders = [entry.name for entry in git.tree_entries(tree or b"", len(commit)) if entry.is_tree]
+    paths = [f"{commit}:{layout.EXPERIMENTS}/{folder}/{layout.EXPERIMENT_YAML}" for folder in folders]
+    documents = git.read_objects(repo, paths)
+    return {folder: layout.read_experiment(folder, data) for folder, data in zip(folders, documents, strict=True)}
+
+
+def list_runs(repo: Repository, commit: str | None, folders: Sequence[str] | None = None) -> list[RunEntry]:
+    """The run folders at a commit, of all experiments or of those in the given folders, oldest first."""
+    if commit is None:
+        return []
+    if folders is None:
+        (tree,) = git.read_objects(repo, [f"{commit}:{layout.EXPERIMENTS}"])
+        folders = [entry.name for entry in git.tree_entries(tree or b"", len(commit)) if entry.is_tree]
+    trees = git.read_objects(repo, [f"{commit}:{layout.EXPERIMENTS}/{folder}" for folder in folders])
+    runs = [
+        RunEntry(folder, entry.name, entry.oid)
+        for folder, tree in zip(folders, trees, strict=True)
+        for entry in git.tree_entries(tree or b"", len(commit))
+        if entry.is_tree and RUN_ID.fullmatch(entry.name)
+    ]
+    return sorted(runs, key=lambda run: run.run_id)
+
+
+def read_runs(
+    repo: Repository, entries: Sequence[RunEntry], experiments: Mapping[str, Experiment]
+) -> tuple[list[Run], list[FormatError]]:
+    """The runs in these folders, and what is wrong with those that cannot be read."""
+    trees = git.read_objects(repo, [entry.tree for entry in entries])
+    wanted: list[tuple[int, str, str]] = []
+    for index, (entry, tree) in enumerate(zip(entries, trees, strict=True)):
+        files = git.tree_entries(tree or b"", len(entry.tree))
+        wanted += [(index, file.name, file.oid) for file in files if file.name in layout.RUN_DOCUMENTS]
+    documents: list[dict[str, bytes]] = [{} for _ in entries]
+    contents = git.read_objects(repo, [oid for _, _, oid in wanted])
+    for (index, name, _), content in zip(wanted, contents, strict=True):
+        documents[index][name] = content or b""
+    runs, problems = [], []
+    for entry, files_of_run in zip(entries, documents, strict=True):
+        known = experiments.get(entry.folder)
+        name = known.name if known else layout.experiment_name(entry.folder)
+        try:
+            runs.append(layout.read_run(name, entry.run_id, files_of_run))
+        except FormatError as error:
+            problems.append(error)
+    return runs, problems
+
+
+def run_files(repo: Repository, commit: str, run: Run) -> list[git.TreeFile]:
+    """Every file of a run on the branch."""
+    return git.list_files(repo, f"{commit}:{layout.run_path(run.experiment, run.id)}")
+
+
+def read_file(repo: Repository, commit: str, run: Run, path: str) -> bytes | None:
+    """A file of a run on the branch, None where it has none of that name."""
+    return git.read_objects(repo, [f"{commit}:{layout.run_path(run.experiment, run.id)}/{path}"])[0]
+
+
+@contextlib.contextmanager
+def open_file(repo: Repository, file: git.TreeFile) -> Iterator[IO[bytes]]:
+    """A file of a run on the branch as a stream."""
+    with git.open_blob(repo, file.oid) as stream:
+        yield stream
+
+
+def missing_runs(repo: Repository, have: str | None, other: str) -> set[str]:
+    """The ids of the runs that the commit `other` has and `have` lacks."""
+    if have is not None and (have == other or git.is_ancestor(repo, other, have)):
+        return set()
+    return {run.run_id for run in list_runs(repo, other)} - {run.run_id for run in list_runs(repo, have)}
+
+
+# --- writing -----------------------------------------------------------------------------------------------------
+
+
+def commit_pending(repo: Repository) -> list[Run]:
+    """Put every ended run on the branch, crashed ones as killed, in one commit. Returns the runs committed.
+
+    Raises:
+        GitError: git does not take the commit; the runs stay pending and the next commit takes them along.
+    """
+    base = root(repo)
+    with _commit_lock(repo):
+        for folder in live.live_runs(base):
+            if not live.is_alive(folder):
+                live.recover(base, folder.name)
+        runs: dict[Path, Run] = {}
+        for folder in live.pending_runs(base):
+            try:
+                runs[folder] = live.read(folder)
+            except FormatError as error:
+                warnings.warn(GxtWarning(f"a pending run cannot be read and stays where it is: {error}"), stacklevel=2)
+        if not runs:
+            return []
+
+        def plan(at: Tip) -> tuple[Changes, str]:
+            changes: Changes = []
+            for folder, run in runs.items():
+                changes += _pending_changes(folder, run)
+            return changes, layout.runs_message(list(runs.values()))
+
+        _commit(repo, plan, [run.experiment for run in runs.values()])
+        for folder in runs:
+            live.discard(base, folder)
+    return list(runs.values())
+
+
+def _pending_changes(folder: Path, run: Run) -> Changes:
+    target = layout.run_path(run.experiment, run.id)
+    files = dict(live.committed_files(folder))
+    # A run that was resumed may have lost what it had before; taking away a path that is not there is no change.
+    gone: Changes = [
+        (f"{target}/{name}", None) for name in (layout.METRICS_CSV, layout.INPUTS_YAML) if name not in files
+    ]
+    return gone + [(f"{target}/{name}", path) for name, path in files.items()]
+
+
+def edit_run(repo: Repository, run_id: str, edit: Callable[[Run], Run], what: str) -> Run:
+    """Change a run on the branch; `what` says so in the commit's message ("tagged stage=prod").
+
+    Raises:
+        NotFoundError: no such run on the branch.
+    """
+    edited: list[Run] = []
+
+    def plan(at: Tip) -> tuple[Changes, str]:
+        run = _read_one(repo, at, run_id)
+        edited[:] = [edit(run)]
+        path = layout.run_path(run.experiment, run.id)
+        changes: Changes = [(f"{path}/{name}", data) for name, data in layout.run_files(edited[0]).items()]
+        return changes, layout.edit_message(edited[0], what)
+
+    with _commit_lock(repo):
+        _commit(repo, plan)
+    return edited[0]
+
+
+def read_run(repo: Repository, run_id: str) -> Run:
+    """The run of that id at the tip. Raises NotFoundError where there is none."""
+    return _read_one(repo, tip(repo, git.config(repo)), run_id)
+
+
+def resumable_files(repo: Repository, run: Run) -> dict[str, bytes]:
+    """What a resumed run adds to: its points, its samples and its output so far."""
+    commit = tip(repo, git.config(repo)).commit
+    names = (layout.METRICS_CSV, layout.SYSTEM_CSV, layout.OUTPUT_LOG)
+    path = layout.run_path(run.experiment, run.id)
+    contents = git.read_objects(repo, [f"{commit}:{path}/{name}" for name in names])
+    return {name: data for name, data in zip(names, contents, strict=True) if data is not None}
+
+
+def _read_one(repo: Repository, at: Tip, run_id: str) -> Run:
+    entries = [entry for entry in list_runs(repo, at.commit) if entry.run_id == run_id]
+    if not entries:
+        raise NotFoundError(f"no run {run_id} on the branch")
+    runs, problems = read_runs(repo, entries[:1], read_experiments(repo, at.commit))
+    if problems:
+        raise problems[0]
+    return runs[0]
+
+
+def edit_experiment(repo: Repository, experiment: Experiment, what: str) -> Experiment:
+    """Write an experiment's document to the branch, as it is created or changed."""
+    message = f"{experiment.name}: {what}\n"
+    with _commit_lock(repo):
+        _commit(repo, lambda at: ([(layout.experiment_path(experiment.name), layout.experiment_document(experiment))], message))
+    live.forget_experiment(root(repo), experiment.name)
+    return experiment
+
+
+def purge(repo: Repository, run_ids: Iterable[str]) -> list[Run]:
+    """Take the folders of deleted runs off the tip of the branch; history keeps them. Returns those taken."""
+    wanted = set(run_ids)
+    purged: list[Run] = []
+
+    def plan(at: Tip) -> tuple[Changes, str]:
+        entries = [entry for entry in list_runs(repo, at.commit) if entry.run_id in wanted]
+        runs, _ = read_runs(repo, entries, read_experiments(repo, at.commit))
+        purged[:] = [run for run in runs if run.deleted]
+        if not purged:
+            raise NotFoundError("no deleted run to purge", "`gxt rm RUN` deletes one")
+        changes: Changes = [(layout.run_path(run.experiment, run.id), None) for run in purged]
+        lines = "\n".join(f"{run.experiment}: {run.name} purged" for run in purged)
+        trailers = "\n".join(f"Gxt-Run: {run.id}" for run in purged)
+        subject = f"purge {len(purged)} deleted run{'s' if len(purged) > 1 else ''}"
+        return changes, f"{subject}\n\n{lines}\n\n{trailers}\n"
+
+    with _commit_lock(repo):
+        _commit(repo, plan)
+    return purged
+
+
+def init(repo: Repository) -> bool:
+    """Make the run branch with its gxt.yaml, or the local one from a remote's. False where it is there already."""
+    with _commit_lock(repo):
+        settings = git.config(repo)
+        at = tip(repo, settings)
+        if at.commit is not None and at.remote_ref is None:
+            return False
+        if at.commit is not None:
+            git.create_ref(repo, at.ref, at.commit)
+        else:
+            _commit(repo, lambda at: ([], "Begin the run branch\n"))
+    return True
+
+
+def _commit(
+    repo: Repository, plan: Callable[[Tip], tuple[Changes, str]], experiments: Iterable[str] = ()
+) -> str:
+    """Commit what `plan` says for the tip, again from the start while somebody else is faster.
+
+    What the branch itself needs comes along: gxt.yaml, .gitattributes, and the documents of new experiments.
+    """
+    names = sorted(set(experiments))
+    settings = git.config(repo)
+    for attempt in range(_TRIES):
+        at = tip(repo, settings)
+        changes, message = plan(at)
+        try:
+            commit = git.commit_files(
+                repo,
+                at.ref,
+                at.local_commit,
+                at.commit,
+                _branch_documents(repo, at, names) + changes,
+                message,
+                settings,
+            )
+        except RefMovedError:
+            if attempt == _TRIES - 1:
+                raise
+            time.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 6)))
+            continue
+        for name in names:
+            live.forget_experiment(root(repo), name)
+        return commit
+    raise AssertionError("unreachable")
+
+
+def _branch_documents(repo: Repository, at: Tip, experiments: Sequence[str]) -> Changes:
+    paths = [layout.GXT_YAML, *map(layout.experiment_path, experiments)]
+    if at.commit is None:
+        found: list[bytes | None] = [None] * len(paths)
+    else:
+        found = git.read_objects(repo, [f"{at.commit}:{path}" for path in paths])
+    changes: Changes = []
+    if found[0] is None:
+        changes += [(layout.GXT_YAML, layout.gxt_document()), (layout.GITATTRIBUTES, layout.GITATTRIBUTES_TEXT)]
+    elif (version := layout.read_format(found[0])) > layout.FORMAT:
+        raise FormatError(
+            f"{at.ref} is written in format {version}; this gxt writes format {layout.FORMAT}",
+            "upgrade: pip install -U git-gxt",
+        )
+    for name, path, document in zip(experiments, paths[1:], found[1:], strict=True):
+        if document is None:
+            changes.append((path, layout.experiment_document(live.new_experiment(root(repo), name))))
+    return changes
+
+
+@contextlib.contextmanager
+def _commit_lock(repo: Repository) -> Iterator[None]:
+    """One committer at a time in a clone; the others' runs wait in pending and are taken along.
+
+    The lock only saves work: what keeps two writers apart is git's own check when the ref moves.
+    """
+    from filelock import FileLock, Timeout  # here for start-up time
+
+    base = root(repo)
+    try:
+        base.mkdir(exist_ok=True)
+        lock = FileLock(base / "commit.lock", timeout=_LOCK_TIMEOUT)
+        lock.acquire()
+    except Timeout:
+        raise GitError(
+            f"another process has been committing for over {_LOCK_TIMEOUT:.0f} seconds",
+            "`gxt recover` commits what waits",
+        ) from None
+    except OSError as error:
+        raise GitError(f"cannot write to {base}: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+# --- experiments -----------------------------------------------------------------------------------------------
+
+
+def experiment(repo: Repository, name: str) -> Experiment:
+    """The experiment of that name: on the branch, or the one that the first commit of a run will put there.
+
+    Raises:
+        UsageError: it was deleted.
+    """
+    commit = tip(repo, git.config(repo)).commit
+    path = layout.experiment_path(name)
+    (data,) = git.read_objects(repo, [f"{commit}:{path}"]) if commit else [None]
+    if data is None:
+        return live.new_experiment(root(repo), name)
+    found = layout.read_experiment(experiment_folder(name), data)
+    if found.deleted:
+        raise UsageError(f"experiment {name!r} is deleted", f"`gxt restore --experiment {name}` brings it back")
+    return found
+
+
+def has_experiment(repo: Repository, name: str) -> bool:
+    """Whether the experiment is on the branch."""
+    commit = tip(repo, git.config(repo)).commit
+    return commit is not None and git.read_objects(repo, [f"{commit}:{layout.experiment_path(name)}"]) != [None]
+
+
+def mark_deleted(repo: Repository, run_id: str, deleted: bool) -> Run:
+    """Hide a run from every reader, or show it again."""
+    return edit_run(
+        repo,
+        run_id,
+        lambda run: replace(run, deleted=now() if deleted else None),
+        "deleted" if deleted else "restored",
+    )
+

@@ -1,0 +1,240 @@
+"""The YAML that gxt writes and reads.
+
+Writing is our own because the branch format is: the same value always gives the same bytes, whatever the version of
+a YAML library, and every document reads the same under YAML 1.1 and 1.2. Reading is PyYAML with the scalar rules of
+YAML 1.2's core schema, so that `1e-3` is a number and `no` is a word. https://yaml.org/spec/1.2.2/#103-core-schema
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from gxt.errors import FormatError
+
+
+class Plain(str):
+    """Text to write as it stands, without quotes: a time, which YAML 1.1 readers then take for one."""
+
+    __slots__ = ()
+
+
+class Flow(dict[str, Any]):
+    """A mapping to write on one line: `{last: 6.3, min: 6.3}`."""
+
+    __slots__ = ()
+
+
+# --- writing ----------------------------------------------------------------------------------------
+
+
+def dump(document: Mapping[str, Any]) -> bytes:
+    """A document as UTF-8, in the mapping's own order; `{}` where it is empty.
+
+    Values are text, booleans, numbers, None, lists and mappings with text keys.
+
+    >>> dump({"lr": 1e-05, "layers": [64, 32], "note": "no"}).decode()
+    'lr: 1.0e-05\\nlayers: [64, 32]\\nnote: "no"\\n'
+    """
+    if not document:
+        return b"{}\n"
+    lines: list[str] = []
+    _block(document, "", lines)
+    return "".join(lines).encode("utf-8")
+
+
+def _block(mapping: Mapping[str, Any], indent: str, lines: list[str]) -> None:
+    for key, value in mapping.items():
+        if isinstance(value, Mapping) and value and not isinstance(value, Flow):
+            lines.append(f"{indent}{_text(key)}:\n")
+            _block(value, indent + "  ", lines)
+        elif isinstance(value, str) and "\n" in value and _fits_literal(value):
+            lines.append(f"{indent}{_text(key)}: |{'' if value.endswith(chr(10)) else '-'}\n")
+            for line in value.removesuffix("\n").split("\n"):
+                lines.append(f"{indent}  {line}\n" if line else "\n")
+        else:
+            lines.append(f"{indent}{_text(key)}: {_inline(value)}\n")
+
+
+def _fits_literal(text: str) -> bool:
+    """Whether a `|` block can hold the text: starts at its margin, ends in at most one newline, all printable."""
+    body = text.removesuffix("\n")
+    return (
+        body != ""
+        and body[0] not in " \t\n"
+        and body[-1] != "\n"
+        and all(line.isprintable() for line in body.split("\n"))
+        and not any(line.isspace() for line in body.split("\n"))
+    )
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, str):
+        return _text(value)
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return _float(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_text(k)}: {_inline(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_inline(item) for item in value) + "]"
+    raise TypeError(f"cannot be written as YAML: {type(value).__name__}")
+
+
+def _float(value: float) -> str:
+    if math.isnan(value):
+        return ".nan"
+    if math.isinf(value):
+        return ".inf" if value > 0 else "-.inf"
+    text = repr(value)
+    # YAML 1.1 takes `1e-05` for text: it wants a point before the exponent.
+    return text.replace("e", ".0e") if "e" in text and "." not in text else text
+
+
+# A first character and what may follow so that a plain scalar cannot be taken for YAML's own signs, in block and in
+# flow context alike. `: ` and ` #` are looked for apart.
+_PLAIN = re.compile(r"(?:[\w/]|\.(?=[\w/]))[^\x00-\x1f\x7f\[\]{},\"'`\\]*")
+# Plain text that some YAML reader would take for a boolean, null, number, or time (YAML 1.1 types, PyYAML's
+# resolver, and the core schema of 1.2, where they differ the widest of them).
+_TYPED = re.compile(
+    r"""~|=|<<|null|Null|NULL|[yYnN]|yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF
+    |[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)
+    |[-+]?0b[01_]+|[-+]?0o?[0-7_]+|[-+]?0x[0-9a-fA-F_]+
+    |[-+]?(\.[0-9_]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?
+    |[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?
+    |[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt\ \t].*)?""",
+    re.VERBOSE,
+)
+
+
+@lru_cache(maxsize=4096)
+def _text(text: str) -> str:
+    if isinstance(text, Plain):
+        return str(text)
+    if (
+        _PLAIN.fullmatch(text)
+        and not _TYPED.fullmatch(text)
+        and ": " not in text
+        and " #" not in text
+        and text[-1] not in ": "
+        and text.isprintable()
+        and text.isascii()
+        or _is_plain_word(text)
+    ):
+        return text
+    return _quoted(text)
+
+
+def _is_plain_word(text: str) -> bool:
+    """Words in any script: letters and single spaces need no quotes."""
+    return not text.isascii() and all(word.isalpha() for word in text.split(" "))
+
+
+def _quoted(text: str) -> str:
+    quoted = json.dumps(text, ensure_ascii=False)
+    # JSON leaves DEL, C1 controls, line separators and BOM raw; YAML readers would refuse or fold them.
+    return "".join(c if c.isprintable() else _escape(c) for c in quoted)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+# --- reading ------------------------------------------------------------------------------------------
+
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
+_WORDS |= dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(("false", "False", "FALSE"), False)
+
+
+def parse_scalar(text: str) -> Any:
+    """A plain scalar's value by the core schema of YAML 1.2: `1e-3` a float, `true` a boolean, `no` text.
+
+    >>> parse_scalar("1e-3"), parse_scalar("007"), parse_scalar("lasso")
+    (0.001, 7, 'lasso')
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INT.fullmatch(text):
+        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+    if _FLOAT.fullmatch(text):
+        sign = "-" if text[0] == "-" else ""
+        return float(sign + text[-3:]) if text[-1] in "fFnN" else float(text)
+    return text
+
+
+def parse_value(text: str) -> Any:
+    """A value as it is typed on a command line: a scalar, or a list, mapping or quoted text in YAML's flow style.
+
+    >>> parse_value("[64, 32]"), parse_value("lasso"), parse_value('"1"')
+    ([64, 32], 'lasso', '1')
+    """
+    if text[:1] in ("[", "{", '"', "'"):
+        try:
+            return load(text.encode("utf-8", "backslashreplace"), "value")
+        except FormatError:
+            return text
+    return parse_scalar(text)
+
+
+def load(data: bytes, where: str) -> Any:
+    """The document in `data`; `where` names it in errors. None for an empty one.
+
+    Raises:
+        FormatError: not UTF-8, or not YAML; the message has the line and column.
+    """
+    import yaml  # here, since recording a run reads no YAML
+
+    try:
+        return yaml.load(data, _loader())
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        at = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).split("\n")[0]
+        raise FormatError(f"{where}{at}: not valid YAML: {problem}") from None
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{where}: not valid YAML: {error}") from None
+
+
+def load_mapping(data: bytes, where: str) -> dict[str, Any]:
+    """As `load`, for a document that has to be a mapping; an empty document is an empty one."""
+    document = load(data, where)
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise FormatError(f"{where}: expected `key: value` lines, found {type(document).__name__}")
+    return {key if isinstance(key, str) else str(key): value for key, value in document.items()}
+
+
+@lru_cache(maxsize=1)
+def _loader() -> Any:
+    import yaml
+
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is six times as fast, where it was built
+
+    class CoreLoader(base):  # type: ignore[misc]
+        """PyYAML's safe loader with the core schema's scalars in place of YAML 1.1's."""
+
+        yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012 (PyYAML's own class attribute)
+
+    core = "tag:yaml.org,2002:"
+    null_word = re.compile(r"^(?:~|null|Null|NULL|)$")
+    bool_word = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
+    CoreLoader.add_implicit_resolver(core + "null", null_word, ["~", "n", "N", ""])
+    CoreLoader.add_implicit_resolver(core + "bool", bool_word, list("tTfF"))
+    CoreLoader.add_implicit_resolver(core + "int", re.compile(f"^(?:{_INT.pattern})$"), list("-+0123456789"))
+    CoreLoader.add_implicit_resolver(core + "float", re.compile(f"^(?:{_FLOAT.pattern})$"), list("-+.0123456789"))
+    for kind in ("null", "bool", "int", "float"):
+        CoreLoader.add_constructor(core + kind, lambda loader, node: parse_scalar(loader.construct_scalar(node)))
+    return CoreLoader
