@@ -48,7 +48,8 @@ _NAMES = {
         "gxt.fluent",
     ),
     **dict.fromkeys(
-        ("download_artifacts", "get_experiment_by_name", "get_run", "load_table", "search_runs"), "gxt.reading"
+        ("download_artifacts", "get_experiment_by_name", "get_run", "load_table", "search_runs"),
+        "gxt.reading",
     ),
     **dict.fromkeys(("Experiment", "MetricPoint", "Run", "Summary"), "gxt.model"),
     "ActiveRun": "gxt.recorder",

@@ -62,7 +62,7 @@ def copier(source: Path) -> Callable[[IO[bytes]], None]:
 
     def fill(out: IO[bytes]) -> None:
         try:
-            stream = open(source, "rb")
+            stream = open(source, "rb")  # noqa: SIM115 (its errors are told apart from those of `out`)
         except OSError as error:
             raise UsageError(f"artifact {str(source)!r} cannot be read: {error.strerror}") from None
         with stream:

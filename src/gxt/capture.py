@@ -22,13 +22,44 @@ MASK = "***"
 
 # --- secrets --------------------------------------------------------------------------------------------------
 
-_SECRET_WORDS = frozenset("token password passwd passphrase pwd secret apikey credential credentials".split())
+_SECRET_WORDS = frozenset(
+    ["token", "password", "passwd", "passphrase", "pwd", "secret", "apikey", "credential", "credentials"]
+)
 _SECRET_PAIRS = frozenset(
-    [("api", "key"), ("access", "key"), ("secret", "key"), ("private", "key"), ("auth", "key"), ("account", "key")]
+    [
+        ("api", "key"),
+        ("access", "key"),
+        ("secret", "key"),
+        ("private", "key"),
+        ("auth", "key"),
+        ("account", "key"),
+    ]
 )
 # Words of language models, whose `eos_token` and the like are no secrets.
 _HARMLESS_TOKENS = frozenset(
-    "pad eos bos unk sep cls mask special start end stop sos blank decoder per next image prompt n num max".split()
+    [
+        "pad",
+        "eos",
+        "bos",
+        "unk",
+        "sep",
+        "cls",
+        "mask",
+        "special",
+        "start",
+        "end",
+        "stop",
+        "sos",
+        "blank",
+        "decoder",
+        "per",
+        "next",
+        "image",
+        "prompt",
+        "n",
+        "num",
+        "max",
+    ]
 )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from gxt import git, layout, live, query, store
 from gxt.errors import FormatError, NotFoundError, UsageError
 from gxt.git import Repository
-from gxt.model import RUN_ID, Experiment, MetricPoint, Run
+from gxt.model import RUN_ID, Experiment, MetricPoint, Run, experiment_folder
 
 _LISTED = 5
 
@@ -38,7 +38,10 @@ class Listing:
 
 
 def listing(
-    repo: Repository, experiments: Sequence[str] | None = None, deleted: bool = False, run_id: str | None = None
+    repo: Repository,
+    experiments: Sequence[str] | None = None,
+    deleted: bool = False,
+    run_id: str | None = None,
 ) -> Listing:
     """The runs of all experiments, or of those named; the deleted ones instead with `deleted`.
 
@@ -49,7 +52,7 @@ def listing(
     """
     at = store.tip(repo, git.config(repo))
     on_branch = store.read_experiments(repo, at.commit)
-    folders = None if experiments is None else [layout.experiment_folder(name) for name in experiments]
+    folders = None if experiments is None else [experiment_folder(name) for name in experiments]
     known_folders = None if folders is None else [folder for folder in folders if folder in on_branch]
     entries = store.list_runs(repo, at.commit, known_folders)
     if run_id is not None:
@@ -75,7 +78,20 @@ def listing(
             raise NotFoundError(f"no experiment {name!r}", _near(name, all_experiments))
     hidden = {e.name for e in all_experiments.values() if e.deleted}
     shown = [run for run in by_id.values() if bool(run.deleted or run.experiment in hidden) == deleted]
-    return Listing(sorted(shown, key=lambda run: run.id), list(all_experiments.values()), problems, at)
+    return Listing(
+        sorted(shown, key=lambda run: (run.started or 0, run.id)),
+        list(all_experiments.values()),
+        problems,
+        at,
+    )
+
+
+def find_experiment(repo: Repository, name: str) -> Experiment:
+    """The experiment of that name, deleted or not. Raises NotFoundError where there is none."""
+    known = {experiment.name: experiment for experiment in listing(repo).experiments}
+    if name not in known:
+        raise NotFoundError(f"no experiment {name!r}", _near(name, known))
+    return known[name]
 
 
 def _near(name: str, known: Iterable[str]) -> str:
@@ -145,7 +161,11 @@ def _referred(found: Listing, reference: str, text: str) -> Run:
 def folder_of(repo: Repository, run: Run) -> Path | None:
     """Where a run's files are while it is not on the branch."""
     base = store.root(repo)
-    return {"live": live.live_path, "pending": live.pending_path}[run.place](base, run.id) if run.place != "branch" else None
+    return (
+        {"live": live.live_path, "pending": live.pending_path}[run.place](base, run.id)
+        if run.place != "branch"
+        else None
+    )
 
 
 def files(repo: Repository, run: Run) -> dict[str, int]:

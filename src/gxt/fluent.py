@@ -114,9 +114,7 @@ def _name_of(experiment_id: str) -> str:
     return found[0]
 
 
-def create_experiment(
-    name: str, *, description: str | None = None, tags: Mapping[str, Any] | None = None
-) -> str:
+def create_experiment(name: str, *, description: str | None = None, tags: Mapping[str, Any] | None = None) -> str:
     """Create an experiment and give its id back. Raises UsageError where it exists already."""
     repo = repository()
     check_name("experiment", name)
@@ -185,9 +183,7 @@ def start_run(
         _process.joined_in = os.getpid()
         run = recorder.join(repository(), outer, _forget)
         if run_name or tags or description:
-            warnings.warn(
-                GxtWarning(f"joined the run {run.name} of the parent process; its name stays"), stacklevel=2
-            )
+            warnings.warn(GxtWarning(f"joined the run {run.name} of the parent process; its name stays"), stacklevel=2)
     else:
         parent = parent_run_id or (active.run_id if active else outer)
         run = create_run(
@@ -279,6 +275,11 @@ def _go_on(run_id: str, from_step: int | None) -> ActiveRun:
     return recorder.resume(repo, run_id, from_step, _forget)
 
 
+def inherited_run() -> str | None:
+    """The run named by the environment that this process was started with."""
+    return _process.inherited
+
+
 def _outer_run() -> str | None:
     """The run that this process was born into: by fork, or by the environment."""
     if _main and _main[0].pid != os.getpid():
@@ -351,9 +352,7 @@ def log_metric(key: str, value: Any, step: int | None = None, timestamp: int | d
     _current().log_metric(key, value, step, timestamp)
 
 
-def log_metrics(
-    metrics: Mapping[str, Any], step: int | None = None, timestamp: int | datetime | None = None
-) -> None:
+def log_metrics(metrics: Mapping[str, Any], step: int | None = None, timestamp: int | datetime | None = None) -> None:
     """Record a value of each of several metrics. See `ActiveRun.log_metrics`."""
     _current().log_metrics(metrics, step, timestamp)
 

@@ -25,9 +25,25 @@ from gxt.errors import GitError, NotARepositoryError, RefMovedError, UsageError
 # prints, less the configuration given with `git -c`, which is meant to reach us. A quarantine (git-receive-pack(1))
 # would refuse every ref update.
 _LOCAL_VARIABLES = frozenset(
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_CONFIG GIT_OBJECT_DIRECTORY GIT_DIR GIT_WORK_TREE GIT_IMPLICIT_WORK_TREE "
-    "GIT_GRAFT_FILE GIT_INDEX_FILE GIT_NO_REPLACE_OBJECTS GIT_REPLACE_REF_BASE GIT_PREFIX GIT_INTERNAL_SUPER_PREFIX "
-    "GIT_SHALLOW_FILE GIT_COMMON_DIR GIT_QUARANTINE_PATH GIT_NAMESPACE GIT_LITERAL_PATHSPECS".split()
+    [
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_CONFIG",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_IMPLICIT_WORK_TREE",
+        "GIT_GRAFT_FILE",
+        "GIT_INDEX_FILE",
+        "GIT_NO_REPLACE_OBJECTS",
+        "GIT_REPLACE_REF_BASE",
+        "GIT_PREFIX",
+        "GIT_INTERNAL_SUPER_PREFIX",
+        "GIT_SHALLOW_FILE",
+        "GIT_COMMON_DIR",
+        "GIT_QUARANTINE_PATH",
+        "GIT_NAMESPACE",
+        "GIT_LITERAL_PATHSPECS",
+    ]
 )
 
 
@@ -151,18 +167,21 @@ def _words(err: str) -> str:
     return " ".join(line.strip() for line in err.removeprefix("fatal: ").splitlines())
 
 
-def init(path: Path, readme: str) -> Repository:
-    """Make a repository at `path` with one file, README.md, in one commit, by an identity that needs no set-up."""
+def init(path: Path, files: Mapping[str, str]) -> Repository:
+    """Make a repository at `path` with these text files in one commit, by an identity that needs no set-up."""
     import git as gitpython  # half of a command's start-up time; only here
 
     made = gitpython.Repo.init(path, initial_branch="main", object_format="sha1")
-    (path / "README.md").write_text(readme, encoding="utf-8")
-    made.index.add(["README.md"])
-    name, email = identity(config(find(path)), "author")
+    for name, text in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(text, encoding="utf-8")
+    made.index.add(list(files))
+    repo = find(path)
+    name, email = identity(config(repo), "author")
     actor = gitpython.Actor(name, email)
     made.index.commit("A place to try gxt in", author=actor, committer=actor)
     made.close()
-    return find(path)
+    return repo
 
 
 def config(repo: Repository) -> dict[str, str]:
@@ -225,9 +244,9 @@ def remote_urls(settings: Mapping[str, str]) -> dict[str, str]:
 def head(repo: Repository) -> Head:
     """What is checked out, and whether the work tree differs from it, untracked files included."""
     if repo.work_tree is None:
-        code, out, _ = _call([f"--git-dir={repo.git_dir}", "rev-parse", "--verify", "-q", "HEAD"])
-        name, branch, _ = _call([f"--git-dir={repo.git_dir}", "symbolic-ref", "--short", "-q", "HEAD"])
-        return Head(None if code else out.decode().strip(), None if name else branch.decode().strip(), dirty=False)
+        _, at, _ = _call([f"--git-dir={repo.git_dir}", "rev-parse", "--verify", "-q", "HEAD"])
+        _, name, _ = _call([f"--git-dir={repo.git_dir}", "symbolic-ref", "--short", "-q", "HEAD"])
+        return Head(at.decode().strip() or None, name.decode().strip() or None, dirty=False)
     code, out, err = _call(["status", "--porcelain=v2", "--branch", "-z"], cwd=repo.work_tree)
     if code:
         raise _failure(["status"], err)
@@ -241,6 +260,13 @@ def head(repo: Repository) -> Head:
         elif not line.startswith("#"):
             dirty = True
     return Head(commit, branch, dirty)
+
+
+def objects_size(repo: Repository) -> int:
+    """The bytes that the repository's objects take, packed and loose."""
+    out = _git(repo, "count-objects", "-v").decode()
+    counts = dict(line.split(": ") for line in out.splitlines())
+    return (int(counts["size"]) + int(counts["size-pack"])) * 1024
 
 
 # --- refs and commits ----------------------------------------------------------------------------------------
@@ -492,7 +518,8 @@ def _sign(
         _git(repo, "update-ref", "-d", unsigned_ref)
         words = _words(done.stderr.decode("utf-8", "replace"))
         raise GitError(
-            f"the commit could not be signed: {words}", "commit.gpgSign is set: check user.signingKey and your agent"
+            f"the commit could not be signed: {words}",
+            "commit.gpgSign is set: check user.signingKey and your agent",
         )
     signed = done.stdout.decode().strip()
     update = f"start\nupdate {ref} {signed} {old or '0' * len(signed)}\ndelete {unsigned_ref}\nprepare\ncommit\n"

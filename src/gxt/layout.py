@@ -1,11 +1,11 @@
 """The run branch's format: what stands in which file, and how. docs/format.md is its specification.
 
-    gxt.yaml                                    format version and team settings
-    .gitattributes                              how git diffs, merges and shows what is here
-    experiments/<experiment>/experiment.yaml
-    experiments/<experiment>/<run-id>/run.yaml, params.yaml, metrics.yaml, inputs.yaml    from a Run
-    experiments/<experiment>/<run-id>/metrics.csv, system.csv, environment.txt, output.log, artifacts/...
-                                                written while the run records, committed as they are
+gxt.yaml                                    format version and team settings
+.gitattributes                              how git diffs, merges and shows what is here
+experiments/<experiment>/experiment.yaml
+experiments/<experiment>/<run-id>/run.yaml, params.yaml, metrics.yaml, inputs.yaml    from a Run
+experiments/<experiment>/<run-id>/metrics.csv, system.csv, environment.txt, output.log, artifacts/...
+                                            written while the run records, committed as they are
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def run_files(run: Run) -> dict[str, bytes]:
     files = {
         RUN_YAML: dump(_fields(run, _RUN_FIELDS)),
         PARAMS_YAML: dump(_sorted(run.params)),
-        METRICS_YAML: dump({name: Flow(summary._asdict()) for name, summary in sorted(run.metrics.items())}),
+        METRICS_YAML: dump({name: Flow(vars(summary)) for name, summary in sorted(run.metrics.items())}),
     }
     if run.inputs:
         files[INPUTS_YAML] = dump(_sorted(run.inputs))
@@ -128,9 +128,8 @@ def read_run(experiment: str, run_id: str, files: Mapping[str, bytes]) -> Run:
 
 def _summary(value: Any, where: str) -> Summary:
     try:
-        return Summary(
-            *(float(value[key]) for key in ("last", "min", "max")), step=int(value["step"]), count=int(value["count"])
-        )
+        last, least, greatest = (float(value[key]) for key in ("last", "min", "max"))
+        return Summary(last, least, greatest, step=int(value["step"]), count=int(value["count"]))
     except (KeyError, TypeError, ValueError, OverflowError):
         raise FormatError(f"{where}: expected {{last, min, max, step, count}}, found {value!r}") from None
 
@@ -226,9 +225,7 @@ _EXPECTED = {
 
 
 def _sorted(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: _sorted(value) if isinstance(value, Mapping) else value for key, value in sorted(mapping.items())
-    }
+    return {key: _sorted(value) if isinstance(value, Mapping) else value for key, value in sorted(mapping.items())}
 
 
 # --- metrics.csv ----------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from gxt.model import (
     RUNNING,
     Experiment,
     Run,
+    experiment_folder,
     new_experiment_id,
     now,
     summarise,
@@ -67,6 +68,11 @@ def live_runs(root: Path) -> list[Path]:
 def pending_runs(root: Path) -> list[Path]:
     """The folders of ended runs that wait to be committed, oldest first."""
     return _run_folders(root / "pending")
+
+
+def disk_usage(root: Path) -> int:
+    """The bytes that gxt's folder takes."""
+    return sum(file.stat().st_size for file in root.rglob("*") if file.is_file())
 
 
 def _run_folders(parent: Path) -> list[Path]:
@@ -202,14 +208,23 @@ class LiveRun:
             self._lock.release()
             self._lock = None
 
-    def finish(self, status: str = FINISHED, exit_code: int | None = None) -> Path:
-        """End the run: write its documents and move its folder to pending, which this returns.
+    def discard(self) -> None:
+        """Take the run away, with all it has."""
+        self.close_files()
+        self.path.rename(self.root / "tmp" / self.run_id)  # at once gone for readers
+        self.close()
+        shutil.rmtree(self.root / "tmp" / self.run_id, ignore_errors=True)
+
+    def finish(self, status: str = FINISHED, exit_code: int | None = None, ended: int | None = None) -> Path:
+        """End the run, now unless `ended` says when: write its documents and move its folder to pending.
+
+        Returns the pending folder.
 
         Raises:
             OSError: the disk does not take it. The live folder is kept, and `recover` tries again.
         """
         self.metrics.flush()
-        self.record("end", status=status, exit_code=exit_code)
+        self.record("end", status=status, exit_code=exit_code, time=ended or now())
         self.metrics.sync()
         self._journal.sync()
         _compile(self.path)
@@ -248,7 +263,7 @@ def recover(root: Path, run_id: str, status: str = KILLED) -> Path | None:
         if read(folder).ended is None:
             journal = Appender(folder / JOURNAL)
             # A crash may have cut the last line.
-            journal.append(b"\n" + _line({"op": "end", "at": last_sign_of_life(folder), "status": status}))
+            journal.append(b"\n" + _line({"op": "end", "time": last_sign_of_life(folder), "status": status}))
             journal.close()
         _compile(folder)
     finally:
@@ -410,11 +425,9 @@ def _replay(folder: Path) -> Run:
         elif op == "set":
             plain.update(operation["values"])
         elif op == "end":
-            plain["status"], plain["ended"] = operation["status"], operation["at"]
+            plain["status"], plain["ended"] = operation["status"], operation["time"]
             plain["exit_code"] = operation.get("exit_code")
-    return replace(
-        run, params=params, tags=tags, inputs=inputs, source=source, environment=environment, **plain
-    )
+    return replace(run, params=params, tags=tags, inputs=inputs, source=source, environment=environment, **plain)
 
 
 def add_params(params: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
@@ -448,7 +461,7 @@ def _run_from_json(operation: Mapping[str, Any], folder: Path) -> Run:
 
 def new_experiment(root: Path, name: str) -> Experiment:
     """The experiment of that name that this clone is about to create; the same for every process that asks."""
-    path = root / "experiments" / f"{layout.experiment_folder(name)}.yaml"
+    path = root / "experiments" / f"{experiment_folder(name)}.yaml"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         experiment = Experiment(name=name, id=new_experiment_id(), created=now())
@@ -461,7 +474,7 @@ def new_experiment(root: Path, name: str) -> Experiment:
         except OSError:  # a file system without hard links
             beside.replace(path)
         beside.unlink(missing_ok=True)
-    return layout.read_experiment(layout.experiment_folder(name), path.read_bytes())
+    return layout.read_experiment(experiment_folder(name), path.read_bytes())
 
 
 def new_experiments(root: Path) -> list[Experiment]:
@@ -472,4 +485,4 @@ def new_experiments(root: Path) -> list[Experiment]:
 
 def forget_experiment(root: Path, name: str) -> None:
     """The experiment is on the branch now."""
-    (root / "experiments" / f"{layout.experiment_folder(name)}.yaml").unlink(missing_ok=True)
+    (root / "experiments" / f"{experiment_folder(name)}.yaml").unlink(missing_ok=True)

@@ -118,7 +118,8 @@ def _array_image(array: Any) -> Any:
     top = 1 if pixels.dtype.kind == "f" else 255
     if not (low >= 0 and high <= top):
         raise UsageError(
-            f"pixels go from {low:g} to {high:g}", f"{pixels.dtype} pixels are 0 to {top}; scale or convert the array"
+            f"pixels go from {low:g} to {high:g}",
+            f"{pixels.dtype} pixels are 0 to {top}; scale or convert the array",
         )
     scaled = (pixels * 255).round() if top == 1 else pixels
     return Image.fromarray(scaled.astype(numpy.uint8))

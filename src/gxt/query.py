@@ -159,4 +159,4 @@ def best(runs: Iterable[Run], metric: str, goal: str = "min") -> Run:
     if not having:
         raise NotFoundError(f"no run has a value of the metric {metric!r}")
     sign = 1 if goal == "min" else -1
-    return min(having, key=lambda run: (sign * run.metrics[metric].last, run.id))
+    return min(having, key=lambda run: (sign * run.metrics[metric].last, run.started or 0, run.id))

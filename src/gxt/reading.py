@@ -88,7 +88,11 @@ def _frame(runs: Sequence[Run], found: catalog.Listing) -> Any:
         }
         for run in runs
     ]
-    first = list(rows[0])[:8] if rows else "run_id run_name experiment_id experiment_name status artifact_uri".split()
+    first = (
+        list(rows[0])[:8]
+        if rows
+        else ["run_id", "run_name", "experiment_id", "experiment_name", "status", "artifact_uri"]
+    )
     rest = sorted({key for row in rows for key in row} - set(first))
     return pandas.DataFrame(rows, columns=[*first, *rest])
 

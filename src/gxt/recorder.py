@@ -90,6 +90,7 @@ class ActiveRun:
         self._capture: threading.Thread | None = None
         self._sampler: SystemSampler | None = None
         self._lock = threading.RLock()
+        self._keep: tuple[str, int | None, int | None] | None = None  # status, exit code and end to keep (amend)
 
     # --- params, tags, note ---------------------------------------------------------------------------------
 
@@ -305,6 +306,11 @@ class ActiveRun:
     # --- what is known --------------------------------------------------------------------------------------------
 
     @property
+    def folder(self) -> Path:
+        """Where the run's files are while it records."""
+        return self._live.path
+
+    @property
     def record(self) -> Run:
         """The run as it stands now: while it records, or on the branch."""
         base = store.root(self._repo)
@@ -354,11 +360,20 @@ class ActiveRun:
             self._live.close_files()
             return
         try:
-            self._live.finish(status, exit_code)
+            self._live.finish(*(self._keep or (status, exit_code, None)))
             store.commit_pending(self._repo)
         except (GxtError, OSError) as error:
             self._live.close()
             self._trouble(error, "it ended, but is not on the branch yet")
+
+    def discard(self) -> None:
+        """Take the run away as if it had never begun."""
+        self._ended = True
+        self._append = self._refuse
+        if self._capture is not None:
+            self._capture.join(_CAPTURE_TIMEOUT)
+        self._on_end(self, FAILED)
+        self._live.discard()
 
     def __enter__(self) -> ActiveRun:
         return self
@@ -373,9 +388,7 @@ class ActiveRun:
             self._refuse()
 
     def _refuse(self, line: bytes = b"") -> NoReturn:
-        raise UsageError(
-            f"run {self.name} ({self.run_id}) has ended", f'start_run(run_id="{self.run_id}") resumes it'
-        )
+        raise UsageError(f"run {self.name} ({self.run_id}) has ended", f'start_run(run_id="{self.run_id}") resumes it')
 
     def _record(self, op: str, **content: Any) -> None:
         self._check_open()
@@ -512,7 +525,8 @@ def _create(repo: Repository, run: Run, owned: bool, files: Mapping[str, bytes] 
     except OSError as error:
         # Better now than after hours of training.
         raise GxtError(
-            f"cannot record in {store.root(repo)}: {error.strerror or error}", "gxt records inside the git directory"
+            f"cannot record in {store.root(repo)}: {error.strerror or error}",
+            "gxt records inside the git directory",
         ) from None
 
 
@@ -549,4 +563,12 @@ def resume(
     recording = _create(repo, going_on, True, files)
     active = ActiveRun(repo, recording, going_on, True, on_end)
     active._next_step = (live.last_step(recording.path) or -1) + 1
+    return active
+
+
+def amend(repo: Repository, run_id: str) -> ActiveRun:
+    """Add to a run that has ended, whose status and end stay as they are. Raises NotFoundError when there is none."""
+    active = resume(repo, run_id)
+    before = store.read_run(repo, run_id)
+    active._keep = (before.status, before.exit_code, before.ended)
     return active

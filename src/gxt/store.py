@@ -18,7 +18,7 @@ from typing import IO, NamedTuple
 from gxt import git, layout, live
 from gxt.errors import FormatError, GitError, GxtWarning, NotFoundError, RefMovedError, UsageError
 from gxt.git import Content, Repository
-from gxt.model import RUN_ID, Experiment, Run, experiment_folder, now
+from gxt.model import RUN_ID, Experiment, Run, experiment_folder, experiment_name, now
 
 DEFAULT_BRANCH = "gxt"
 _TRIES = 20
@@ -122,7 +122,7 @@ def read_runs(
     runs, problems = [], []
     for entry, files_of_run in zip(entries, documents, strict=True):
         known = experiments.get(entry.folder)
-        name = known.name if known else layout.experiment_name(entry.folder)
+        name = known.name if known else experiment_name(entry.folder)
         try:
             runs.append(layout.read_run(name, entry.run_id, files_of_run))
         except FormatError as error:
@@ -247,7 +247,13 @@ def edit_experiment(repo: Repository, experiment: Experiment, what: str) -> Expe
     """Write an experiment's document to the branch, as it is created or changed."""
     message = f"{experiment.name}: {what}\n"
     with _commit_lock(repo):
-        _commit(repo, lambda at: ([(layout.experiment_path(experiment.name), layout.experiment_document(experiment))], message))
+        _commit(
+            repo,
+            lambda at: (
+                [(layout.experiment_path(experiment.name), layout.experiment_document(experiment))],
+                message,
+            ),
+        )
     live.forget_experiment(root(repo), experiment.name)
     return experiment
 
@@ -288,9 +294,7 @@ def init(repo: Repository) -> bool:
     return True
 
 
-def _commit(
-    repo: Repository, plan: Callable[[Tip], tuple[Changes, str]], experiments: Iterable[str] = ()
-) -> str:
+def _commit(repo: Repository, plan: Callable[[Tip], tuple[Changes, str]], experiments: Iterable[str] = ()) -> str:
     """Commit what `plan` says for the tip, again from the start while somebody else is faster.
 
     What the branch itself needs comes along: gxt.yaml, .gitattributes, and the documents of new experiments.
@@ -329,7 +333,10 @@ def _branch_documents(repo: Repository, at: Tip, experiments: Sequence[str]) -> 
         found = git.read_objects(repo, [f"{at.commit}:{path}" for path in paths])
     changes: Changes = []
     if found[0] is None:
-        changes += [(layout.GXT_YAML, layout.gxt_document()), (layout.GITATTRIBUTES, layout.GITATTRIBUTES_TEXT)]
+        changes += [
+            (layout.GXT_YAML, layout.gxt_document()),
+            (layout.GITATTRIBUTES, layout.GITATTRIBUTES_TEXT),
+        ]
     elif (version := layout.read_format(found[0])) > layout.FORMAT:
         raise FormatError(
             f"{at.ref} is written in format {version}; this gxt writes format {layout.FORMAT}",
@@ -401,4 +408,3 @@ def mark_deleted(repo: Repository, run_id: str, deleted: bool) -> Run:
         lambda run: replace(run, deleted=now() if deleted else None),
         "deleted" if deleted else "restored",
     )
-

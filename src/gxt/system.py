@@ -104,7 +104,10 @@ def _gpu_gauges() -> list[Callable[[], dict[str, float]]]:
         def read() -> dict[str, float]:
             found: dict[str, float] = {}
             with contextlib.suppress(pynvml.NVMLError):
-                use, memory = pynvml.nvmlDeviceGetUtilizationRates(handle), pynvml.nvmlDeviceGetMemoryInfo(handle)
+                use, memory = (
+                    pynvml.nvmlDeviceGetUtilizationRates(handle),
+                    pynvml.nvmlDeviceGetMemoryInfo(handle),
+                )
                 found[f"gpu{index}_percent"] = use.gpu
                 found[f"gpu{index}_memory_used_mb"] = memory.used / 1e6
             with contextlib.suppress(pynvml.NVMLError):

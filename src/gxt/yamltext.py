@@ -120,18 +120,19 @@ _TYPED = re.compile(
 def _text(text: str) -> str:
     if isinstance(text, Plain):
         return str(text)
-    if (
-        _PLAIN.fullmatch(text)
-        and not _TYPED.fullmatch(text)
+    return text if _is_plain(text) or _is_plain_word(text) else _quoted(text)
+
+
+def _is_plain(text: str) -> bool:
+    return (
+        _PLAIN.fullmatch(text) is not None
+        and _TYPED.fullmatch(text) is None
         and ": " not in text
         and " #" not in text
         and text[-1] not in ": "
         and text.isprintable()
         and text.isascii()
-        or _is_plain_word(text)
-    ):
-        return text
-    return _quoted(text)
+    )
 
 
 def _is_plain_word(text: str) -> bool:
@@ -154,7 +155,7 @@ def _escape(character: str) -> str:
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
+_WORDS: dict[str, bool | None] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
 _WORDS |= dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(("false", "False", "FALSE"), False)
 
 
@@ -223,7 +224,7 @@ def _loader() -> Any:
 
     base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is six times as fast, where it was built
 
-    class CoreLoader(base):  # type: ignore[misc]
+    class CoreLoader(base):  # type: ignore[misc, valid-type]
         """PyYAML's safe loader with the core schema's scalars in place of YAML 1.1's."""
 
         yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012 (PyYAML's own class attribute)

@@ -1,0 +1,263 @@
+"""Looking at runs: table, show, list, tail."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+
+from gxt import catalog, git, layout, live, query, render, store
+from gxt.cli import output
+from gxt.cli.params import (
+    complete_experiment,
+    complete_field,
+    complete_run,
+    json_option,
+    repository,
+    sequence,
+)
+from gxt.git import Repository
+from gxt.model import MetricPoint, Run, now
+from gxt.query import Field
+from gxt.render import Column, Table
+
+_POLL = 0.2
+
+
+@click.command("table")
+@click.argument("experiments", nargs=-1, metavar="[EXPERIMENT…]", shell_complete=complete_experiment)
+@click.option(
+    "--sort",
+    "sort_keys",
+    multiple=True,
+    metavar="FIELD[:desc]",
+    shell_complete=complete_field,
+    help="Sort by a metric, param, tag or attribute. Default: started:desc.",
+)
+@click.option("-n", "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Runs shown; 0: all.")
+@click.option(
+    "--columns",
+    multiple=True,
+    metavar="FIELD,…",
+    shell_complete=complete_field,
+    help="Exactly these columns: name, id, rmse, params.alpha, tags.stage, …",
+)
+@click.option("--deleted", is_flag=True, help="The deleted runs instead.")
+@json_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "csv", "json"]),
+    default="table",
+    help="How to write it. csv and json have every value in full.",
+)
+@click.pass_context
+def table_command(
+    ctx: click.Context,
+    experiments: Sequence[str],
+    sort_keys: Sequence[str],
+    limit: int,
+    columns: Sequence[str],
+    deleted: bool,
+    as_json: bool,
+    form: str,
+) -> None:
+    """Compare runs in a table: of some experiments, or all.
+
+    On a terminal, columns that do not fit are named below the table; --columns chooses them.
+
+    \b
+    gxt table nyc-taxi --sort rmse -n 10
+    gxt table --columns name,rmse,params.alpha --format markdown
+    """
+    repo = repository(ctx)
+    found = catalog.listing(repo, experiments or None, deleted)
+    known = query.fields_of(found.runs)
+    keys = [query.parse_sort(text, known) for text in sequence(sort_keys) or ["started:desc"]] if found.runs else []
+    runs = query.sort(found.runs, keys)
+    shown = runs[:limit] if limit else runs
+    fields = [query.resolve(text, known) for text in sequence(columns)] if found.runs else []
+    if as_json or form == "json":
+        output.page(render.json_text([render.run_json(run) for run in shown]))
+    elif not runs:
+        output.note("no runs yet: `gxt log`, `gxt run` or gxt.start_run() in Python records one")
+    else:
+        _show_table(shown, fields or render.default_fields(shown, query.fields_of(shown)), form)
+    output.problems(found.problems)
+    if len(shown) < len(runs):
+        output.note(f"{len(shown)} of {len(runs)} runs; -n 0 shows all")
+    for line in elsewhere(repo, found.tip):
+        output.note(line)
+
+
+def _show_table(runs: Sequence[Run], fields: Sequence[Field], form: str) -> None:
+    table = render.run_table(runs, fields)
+    if form == "markdown":
+        output.page(render.markdown(table, now()))
+    elif form == "csv":
+        output.page(render.csv_text(table))
+    else:
+        text, hidden = render.terminal(_readable_times(table), now(), output.width(), output.colour())
+        output.page(text)
+        if hidden:
+            output.note(f"too wide to show: {', '.join(hidden)} (--columns chooses)")
+
+
+def _readable_times(table: Table) -> Table:
+    """On a terminal a start is `5 min ago`; in a pipe it stays a time that sorts."""
+    if not output.is_terminal():
+        return table
+    from gxt.model import parse_time
+
+    at = [i for i, column in enumerate(table.columns) if column.kind == "time"]
+    rows = [
+        [parse_time(cell) if i in at and isinstance(cell, str) else cell for i, cell in enumerate(row)]
+        for row in table.rows
+    ]
+    return Table(table.columns, rows)
+
+
+def elsewhere(repo: Repository, tip: store.Tip) -> Iterator[str]:
+    """What a reader should know of remotes: that one stands in for the local branch, or has runs that it lacks."""
+    if tip.remote_ref:
+        yield f"read from {tip.remote_ref.removeprefix('refs/remotes/')}; the first run recorded here builds on it"
+    branch = store.branch_name(git.config(repo))
+    for ref, commit in git.remote_branches(repo, branch).items():
+        missing = store.missing_runs(repo, tip.commit, commit)
+        if missing:
+            name = ref.removeprefix("refs/remotes/")
+            yield f"{name} has {len(missing)} run{'s' if len(missing) > 1 else ''} that the local branch lacks"
+
+
+@click.command("show")
+@click.argument("run", metavar="[RUN]", default="@last", shell_complete=complete_run)
+@json_option
+@click.pass_context
+def show_command(ctx: click.Context, run: str, as_json: bool) -> None:
+    """Show everything about a run; the latest by default."""
+    repo = repository(ctx)
+    found = catalog.find(repo, run)
+    files = catalog.files(repo, found)
+    if as_json:
+        output.page(render.json_text(render.run_json(found) | {"files": files}))
+        return
+    output.page(render.run_page(found, files, now(), output.paint))
+
+
+@click.command("list")
+@json_option
+@click.option("--deleted", is_flag=True, help="The deleted experiments instead.")
+@click.pass_context
+def list_command(ctx: click.Context, as_json: bool, deleted: bool) -> None:
+    """List the experiments."""
+    repo = repository(ctx)
+    found = catalog.listing(repo)
+    runs: dict[str, list[Run]] = {e.name: [] for e in found.experiments if bool(e.deleted) == deleted}
+    for run in [] if deleted else found.runs:
+        runs.setdefault(run.experiment, []).append(run)
+    about = {e.name: e for e in found.experiments}
+    rows: list[dict[str, Any]] = [
+        {
+            "experiment": name,
+            "runs": len(members),
+            "live": sum(run.place == "live" for run in members),
+            "last": max((run.started or 0 for run in members), default=None),
+            "description": about[name].description if name in about else None,
+        }
+        for name, members in sorted(runs.items())
+        if members or (name in about and about[name].created)
+    ]
+    if as_json:
+        output.page(render.json_text([row | {"last": render.time_text(row["last"])} for row in rows]))
+    elif not rows:
+        output.note("no experiments yet")
+    else:
+        kinds = {"runs": "number", "live": "number", "last": "time"}
+        columns = [name for name in rows[0] if any(row[name] for row in rows)]
+        table = Table([Column(c, kinds.get(c, "text")) for c in columns], [[row[c] for c in columns] for row in rows])
+        text, _ = render.terminal(table, now(), output.width(), output.colour())
+        output.page(text)
+    output.problems(found.problems)
+
+
+@click.command("tail")
+@click.argument("run", metavar="[RUN]", default="@last", shell_complete=complete_run)
+@click.option("-n", "--lines", type=click.IntRange(min=0), default=10, show_default=True, help="Steps shown at first.")
+@click.option("--log", is_flag=True, help="The output (output.log) instead of the metrics.")
+@click.option("--no-follow", is_flag=True, help="Do not wait for more.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object a point.")
+@click.pass_context
+def tail_command(ctx: click.Context, run: str, lines: int, log: bool, no_follow: bool, as_json: bool) -> None:
+    """Follow a run while it records; the latest by default.
+
+    Ends when the run does.
+    """
+    repo = repository(ctx)
+    found = catalog.find(repo, run)
+    name = layout.OUTPUT_LOG if log else layout.METRICS_CSV
+    data = catalog.read_file(repo, found, name) or b""
+    whole = data[: data.rfind(b"\n") + 1]
+    if log:
+        for line in whole.splitlines(keepends=True)[-lines or len(whole) :]:
+            click.echo(line, nl=False)
+    else:
+        points = list(layout.read_points(whole))
+        for group in _steps(points)[-lines or len(points) :]:
+            _show_points(group, as_json)
+    if no_follow or found.place != "live":
+        return
+    for more in _growth(repo, found, name, len(whole)):
+        if log:
+            click.echo(more, nl=False)
+        else:
+            for group in _steps(list(layout.read_points(more))):
+                _show_points(group, as_json)
+    ended = catalog.find(repo, found.id)
+    output.note(f"{ended.name} {ended.status}")
+
+
+def _growth(repo: Repository, run: Run, name: str, offset: int) -> Iterator[bytes]:
+    """Whole lines as they are added to a live run's file, until the run ends."""
+    path = live.live_path(store.root(repo), run.id) / name
+    ended = False
+    stream = None
+    while True:
+        if stream is None and path.exists():
+            stream = open(path, "rb")  # noqa: SIM115 (kept open: the file may move with its folder when the run ends)
+        if stream is not None:
+            stream.seek(offset)
+            data = stream.read()
+            whole = data[: data.rfind(b"\n") + 1]
+            offset += len(whole)
+            if whole:
+                yield whole
+        if ended:
+            if stream is not None:
+                stream.close()
+            return
+        ended = not path.parent.is_dir() or not live.is_alive(path.parent)
+        if not ended:
+            time.sleep(_POLL)
+
+
+def _steps(points: Sequence[MetricPoint]) -> list[list[MetricPoint]]:
+    """Points in logging order, those of one step together as long as no metric comes twice."""
+    groups: list[list[MetricPoint]] = []
+    for point in points:
+        last = groups[-1] if groups else []
+        if last and last[0].step == point.step and all(other.metric != point.metric for other in last):
+            last.append(point)
+        else:
+            groups.append([point])
+    return groups
+
+
+def _show_points(points: Sequence[MetricPoint], as_json: bool) -> None:
+    if as_json:
+        for point in points:
+            click.echo(render.json_line(point._asdict()), nl=False)
+        return
+    values = "  ".join(f"{point.metric} {point.value:.6g}" for point in points)
+    click.echo(f"step {points[0].step:<6} {values}")

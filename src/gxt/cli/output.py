@@ -1,0 +1,108 @@
+"""What all commands share in showing things: colour, pages, warnings, errors."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from gxt.errors import FormatError, GxtError, GxtWarning
+
+
+def is_terminal() -> bool:
+    """Whether people read standard output."""
+    return sys.stdout.isatty()
+
+
+def colour() -> bool:
+    """Whether to colour standard output: on a terminal, unless NO_COLOR (https://no-color.org) says not to."""
+    return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, style: str) -> str:
+    """Text in one of the styles used here: "bold" or a colour's name."""
+    if not style or not colour():
+        return text
+    return click.style(text, bold=True) if style == "bold" else click.style(text, fg=style)
+
+
+def width() -> int | None:
+    """The terminal's width in columns; None in a pipe, where nothing is cut."""
+    return shutil.get_terminal_size().columns if is_terminal() else None
+
+
+def page(text: str) -> None:
+    """Print, through a pager where the text is longer than the terminal."""
+    if is_terminal() and text.count("\n") >= shutil.get_terminal_size().lines:
+        os.environ.setdefault("LESS", "-FRX")
+        click.echo_via_pager(text)
+    else:
+        click.echo(text, nl=False)
+
+
+def note(text: str) -> None:
+    """A remark beside the output, on standard error."""
+    click.echo(text, err=True)
+
+
+def problems(found: Sequence[FormatError]) -> None:
+    """Say which runs could not be read, and why."""
+    for problem in found:
+        note(f"gxt: left out: {problem}")
+
+
+def show_error(error: GxtError) -> int:
+    """A known error: one line, and a hint."""
+    _err(f"{click.style('gxt:', fg='red')} {error.message}")
+    if error.hint:
+        _err(f"  {error.hint}")
+    return error.exit_code
+
+
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """gxt's own warnings as a line each; others' are not a user's business on the command line."""
+    if issubclass(category, GxtWarning):
+        _err(f"{click.style('gxt:', fg='yellow')} {message}")
+
+
+def show_bug(error: Exception, arguments: Sequence[str]) -> int:
+    """An error nobody thought of: say that it is a bug, and keep what is needed to report it."""
+    import platform
+    import traceback
+
+    from gxt import __version__
+    from gxt.capture import command_text
+
+    about = [
+        f"gxt {__version__}, Python {platform.python_version()}, {platform.platform()}",
+        f"command: {command_text(['gxt', *arguments])}",
+        "",
+        "".join(traceback.format_exception(error)),
+    ]
+    with tempfile.NamedTemporaryFile("w", prefix="gxt-bug-", suffix=".log", delete=False, encoding="utf-8") as log:
+        log.write("\n".join(about))
+    _err(f"{click.style('gxt:', fg='red')} this is a bug in gxt: {type(error).__name__}: {str(error)[:200]}")
+    _err(f"  what is needed to report it: {Path(log.name)}")
+    return 70  # EX_SOFTWARE of sysexits.h
+
+
+def close_stdout() -> None:
+    """The reader of a pipe has gone; keep Python from complaining about it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _err(text: str) -> None:
+    click.echo(text, err=True, color=None if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else False)

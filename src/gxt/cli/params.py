@@ -1,0 +1,123 @@
+"""Arguments and options that several commands take, with their shell completion."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from gxt import git
+from gxt.errors import GxtError
+from gxt.git import Repository
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def repository(ctx: click.Context) -> Repository:
+    """The repository that the command is for."""
+    return git.find(Path(ctx.find_root().obj or "."))
+
+
+def _completing(find: Callable[[Repository], list[tuple[str, str]]]) -> Callable[..., list[CompletionItem]]:
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        try:
+            candidates = find(git.find(Path(ctx.find_root().params.get("repo_path") or ".")))
+        except (GxtError, OSError):
+            return []  # no repository: nothing to complete, and no place for a message
+        return [CompletionItem(value, help=about) for value, about in candidates if value.startswith(incomplete)]
+
+    return complete
+
+
+def _experiments(repo: Repository) -> list[tuple[str, str]]:
+    from gxt import catalog
+
+    return [(e.name, e.description or "") for e in catalog.listing(repo).experiments if not e.deleted]
+
+
+def _runs(repo: Repository) -> list[tuple[str, str]]:
+    from gxt import catalog
+
+    runs = catalog.listing(repo).runs
+    names = [(run.name, f"{run.id} {run.experiment}") for run in reversed(runs)]
+    return [*names, *((run.id, run.name) for run in reversed(runs)), ("@last", "the latest run")]
+
+
+def _fields(repo: Repository) -> list[tuple[str, str]]:
+    from gxt import catalog, query
+
+    return [(str(field), field.kind) for field in query.fields_of(catalog.listing(repo).runs)]
+
+
+complete_experiment = _completing(_experiments)
+complete_run = _completing(_runs)
+complete_field = _completing(_fields)
+
+
+def experiment_option(command: Command) -> Command:
+    """-e NAME."""
+    return click.option(
+        "-e",
+        "--experiment",
+        metavar="NAME",
+        envvar="GXT_EXPERIMENT_NAME",
+        shell_complete=complete_experiment,
+        help="The experiment. Default: git config gxt.experiment, or 'default'.",
+    )(command)
+
+
+def content_options(command: Command) -> Command:
+    """What a run is given at its start: -n, -p, -t, --params, --note, --parent."""
+    options = [
+        click.option("-n", "--name", metavar="NAME", help="The run's name. Default: one such as calm-otter."),
+        click.option(
+            "-p",
+            "--param",
+            "params",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="A param, typed as YAML types it (lr=1e-3 is a number); NAME:=TEXT is text as it stands.",
+        ),
+        click.option(
+            "--params",
+            "params_files",
+            multiple=True,
+            metavar="FILE",
+            help="Params from a .yaml, .json or .toml file; - reads YAML from standard input.",
+        ),
+        click.option("-t", "--tag", "tags", multiple=True, metavar="NAME=TEXT", help="A tag."),
+        click.option("--note", metavar="TEXT", help="A note: any text."),
+        click.option("--parent", metavar="RUN", shell_complete=complete_run, help="The run that this is a child of."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def run_argument(command: Command) -> Command:
+    """RUN."""
+    return click.argument("run", metavar="RUN", shell_complete=complete_run)(command)
+
+
+def json_option(command: Command) -> Command:
+    """--json."""
+    return click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")(command)
+
+
+def read_input(name: str) -> bytes:
+    """A file's bytes, or standard input's for `-`."""
+    if name == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"{name}: {error.strerror}") from None
+
+
+def sequence(texts: Sequence[str]) -> list[str]:
+    """Comma-separated values, given once or several times, as one list."""
+    return [part.strip() for text in texts for part in text.split(",") if part.strip()]

@@ -1,0 +1,302 @@
+"""Recording from scripts in any language: log, start, finish."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gxt import artifacts, capture, edits, fluent, git, intake, live, recorder, store
+from gxt.cli import output
+from gxt.cli.params import (
+    complete_run,
+    content_options,
+    experiment_option,
+    read_input,
+    repository,
+)
+from gxt.errors import FormatError
+from gxt.git import Repository
+from gxt.intake import Row
+from gxt.live import add_params
+from gxt.model import DEFAULT_EXPERIMENT, FAILED, FINISHED, KILLED, RUN_ID, param_value
+from gxt.recorder import ActiveRun
+
+STATUS = click.Choice([FINISHED, FAILED, KILLED])
+
+
+@dataclass
+class Content:
+    """What a command line says of a run, checked before a run is begun, so that nothing is recorded by halves."""
+
+    params: dict[str, Any] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    history: list[Row] = field(default_factory=list)
+    files: list[tuple[str, str | None]] = field(default_factory=list)
+    inputs: list[str] = field(default_factory=list)
+    note: str | None = None
+
+    def record(self, run: ActiveRun, step: int | None) -> None:
+        """Log all of it."""
+        run.log_params(self.params)
+        run.set_tags(self.tags)
+        if self.note:
+            run.set_note(self.note)
+        if self.metrics:
+            run.log_metrics(self.metrics, step=step)
+        for row in self.history:
+            run.log_metrics(row.values, step=row.step, timestamp=row.time)
+        for path, folder in self.files:
+            run.log_artifact(path, folder)
+        for path in self.inputs:
+            run.log_input(path)
+
+
+def read_params(assignments: Sequence[str], files: Sequence[str]) -> dict[str, Any]:
+    """Params of -p and --params together; -p wins over a file, and a later file over an earlier one."""
+    params: dict[str, Any] = dict(map(intake.param_assignment, assignments))
+    for name in reversed(files):
+        values = intake.read_params(read_input(name), "standard input" if name == "-" else name)
+        params = add_params(params, param_value(values))
+    return params
+
+
+def default_experiment(repo: Repository) -> str:
+    """Where a run goes when nobody said."""
+    return git.config(repo).get("gxt.experiment", DEFAULT_EXPERIMENT)
+
+
+def parent_id(repo: Repository, text: str | None) -> str | None:
+    """The id of the run that `text` names; inside `gxt run`, that run."""
+    if text is None:
+        return fluent.inherited_run()
+    from gxt import catalog
+
+    return catalog.find(repo, text).id
+
+
+@click.command("log")
+@click.argument("stream", required=False, metavar="[-]")
+@experiment_option
+@content_options
+@click.option("-m", "--metric", "metrics", multiple=True, metavar="NAME=NUMBER", help="A metric's value.")
+@click.option("--step", type=int, help="The step of the metrics given by -m. Default: 0.")
+@click.option(
+    "--metrics",
+    "metrics_files",
+    multiple=True,
+    metavar="FILE",
+    help="Metric history: CSV, wide (step,loss,acc) or long (step,metric,value), or JSON lines; - is standard input.",
+)
+@click.option("--step-key", default="step", metavar="NAME", show_default=True, help="What histories call the step.")
+@click.option(
+    "-a",
+    "--artifact",
+    "files",
+    multiple=True,
+    metavar="PATH[:FOLDER]",
+    help="A file or folder to keep with the run, in FOLDER of its artifacts.",
+)
+@click.option("--input", "inputs", multiple=True, metavar="PATH", help="A dataset that was used; its digest is kept.")
+@click.option(
+    "--run",
+    "run_name",
+    metavar="RUN",
+    shell_complete=complete_run,
+    help="Add to this run instead of a new one.",
+)
+@click.option("--status", type=STATUS, default=FINISHED, show_default=True, help="How the run ended.")
+@click.pass_context
+def log_command(
+    ctx: click.Context,
+    stream: str | None,
+    experiment: str | None,
+    name: str | None,
+    params: Sequence[str],
+    params_files: Sequence[str],
+    tags: Sequence[str],
+    note: str | None,
+    parent: str | None,
+    metrics: Sequence[str],
+    step: int | None,
+    metrics_files: Sequence[str],
+    step_key: str,
+    files: Sequence[str],
+    inputs: Sequence[str],
+    run_name: str | None,
+    status: str,
+) -> None:
+    """Record a run, or add to one.
+
+    With - a stream is recorded while it comes: JSON objects or name=number pairs, a point a line. Prints the run's
+    id where the output is no terminal.
+
+    \b
+    gxt log -e nyc-taxi -p alpha=0.1 -p model=lasso -m rmse=6.30 -a models/lin_reg.bin
+    gxt log -e nyc-taxi --params params.yaml --metrics history.csv
+    gxt log --run RUN -m loss=0.5 --step 3
+    train | gxt log -e nyc-taxi -
+    """
+    if stream not in (None, "-"):
+        raise click.UsageError(f"unexpected argument {stream!r}; only - (a stream on standard input) can stand there")
+    if [stream, *params_files, *metrics_files].count("-") > 1:
+        raise click.UsageError("standard input can be read only once")
+    if run_name and (experiment or name or parent):
+        raise click.UsageError("--run adds to a run that has its experiment, name and parent already")
+    content = Content(
+        params=read_params(params, params_files),
+        tags=dict(map(intake.tag_assignment, tags)),
+        metrics=dict(map(intake.metric_assignment, metrics)),
+        history=[row for file in metrics_files for row in _history(file, step_key)],
+        files=[_artifact(text) for text in files],
+        inputs=list(inputs),
+        note=note,
+    )
+    repo = repository(ctx)
+    if run_name:
+        run = _existing_run(repo, run_name)
+    else:
+        run = recorder.begin(
+            repo,
+            experiment or default_experiment(repo),
+            name=name,
+            parent=parent_id(repo, parent),
+            origin={"command": capture.command_text(["gxt", *sys.argv[1:]])},
+        )
+    try:
+        content.record(run, step)
+        if stream:
+            _say(run, "recording")
+            _record_stream(run, step_key)
+    except KeyboardInterrupt:
+        run.end(KILLED)
+        raise
+    except BaseException:
+        if stream or run_name:
+            run.end(FAILED)
+        else:
+            run.discard()
+        raise
+    run.end(status)
+    if not stream and not run_name:
+        _say(run, "recorded")
+
+
+def _history(file: str, step_key: str) -> list[Row]:
+    data = read_input(file)
+    name = "standard input" if file == "-" else file
+    try:
+        return intake.read_history(data.decode("utf-8"), name, step_key)
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{name}: not UTF-8: {error.reason} at byte {error.start}") from None
+
+
+def _artifact(text: str) -> tuple[str, str | None]:
+    """`PATH[:FOLDER]`; a colon that is part of the path itself stays with it."""
+    path, folder = text, None
+    if not Path(text).exists() and ":" in text:
+        path, _, folder = text.rpartition(":")
+    artifacts.files_of(Path(path), folder)  # says now what is wrong with it
+    return path, folder
+
+
+def _existing_run(repo: Repository, text: str) -> ActiveRun:
+    if RUN_ID.fullmatch(text):
+        run_id = text
+    else:
+        from gxt import catalog
+
+        run_id = catalog.find(repo, text).id
+    folder = live.live_path(store.root(repo), run_id)
+    if folder.is_dir() and live.is_alive(folder):
+        return recorder.join(repo, run_id)
+    return recorder.amend(repo, run_id)
+
+
+def _record_stream(run: ActiveRun, step_key: str) -> None:
+    skipped = 0
+    for _, row in intake.stream_rows(_lines(), step_key):
+        if isinstance(row, FormatError):
+            skipped += 1
+            if skipped == 1:
+                output.note(f"gxt: passed over {row.message}")
+            continue
+        run.log_metrics(row.values, step=row.step, timestamp=row.time)
+    if skipped > 1:
+        output.note(f"gxt: passed over {skipped} lines that say no metric")
+
+
+def _lines() -> Iterator[str]:
+    return (line.decode("utf-8", "replace") for line in iter(sys.stdin.buffer.readline, b""))
+
+
+def _say(run: ActiveRun, what: str) -> None:
+    if not output.is_terminal():
+        click.echo(run.run_id)
+        sys.stdout.flush()
+        return
+    click.echo(f"{what} {output.paint(run.name, 'bold')} ({run.run_id}) in {run.experiment}")
+
+
+@click.command("start")
+@experiment_option
+@content_options
+@click.pass_context
+def start_command(
+    ctx: click.Context,
+    experiment: str | None,
+    name: str | None,
+    params: Sequence[str],
+    params_files: Sequence[str],
+    tags: Sequence[str],
+    note: str | None,
+    parent: str | None,
+) -> None:
+    """Start a run that goes on until `gxt finish`, and print its id.
+
+    \b
+    id=$(gxt start -e nyc-taxi -p lr=0.1)
+    gxt log --run $id -m loss=0.5 --step 3
+    gxt finish $id
+    """
+    content = Content(read_params(params, params_files), dict(map(intake.tag_assignment, tags)), note=note)
+    repo = repository(ctx)
+    run = recorder.begin(
+        repo,
+        experiment or default_experiment(repo),
+        name=name,
+        parent=parent_id(repo, parent),
+        origin={"command": capture.command_text(["gxt", *sys.argv[1:]])},
+        owned=False,
+    )
+    try:
+        content.record(run, None)
+    except BaseException:
+        run.discard()
+        raise
+    run.end()
+    _say(run, "started")
+
+
+@click.command("finish")
+@click.argument("runs", metavar="RUN…", nargs=-1, required=True, shell_complete=complete_run)
+@click.option("--status", type=STATUS, default=FINISHED, show_default=True, help="How the run ended.")
+@click.pass_context
+def finish_command(ctx: click.Context, runs: Sequence[str], status: str) -> None:
+    """End runs that `gxt start` began, and commit them.
+
+    Runs whose process is gone can be ended this way too.
+    """
+    from gxt import catalog
+
+    repo = repository(ctx)
+    ids = [catalog.find(repo, text).id for text in runs]
+    for run_id in ids:
+        edits.finish(repo, run_id, status)
+    if output.is_terminal():
+        click.echo(f"{status}: {', '.join(ids)}")

@@ -1,0 +1,158 @@
+"""`gxt run`: record a command while it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import IO
+
+import click
+
+from gxt import capture, git, intake, layout, recorder
+from gxt.cli import output
+from gxt.cli.params import content_options, experiment_option, repository
+from gxt.cli.record import default_experiment, parent_id, read_params
+from gxt.errors import UsageError
+from gxt.fluent import RUN_ID_VARIABLE, TRACKING_URI_VARIABLE
+from gxt.live import Appender
+from gxt.model import FAILED, FINISHED, KILLED
+from gxt.recorder import ActiveRun
+
+# Signals that ask a program to do something; the command gets them as if it had been started without us.
+_PASSED_ON = [
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)
+]
+_ENDING = ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGKILL")
+
+
+@click.command("run", context_settings={"allow_interspersed_args": False})
+@experiment_option
+@content_options
+@click.option("--system", is_flag=True, help="Sample CPU, memory, disk, network and GPUs while it runs.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND…")
+@click.pass_context
+def run_command(
+    ctx: click.Context,
+    experiment: str | None,
+    name: str | None,
+    params: Sequence[str],
+    params_files: Sequence[str],
+    tags: Sequence[str],
+    note: str | None,
+    parent: str | None,
+    system: bool,
+    command: Sequence[str],
+) -> int:
+    """Run a command and record its output, exit code and duration.
+
+    What the command itself logs, by gxt.start_run() in Python or `gxt log --run $GXT_RUN_ID`, goes to the same run.
+    Exits with the command's own exit code.
+
+    \b
+    gxt run -e nyc-taxi -p lr=0.1 -- python train.py --lr 0.1
+    """
+    values = read_params(params, params_files)
+    labels = dict(map(intake.tag_assignment, tags))
+    repo = repository(ctx)
+    run = recorder.begin(
+        repo,
+        experiment or default_experiment(repo),
+        name=name,
+        parent=parent_id(repo, parent),
+        note=note,
+        origin=capture.command_origin(command, repo.work_tree),
+    )
+    try:
+        run.log_params(values)
+        run.set_tags(labels)
+        if system or git.is_true(git.config(repo).get("gxt.systemmetrics")):
+            run.sample_system()
+        process = _start(command, run, str(repo.work_tree or repo.common_dir))
+    except BaseException:
+        run.discard()
+        raise
+    code = _tee_until_exit(process, run)
+    run.end(_status(code), code if code >= 0 else 128 - code)
+    output.note(f"gxt: {_status(code)} {run.name} ({run.run_id}) in {run.experiment}")
+    return code if code >= 0 else 128 - code
+
+
+def _start(command: Sequence[str], run: ActiveRun, repo_path: str) -> subprocess.Popen[bytes]:
+    environment = os.environ | {
+        RUN_ID_VARIABLE: run.run_id,
+        TRACKING_URI_VARIABLE: repo_path,
+        # Python buffers what it prints into a pipe, and the log would lag behind the metrics.
+        "PYTHONUNBUFFERED": os.environ.get("PYTHONUNBUFFERED", "1"),
+    }
+    try:
+        return subprocess.Popen(list(command), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    except FileNotFoundError:
+        raise UsageError(f"no such command: {command[0]}") from None
+    except OSError as error:
+        raise UsageError(f"{command[0]} cannot be run: {error.strerror}") from None
+
+
+def _tee_until_exit(process: subprocess.Popen[bytes], run: ActiveRun) -> int:
+    """Copy the command's output to ours and to output.log until it exits; returns its code, negative for a signal."""
+    assert process.stdout and process.stderr
+    log = Appender(run.folder / layout.OUTPUT_LOG)
+    before = {number: signal.signal(number, _passing_to(process)) for number in _PASSED_ON}
+    threads = [
+        threading.Thread(target=_tee, args=(source, ours, log), daemon=True)
+        for source, ours in ((process.stdout, sys.stdout.buffer), (process.stderr, sys.stderr.buffer))
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        code = process.wait()
+        for thread in threads:
+            thread.join(2.0)  # a grandchild may hold the pipe open for long
+        return code
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        log.close()
+
+
+def _tee(source: IO[bytes], ours: IO[bytes], log: Appender) -> None:
+    while piece := os.read(source.fileno(), 1 << 16):
+        with contextlib.suppress(OSError):  # a full disk; the command goes on
+            log.append(piece)
+        with contextlib.suppress(BrokenPipeError, ValueError):  # nobody reads us any more; the log still grows
+            ours.write(piece)
+            ours.flush()
+
+
+def _passing_to(process: subprocess.Popen[bytes]) -> Callable[[int, FrameType | None], None]:
+    def handle(number: int, frame: FrameType | None) -> None:
+        # Ctrl-C on a terminal reaches the command by itself; passed on, it would get it twice.
+        if number == signal.SIGINT and _in_foreground():
+            return
+        if process.poll() is None:
+            process.send_signal(number)
+
+    return handle
+
+
+def _in_foreground() -> bool:
+    try:
+        return os.isatty(0) and os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def _status(code: int) -> str:
+    if code == 0:
+        return FINISHED
+    ending = {getattr(signal, name, None) for name in _ENDING}
+    # A shell reports a signal's end as 128 + its number.
+    number = -code if code < 0 else code - 128
+    return KILLED if number in ending else FAILED

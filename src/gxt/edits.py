@@ -1,0 +1,102 @@
+"""Changing a run after the fact: a note in its journal while it records, a commit once it is on the branch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from gxt import live, recorder, store
+from gxt.errors import NotFoundError, UsageError
+from gxt.git import Repository
+from gxt.model import Experiment, Run, check_name, clean_text, now
+
+
+def tag(repo: Repository, run: Run, tags: Mapping[str, str], delete: Iterable[str] = ()) -> None:
+    """Set tags of a run and take others away.
+
+    Raises:
+        NotFoundError: the run has no tag of a name to delete.
+    """
+    gone = list(delete)
+    for name in gone:
+        if name not in run.tags:
+            raise NotFoundError(f"run {run.name} has no tag {name!r}")
+    values = {check_name("tag", name): clean_text(text) for name, text in tags.items()}
+    if _is_recording(repo, run):
+        active = recorder.join(repo, run.id)
+        active.set_tags(values)
+        for name in gone:
+            active.delete_tag(name)
+        active.end()
+        return
+    said = [f"{name}={text}" for name, text in values.items()] + [f"-{name}" for name in gone]
+
+    def edit(at: Run) -> Run:
+        kept = {name: text for name, text in at.tags.items() if name not in gone}
+        return replace(at, tags=kept | values)
+
+    _on_branch(repo, run)
+    store.edit_run(repo, run.id, edit, f"tagged {', '.join(said)}")
+
+
+def note(repo: Repository, run: Run, text: str) -> None:
+    """Set a run's note; blank text takes it away."""
+    cleaned = clean_text(text).strip()
+    if _is_recording(repo, run):
+        active = recorder.join(repo, run.id)
+        active.set_note(cleaned)
+        active.end()
+        return
+    _on_branch(repo, run)
+    store.edit_run(repo, run.id, lambda at: replace(at, note=cleaned or None), "noted")
+
+
+def delete(repo: Repository, run: Run) -> None:
+    """Hide a run from every reader. Raises UsageError while it records."""
+    if _is_recording(repo, run):
+        raise UsageError(f"run {run.name} ({run.id}) is still recording", f"`gxt finish {run.id}` ends it")
+    _on_branch(repo, run)
+    store.edit_run(repo, run.id, lambda at: replace(at, deleted=now()), "deleted")
+
+
+def restore(repo: Repository, run: Run) -> None:
+    """Show a deleted run again."""
+    store.edit_run(repo, run.id, lambda at: replace(at, deleted=None), "restored")
+
+
+def delete_experiment(repo: Repository, experiment: Experiment) -> None:
+    """Hide an experiment and all its runs."""
+    store.edit_experiment(repo, replace(experiment, deleted=now()), "experiment deleted")
+
+
+def restore_experiment(repo: Repository, experiment: Experiment) -> None:
+    """Show a deleted experiment and its runs again."""
+    store.edit_experiment(repo, replace(experiment, deleted=None), "experiment restored")
+
+
+def finish(repo: Repository, run_id: str, status: str) -> None:
+    """End a run that no process owns, or whose process is gone, and commit it.
+
+    Raises:
+        NotFoundError: it is not recording.
+        UsageError: its process is alive and will end it itself.
+    """
+    base = store.root(repo)
+    folder = live.live_path(base, run_id)
+    if not folder.is_dir():
+        raise NotFoundError(f"run {run_id} is not recording")
+    if not live.is_owned(folder):
+        live.LiveRun(base, run_id).finish(status)
+    elif live.recover(base, run_id, status) is None:
+        raise UsageError(f"run {run_id} is recorded by a process that is alive", "it ends with that process")
+    store.commit_pending(repo)
+
+
+def _is_recording(repo: Repository, run: Run) -> bool:
+    folder = live.live_path(store.root(repo), run.id)
+    return folder.is_dir() and live.is_alive(folder)
+
+
+def _on_branch(repo: Repository, run: Run) -> None:
+    if run.place != "branch":
+        store.commit_pending(repo)
