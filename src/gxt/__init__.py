@@ -13,50 +13,61 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-# Where each public name is defined. Loaded at first use, so that `import gxt` costs next to nothing.
-_NAMES = {
+# Written out, so that type checkers and editors see the names.
+__all__ = [
+    "ActiveRun",
+    "Experiment",
+    "GxtError",
+    "GxtWarning",
+    "MetricPoint",
+    "NotFoundError",
+    "Run",
+    "Summary",
+    "UsageError",
+    "__version__",
+    "active_run",
+    "create_experiment",
+    "create_run",
+    "delete_tag",
+    "download_artifacts",
+    "end_run",
+    "get_artifact_uri",
+    "get_experiment_by_name",
+    "get_run",
+    "get_tracking_uri",
+    "last_active_run",
+    "load_table",
+    "log",
+    "log_artifact",
+    "log_artifacts",
+    "log_dict",
+    "log_figure",
+    "log_image",
+    "log_input",
+    "log_metric",
+    "log_metrics",
+    "log_param",
+    "log_params",
+    "log_table",
+    "log_text",
+    "search_runs",
+    "set_experiment",
+    "set_note",
+    "set_tag",
+    "set_tags",
+    "set_tracking_uri",
+    "start_run",
+]
+
+# Where a public name is defined, if not in gxt.fluent. Loaded at first use, so that `import gxt` costs next to nothing.
+_ELSEWHERE = {
     **dict.fromkeys(
-        (
-            "active_run",
-            "create_experiment",
-            "create_run",
-            "delete_tag",
-            "end_run",
-            "get_artifact_uri",
-            "get_tracking_uri",
-            "last_active_run",
-            "log",
-            "log_artifact",
-            "log_artifacts",
-            "log_dict",
-            "log_figure",
-            "log_image",
-            "log_input",
-            "log_metric",
-            "log_metrics",
-            "log_param",
-            "log_params",
-            "log_table",
-            "log_text",
-            "set_experiment",
-            "set_note",
-            "set_tag",
-            "set_tags",
-            "set_tracking_uri",
-            "start_run",
-        ),
-        "gxt.fluent",
-    ),
-    **dict.fromkeys(
-        ("download_artifacts", "get_experiment_by_name", "get_run", "load_table", "search_runs"),
-        "gxt.reading",
+        ("download_artifacts", "get_experiment_by_name", "get_run", "load_table", "search_runs"), "gxt.reading"
     ),
     **dict.fromkeys(("Experiment", "MetricPoint", "Run", "Summary"), "gxt.model"),
-    "ActiveRun": "gxt.recorder",
     **dict.fromkeys(("GxtError", "GxtWarning", "NotFoundError", "UsageError"), "gxt.errors"),
+    "ActiveRun": "gxt.recorder",
 }
-
-__all__ = [*sorted(_NAMES), "__version__"]  # noqa: PLE0604 (names are text)
 
 if TYPE_CHECKING:
     from gxt.errors import GxtError, GxtWarning, NotFoundError, UsageError
@@ -95,10 +106,9 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    module = _NAMES.get(name)
-    if module is None:
+    if name not in __all__:
         raise AttributeError(f"module 'gxt' has no attribute {name!r}")
-    value = getattr(importlib.import_module(module), name)
+    value = getattr(importlib.import_module(_ELSEWHERE.get(name, "gxt.fluent")), name)
     globals()[name] = value
     return value
 

@@ -19,6 +19,7 @@ from gxt.git import Repository
 from gxt.model import clean_text
 
 MASK = "***"
+UNNAMED_NOTEBOOK = "notebook"
 
 # --- secrets --------------------------------------------------------------------------------------------------
 
@@ -152,8 +153,11 @@ def python_origin(base: Path | None) -> dict[str, str]:
     Files under `base` are named relative to it.
     """
     if notebook := notebook_path():
-        return {"entrypoint": _relative(notebook, base)}
-    arguments = [Path(sys.orig_argv[0]).name, *sys.orig_argv[1:]] if sys.orig_argv else list(sys.argv)
+        return {"entrypoint": notebook if notebook == UNNAMED_NOTEBOOK else _relative(notebook, base)}
+    arguments = list(sys.orig_argv or sys.argv)
+    for i, argument in enumerate(arguments[:2]):  # the interpreter, and a script such as a venv's bin/tool
+        if Path(argument).is_absolute():
+            arguments[i] = _relative(argument, base)
     found = {"command": command_text(arguments)}
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
@@ -195,7 +199,7 @@ def notebook_path() -> str | None:
     shell = ipython_shell()
     if shell is None or not hasattr(shell, "kernel"):
         return None
-    return os.environ.get("JPY_SESSION_NAME") or shell.user_ns.get("__vsc_ipynb_file__") or "notebook"
+    return os.environ.get("JPY_SESSION_NAME") or shell.user_ns.get("__vsc_ipynb_file__") or UNNAMED_NOTEBOOK
 
 
 def ipython_shell() -> Any:

@@ -7,7 +7,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from gxt.errors import FormatError, UsageError
 from gxt.model import check_name, flatten, number, parse_time, step_number
 from gxt.yamltext import load_mapping, parse_value
 
+STEP_KEYS = ("step", "epoch")
 TIME_KEYS = ("time", "timestamp")
 
 
@@ -105,10 +106,11 @@ def _toml(data: bytes, name: str) -> dict[str, Any]:
 # --- histories --------------------------------------------------------------------------------------------------
 
 
-def read_history(text: str, name: str, step_key: str = "step") -> list[Row]:
+def read_history(text: str, name: str, step_keys: Sequence[str] = STEP_KEYS) -> list[Row]:
     """The metric history in a file's text: JSON lines, or CSV, wide (`step,loss,acc`) or long (`step,metric,value`).
 
-    A row without a step takes the number of its line, counted from 0. Empty cells are left out.
+    The step is the first of `step_keys` that a row has; a row without one takes its number, counted from 0. Empty
+    cells are left out.
 
     Raises:
         FormatError: something is not a number, or a line not like the others; the message has the line.
@@ -117,20 +119,20 @@ def read_history(text: str, name: str, step_key: str = "step") -> list[Row]:
         return []
     if text.lstrip().startswith("{"):
         lines = [(at, line) for at, line in enumerate(text.splitlines(), 1) if line.strip()]
-        return [_numbered(_json_row(line, f"{name}, line {at}", step_key), i) for i, (at, line) in enumerate(lines)]
+        return [_numbered(_json_row(line, f"{name}, line {at}", step_keys), i) for i, (at, line) in enumerate(lines)]
     try:
         header, *rows = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
     except csv.Error as error:
         raise FormatError(f"{name}: not valid CSV: {error}") from None
     columns = [column.strip() for column in header]
-    if step_key not in columns and all(_is_number(column) for column in columns):
+    if not set(step_keys) & set(columns) and all(_is_number(column) for column in columns):
         raise FormatError(f"{name}: the first line should name the columns, found {','.join(header)!r}")
     found = []
     for i, cells in enumerate(row for row in rows if row):
         where = f"{name}, line {i + 2}"
         if len(cells) > len(columns):
             raise FormatError(f"{where}: {len(cells)} cells under {len(columns)} columns")
-        found.append(_numbered(_row(dict(zip(columns, cells, strict=False)), where, step_key), i))
+        found.append(_numbered(_row(dict(zip(columns, cells, strict=False)), where, step_keys), i))
     return found
 
 
@@ -138,19 +140,19 @@ def _numbered(row: Row, index: int) -> Row:
     return row if row.step is not None else row._replace(step=index)
 
 
-def _json_row(line: str, where: str, step_key: str) -> Row:
+def _json_row(line: str, where: str, step_keys: Sequence[str]) -> Row:
     try:
         content = json.loads(line)
     except ValueError as error:
         raise FormatError(f"{where}: not valid JSON: {error}") from None
     if not isinstance(content, dict):
         raise FormatError(f"{where}: expected an object, found {type(content).__name__}")
-    return _row(content, where, step_key)
+    return _row(content, where, step_keys)
 
 
-def _row(content: Mapping[str, Any], where: str, step_key: str) -> Row:
+def _row(content: Mapping[str, Any], where: str, step_keys: Sequence[str]) -> Row:
     rest = {key: value for key, value in content.items() if value not in (None, "")}
-    step = rest.pop(step_key, None)
+    step = next((rest.pop(key) for key in step_keys if key in rest), None)
     time = next((rest.pop(key) for key in TIME_KEYS if key in rest), None)
     if set(rest) == {"metric", "value"}:
         rest = {str(rest["metric"]): rest["value"]}
@@ -186,7 +188,7 @@ def _is_number(text: str) -> bool:
 _PAIR = re.compile(r"(?P<name>[^\s=,;:]+)=(?P<value>[^\s,;]+)")
 
 
-def stream_rows(lines: Iterable[str], step_key: str = "step") -> Iterator[tuple[int, Row | FormatError]]:
+def stream_rows(lines: Iterable[str], step_keys: Sequence[str] = STEP_KEYS) -> Iterator[tuple[int, Row | FormatError]]:
     """The rows of a stream as they come, with their line numbers; a FormatError where a line says no metric.
 
     A line is a JSON object or holds `name=number` pairs. A row without a step takes the one after the last.
@@ -197,7 +199,9 @@ def stream_rows(lines: Iterable[str], step_key: str = "step") -> Iterator[tuple[
             continue
         try:
             row = (
-                _json_row(line, f"line {at}", step_key) if line.lstrip().startswith("{") else _pairs(line, at, step_key)
+                _json_row(line, f"line {at}", step_keys)
+                if line.lstrip().startswith("{")
+                else _pairs(line, at, step_keys)
             )
         except FormatError as error:
             yield at, error
@@ -207,8 +211,8 @@ def stream_rows(lines: Iterable[str], step_key: str = "step") -> Iterator[tuple[
         yield at, row
 
 
-def _pairs(line: str, at: int, step_key: str) -> Row:
+def _pairs(line: str, at: int, step_keys: Sequence[str]) -> Row:
     pairs = {match["name"]: match["value"] for match in _PAIR.finditer(line)}
     if not pairs:
         raise FormatError(f"line {at}: no JSON object and no name=number: {line.strip()[:60]!r}")
-    return _row(pairs, f"line {at}", step_key)
+    return _row(pairs, f"line {at}", step_keys)

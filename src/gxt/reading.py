@@ -85,6 +85,7 @@ def _frame(runs: Sequence[Run], found: catalog.Listing) -> Any:
             **{f"metrics.{name}": summary.last for name, summary in run.metrics.items()},
             **{f"params.{name}": value for name, value in flatten(run.params).items()},
             **{f"tags.{name}": value for name, value in run.tags.items()},
+            "tags.mlflow.runName": run.name,  # where MLflow's users look for it
         }
         for run in runs
     ]

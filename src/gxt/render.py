@@ -50,14 +50,19 @@ _ATTRIBUTE_KINDS = {
 
 
 def default_fields(runs: Sequence[Run], known: Sequence[Field]) -> list[Field]:
-    """What a table shows when nobody said: what tells the runs apart comes first, so that it fits."""
+    """What a table shows when nobody said: first what most runs have and what tells them apart, so that it fits."""
+
+    def weight(field: Field) -> tuple[int, int]:
+        values = [field.of(run) for run in runs]
+        return values.count(None), -len({repr(value) for value in values})
+
     fields = [Field("attributes", "name"), Field("attributes", "id")]
     if len({run.experiment for run in runs}) > 1:
         fields.append(Field("attributes", "experiment"))
     if any(run.status != "finished" for run in runs):
         fields.append(Field("attributes", "status"))
-    fields += [field for field in known if field.kind == "metrics"]
-    params = [field for field in known if field.kind == "params"]
+    fields += sorted((field for field in known if field.kind == "metrics"), key=lambda field: weight(field)[0])
+    params = sorted((field for field in known if field.kind == "params"), key=weight)
     differing = [field for field in params if len({repr(field.of(run)) for run in runs}) > 1]
     fields += differing + [field for field in params if field not in differing]
     return [*fields, Field("attributes", "started"), Field("attributes", "duration")]

@@ -102,7 +102,8 @@ def _show_table(runs: Sequence[Run], fields: Sequence[Field], form: str) -> None
         text, hidden = render.terminal(_readable_times(table), now(), output.width(), output.colour())
         output.page(text)
         if hidden:
-            output.note(f"too wide to show: {', '.join(hidden)} (--columns chooses)")
+            remark = f"{len(hidden)} columns do not fit (--columns chooses): {', '.join(hidden)}"
+            output.note(click.wrap_text(remark, output.width() or len(remark)))
 
 
 def _readable_times(table: Table) -> Table:

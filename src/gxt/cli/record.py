@@ -93,7 +93,7 @@ def parent_id(repo: Repository, text: str | None) -> str | None:
     metavar="FILE",
     help="Metric history: CSV, wide (step,loss,acc) or long (step,metric,value), or JSON lines; - is standard input.",
 )
-@click.option("--step-key", default="step", metavar="NAME", show_default=True, help="What histories call the step.")
+@click.option("--step-key", metavar="NAME", help="What histories call the step. Default: step, or epoch.")
 @click.option(
     "-a",
     "--artifact",
@@ -125,7 +125,7 @@ def log_command(
     metrics: Sequence[str],
     step: int | None,
     metrics_files: Sequence[str],
-    step_key: str,
+    step_key: str | None,
     files: Sequence[str],
     inputs: Sequence[str],
     run_name: str | None,
@@ -148,11 +148,12 @@ def log_command(
         raise click.UsageError("standard input can be read only once")
     if run_name and (experiment or name or parent):
         raise click.UsageError("--run adds to a run that has its experiment, name and parent already")
+    step_keys = [step_key] if step_key else intake.STEP_KEYS
     content = Content(
         params=read_params(params, params_files),
         tags=dict(map(intake.tag_assignment, tags)),
         metrics=dict(map(intake.metric_assignment, metrics)),
-        history=[row for file in metrics_files for row in _history(file, step_key)],
+        history=[row for file in metrics_files for row in _history(file, step_keys)],
         files=[_artifact(text) for text in files],
         inputs=list(inputs),
         note=note,
@@ -172,7 +173,7 @@ def log_command(
         content.record(run, step)
         if stream:
             _say(run, "recording")
-            _record_stream(run, step_key)
+            _record_stream(run, step_keys)
     except KeyboardInterrupt:
         run.end(KILLED)
         raise
@@ -187,11 +188,11 @@ def log_command(
         _say(run, "recorded")
 
 
-def _history(file: str, step_key: str) -> list[Row]:
+def _history(file: str, step_keys: Sequence[str]) -> list[Row]:
     data = read_input(file)
     name = "standard input" if file == "-" else file
     try:
-        return intake.read_history(data.decode("utf-8"), name, step_key)
+        return intake.read_history(data.decode("utf-8"), name, step_keys)
     except UnicodeDecodeError as error:
         raise FormatError(f"{name}: not UTF-8: {error.reason} at byte {error.start}") from None
 
@@ -218,9 +219,9 @@ def _existing_run(repo: Repository, text: str) -> ActiveRun:
     return recorder.amend(repo, run_id)
 
 
-def _record_stream(run: ActiveRun, step_key: str) -> None:
+def _record_stream(run: ActiveRun, step_keys: Sequence[str]) -> None:
     skipped = 0
-    for _, row in intake.stream_rows(_lines(), step_key):
+    for _, row in intake.stream_rows(_lines(), step_keys):
         if isinstance(row, FormatError):
             skipped += 1
             if skipped == 1:

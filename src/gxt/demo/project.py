@@ -47,7 +47,7 @@ with gxt.start_run():
     gxt.log_input("data/green_tripdata_2021-01.parquet", context="training")
 
     inputs, durations = read("data/green_tripdata_2021-01.parquet")
-    model = make_pipeline(DictVectorizer(), Ridge(args.alpha, solver="lsqr")).fit(inputs, durations)
+    model = make_pipeline(DictVectorizer(), Ridge(args.alpha)).fit(inputs, durations)
 
     inputs, durations = read("data/green_tripdata_2021-02.parquet")
     rmse = root_mean_squared_error(durations, model.predict(inputs))

@@ -1,0 +1,87 @@
+"""Every test has a home, a git configuration and a current directory of its own, and leaves no run open."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import gxt.git
+from gxt import fluent
+from helpers import git
+
+settings.register_profile(
+    "default",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+# `pytest --hypothesis-profile=explore` looks for new counter-examples.
+settings.register_profile("explore", parent=settings.get_profile("default"), derandomize=False, max_examples=2000)
+settings.load_profile("default")
+
+_FOREIGN = ("GIT_", "GXT_", "JPY_", "EMAIL", "SSH_AUTH_SOCK")
+
+
+@pytest.fixture(autouse=True)
+def isolation(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, matplotlib_cache: Path
+) -> Iterator[None]:
+    """Nothing of the developer's own set-up reaches a test, and nothing of a test the next one."""
+    home = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if name.startswith(_FOREIGN):
+            monkeypatch.delenv(name)
+    config = home / "gitconfig"
+    config.write_text("[user]\n\tname = Ada Lovelace\n\temail = ada@example.com\n[init]\n\tdefaultBranch = main\n")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.setenv("MPLCONFIGDIR", str(matplotlib_cache))
+    monkeypatch.chdir(home)  # outside of any repository
+    yield
+    _forget_runs()
+
+
+@pytest.fixture(scope="session")
+def matplotlib_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """matplotlib lists the fonts of the machine once, not once for each home."""
+    return tmp_path_factory.mktemp("matplotlib")
+
+
+def _forget_runs() -> None:
+    """Bring gxt.fluent back to the state of a fresh process."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fluent._end_all("killed")
+    fluent._main.clear()
+    fluent._local.runs = fluent._main
+    state = fluent._process
+    state.repo = state.experiment = state.last_run = state.inherited = state.joined_in = state.failed_cell = None
+    for name in (fluent.RUN_ID_VARIABLE, fluent.TRACKING_URI_VARIABLE, fluent.EXPERIMENT_VARIABLE):
+        os.environ.pop(name, None)
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A git repository with one commit, which is the current directory."""
+    folder = tmp_path / "work"
+    git("init", "-q", str(folder))
+    (folder / "train.py").write_text("print('training')\n")
+    git("add", ".", cwd=folder)
+    git("commit", "-q", "-m", "first", cwd=folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def repo(work: Path) -> gxt.git.Repository:
+    """`work` as gxt sees it."""
+    return gxt.git.find(work)

@@ -1,0 +1,86 @@
+"""What several test files use: real git, Python in a process of its own, a run in one line, a checkout's state."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gxt import recorder
+from gxt.git import Repository
+
+
+def git(*args: str, cwd: Path | None = None, stdin: str | None = None) -> str:
+    """What git prints; fails the test with git's words where git fails."""
+    done = subprocess.run(["git", *args], cwd=cwd, input=stdin, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"git {' '.join(args)}: {done.stderr}"
+    return done.stdout.rstrip("\n")
+
+
+def git_bytes(*args: str, cwd: Path | None = None) -> bytes:
+    """What git prints, byte for byte."""
+    return subprocess.run(["git", *args], cwd=cwd, capture_output=True, check=True).stdout
+
+
+def run_python(
+    *args: str, code: str | None = None, cwd: Path | None = None, check: bool = True, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run this Python in a process of its own: a script and its arguments, or `code`; `variables` go to its environment."""
+    command = [sys.executable, *(("-c", textwrap.dedent(code)) if code is not None else ()), *args]
+    done = subprocess.run(
+        command, cwd=cwd, env=os.environ | variables, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+def write_script(path: Path, code: str) -> Path:
+    """A Python script at `path`."""
+    path.write_text(textwrap.dedent(code), encoding="utf-8")
+    return path
+
+
+def record(
+    repo: Repository,
+    experiment: str = "taxi",
+    *,
+    name: str | None = None,
+    status: str = "finished",
+    params: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> str:
+    """Record one run from start to end; its id."""
+    run = recorder.begin(repo, experiment, name=name, tags=tags)
+    run.log_params(params or {})
+    run.log_metrics(metrics or {})
+    run.end(status)
+    return run.run_id
+
+
+_OURS = ("objects/", "gxt/", "refs/heads/gxt", "logs/refs/heads/gxt")
+
+
+def checkout_state(folder: Path) -> dict[str, object]:
+    """Everything in a checkout that gxt must not touch: each file of the work tree and of the git directory with its
+    bytes, mode and time, but for objects, gxt's own folder and the run branch."""
+    common = Path(git("rev-parse", "--path-format=absolute", "--git-common-dir", cwd=folder))
+    state: dict[str, object] = {
+        "refs": [
+            line
+            for line in git("for-each-ref", "--format=%(refname) %(objectname)", cwd=folder).splitlines()
+            if not line.startswith("refs/heads/gxt ")
+        ],
+        "stash": git("stash", "list", cwd=folder) if (folder / ".git").exists() else "",
+    }
+    for top in {folder, common}:
+        for path in sorted(top.rglob("*")):
+            inside = path.relative_to(common).as_posix() if path.is_relative_to(common) else ""
+            if path.is_file() and not inside.startswith(_OURS):
+                about = path.lstat()
+                state[str(path)] = (path.read_bytes(), about.st_mode, about.st_mtime_ns)
+    return state

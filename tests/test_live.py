@@ -1,0 +1,348 @@
+from __future__ import annotations
+
+import json
+import os
+import resource
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gxt import layout, live
+from gxt.errors import FormatError, NotFoundError, UsageError
+from gxt.live import Appender, LiveRun
+from gxt.model import Run
+from helpers import run_python
+
+RUN_ID = "20261123-083000-3f9a1c2e"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "gxt"
+
+
+@pytest.fixture
+def recording(root: Path) -> Iterator[LiveRun]:
+    run = LiveRun.create(root, Run(RUN_ID, "taxi", "calm-otter", status="running", started=1000))
+    yield run
+    run.close()
+
+
+# --- appending --------------------------------------------------------------------------------------------------
+
+
+def test_each_line_is_in_the_file_when_append_returns(tmp_path: Path) -> None:
+    file = Appender(tmp_path / "log")
+    for number in range(3):
+        file.append(b"line %d\n" % number)
+        assert (tmp_path / "log").read_bytes().count(b"\n") == number + 1
+    file.close()
+    with pytest.raises(OSError):
+        file.append(b"late\n")
+
+
+def test_two_appenders_share_a_file(tmp_path: Path) -> None:
+    one, other = Appender(tmp_path / "log"), Appender(tmp_path / "log")
+    one.append(b"1\n")
+    other.append(b"2\n")
+    one.append(b"3\n")
+    assert (tmp_path / "log").read_bytes() == b"1\n2\n3\n"
+    one.close()
+    other.close()
+
+
+def test_threads_do_not_tear_each_other_s_lines(tmp_path: Path) -> None:
+    file = Appender(tmp_path / "log")
+    threads = [
+        threading.Thread(target=lambda mark=mark: [file.append(mark * 99 + b"\n") for _ in range(200)])
+        for mark in (b"a", b"b", b"c", b"d")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    file.close()
+    lines = (tmp_path / "log").read_bytes().splitlines()
+    assert len(lines) == 800 and all(len(line) == 99 and len(set(line)) == 1 for line in lines)
+
+
+@pytest.fixture
+def full_disk() -> Iterator[object]:
+    """A function that lets no file grow beyond some bytes, or any again with None: the disk is full, for us."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(size: int | None) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before[0] if size is None else size, before[1]))
+
+    yield limit
+    limit(None)
+
+
+def test_what_a_full_disk_refuses_is_written_once_there_is_room(tmp_path: Path, full_disk) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "metrics.csv"
+    file = Appender(path)
+    file.append(layout.METRICS_HEADER)
+    file.append(b"0,rmse,1,5\n")
+    full_disk(path.stat().st_size + 4)  # the next line is cut in its middle
+    for line in (b"1,rmse,2,5\n", b"2,rmse,3,5\n", b"3,rmse,4,5\n"):
+        with pytest.raises(OSError):
+            file.append(line)
+    full_disk(None)
+    file.append(b"4,rmse,5,5\n")
+    file.close()
+    points = list(layout.read_points(path.read_bytes()))
+    assert [(p.step, p.value) for p in points] == [(step, step + 1.0) for step in range(5)]
+
+
+def test_a_flush_writes_what_is_left_over(tmp_path: Path, full_disk) -> None:  # type: ignore[no-untyped-def]
+    file = Appender(tmp_path / "log")
+    full_disk(0)
+    with pytest.raises(OSError):
+        file.append(b"kept\n")
+    full_disk(None)
+    file.sync()
+    file.close()
+    assert (tmp_path / "log").read_bytes() == b"kept\n"
+
+
+# --- a live run -------------------------------------------------------------------------------------------------
+
+
+def test_a_live_run_reads_as_it_stands(root: Path, recording: LiveRun) -> None:
+    recording.record("params", values={"alpha": 0.1, "model": {"depth": 3}})
+    recording.record("params", values={"alpha": 0.2, "model": {"leaves": 7}})
+    recording.record("tags", values={"stage": "dev", "gone": "1"})
+    recording.record("untag", key="gone")
+    recording.record("set", values={"note": "first"})
+    recording.record("set", values={"note": "second"})
+    recording.record("input", name="green.parquet", values={"rows": 3})
+    recording.record("source", values={"command": "python train.py"})
+    recording.record("environment", values={"cpus": 2})
+    recording.record("from a later version", anything=1)
+    recording.metrics.append(b"0,rmse,2.5,7\n")
+    run = live.read(recording.path)
+    assert run == Run(
+        id=RUN_ID,
+        experiment="taxi",
+        name="calm-otter",
+        status="running",
+        started=1000,
+        params={"alpha": 0.1, "model": {"depth": 3, "leaves": 7}},
+        tags={"stage": "dev"},
+        note="second",
+        inputs={"green.parquet": {"rows": 3}},
+        source={"command": "python train.py"},
+        environment={"cpus": 2},
+        metrics=run.metrics,
+        place="live",
+    )
+    assert run.metrics["rmse"].last == 2.5
+    assert live.live_runs(root) == [recording.path] and live.pending_runs(root) == []
+
+
+def test_the_journal_is_a_json_object_a_line(recording: LiveRun) -> None:
+    recording.record("set", values={"note": "two\nlines, größer"})
+    lines = (recording.path / "journal.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["op"] for line in lines] == ["run", "set"]
+    assert "größer" in lines[1]
+
+
+def test_a_finished_run_is_whole_and_pending(root: Path, recording: LiveRun) -> None:
+    recording.record("params", values={"alpha": 0.1})
+    recording.metrics.append(b"0,rmse,2.5,7\n")
+    recording.write_file("artifacts/a/b.txt", lambda out: out.write(b"content"))
+    folder = recording.finish("failed", exit_code=3)
+    assert folder == live.pending_path(root, RUN_ID)
+    assert live.live_runs(root) == [] and live.pending_runs(root) == [folder]
+    files = {path: file.read_bytes() for path, file in live.committed_files(folder)}
+    assert sorted(files) == ["artifacts/a/b.txt", "metrics.csv", "metrics.yaml", "params.yaml", "run.yaml"]
+    run = layout.read_run("taxi", RUN_ID, files)
+    assert (run.status, run.exit_code, run.params) == ("failed", 3, {"alpha": 0.1})
+    assert run.ended is not None and run.metrics["rmse"].last == 2.5
+    assert live.read(folder).place == "pending"
+
+
+def test_ending_takes_what_is_no_artifact_and_no_document_along(recording: LiveRun) -> None:
+    (recording.path / "output.log").write_text("hello\n")
+    (recording.path / "half.tmp").write_text("half")
+    recording.write_file("artifacts/kept.tmp", lambda out: out.write(b"mine"))
+    recording.write_file("artifacts/lock", lambda out: out.write(b"mine"))
+    recording.write_file("artifacts/journal.jsonl", lambda out: out.write(b"mine"))
+    folder = recording.finish()
+    assert [path for path, _ in live.committed_files(folder) if not path.endswith(".yaml")] == [
+        "output.log",
+        "artifacts/journal.jsonl",
+        "artifacts/kept.tmp",
+        "artifacts/lock",
+    ]
+    assert not (folder / "metrics.csv").exists()
+
+
+def test_a_file_appears_whole_or_not_at_all(recording: LiveRun) -> None:
+    def fail(out: object) -> None:
+        out.write(b"half")  # type: ignore[attr-defined]
+        raise RuntimeError("while it was written")
+
+    with pytest.raises(RuntimeError):
+        recording.write_file("artifacts/a.txt", fail)
+    assert sorted(path.name for path in recording.path.rglob("*") if "lock" not in path.name) == [
+        "journal.jsonl",
+        "metrics.csv",
+    ]
+    recording.write_file("artifacts/a.txt", lambda out: out.write(b"old"))
+    with pytest.raises(RuntimeError):
+        recording.write_file("artifacts/a.txt", fail)
+    assert (recording.path / "artifacts/a.txt").read_bytes() == b"old"
+
+
+def test_a_path_is_a_file_or_a_folder(recording: LiveRun) -> None:
+    recording.write_file("artifacts/a", lambda out: out.write(b"file"))
+    with pytest.raises(UsageError, match="both"):
+        recording.write_file("artifacts/a/b", lambda out: out.write(b"below a file"))
+    recording.write_file("artifacts/folder/b", lambda out: out.write(b"x"))
+    with pytest.raises(UsageError, match="both"):
+        recording.write_file("artifacts/folder", lambda out: out.write(b"a folder"))
+    assert not list(recording.path.glob("*.tmp"))
+
+
+def test_a_run_can_be_joined_while_it_is_live(root: Path, recording: LiveRun) -> None:
+    joined = LiveRun(root, RUN_ID)
+    joined.metrics.append(b"0,rmse,1,7\n")
+    joined.close_files()
+    assert live.is_alive(recording.path)
+    recording.finish()
+    with pytest.raises(NotFoundError, match="not recording"):
+        LiveRun(root, RUN_ID)
+    with pytest.raises(NotFoundError):
+        LiveRun(root, "20200101-000000-00000000")
+    assert not live.live_path(root, RUN_ID).exists()
+
+
+def test_params_of_other_processes_are_learned_incrementally(recording: LiveRun) -> None:
+    found, offset = live.params_since(recording.path, 0)
+    assert [values for values in found if values] == []
+    recording.record("params", values={"a": 1})
+    recording.record("tags", values={"no": "param"})
+    found, offset = live.params_since(recording.path, offset)
+    assert found == [{"a": 1}]
+    assert live.params_since(recording.path, offset) == ([], offset)
+
+
+# --- the end of a process ---------------------------------------------------------------------------------------
+
+
+def test_a_run_whose_process_is_gone_counts_as_crashed(root: Path) -> None:
+    run_python(
+        code=f"""
+        import os, pathlib
+        from gxt.live import LiveRun
+        from gxt.model import Run
+        run = LiveRun.create(pathlib.Path({str(root)!r}), Run({RUN_ID!r}, "taxi", status="running", started=1))
+        run.metrics.append(b"0,rmse,1,7\\n")
+        os._exit(0)
+        """
+    )
+    folder = live.live_path(root, RUN_ID)
+    assert not live.is_alive(folder)
+    assert live.read(folder).status == "crashed"
+    pending = live.recover(root, RUN_ID)
+    assert pending == live.pending_path(root, RUN_ID)
+    run = live.read(pending)
+    assert (run.status, run.place, run.metrics["rmse"].count) == ("killed", "pending", 1)
+    assert run.ended is not None and run.ended >= 1
+
+
+def test_a_run_that_lives_is_not_recovered(root: Path, recording: LiveRun) -> None:
+    assert live.is_alive(recording.path)
+    assert live.recover(root, RUN_ID) is None
+    assert live.read(recording.path).status == "running"
+
+
+def test_recovering_a_run_that_is_gone_leaves_nothing_behind(root: Path, recording: LiveRun) -> None:
+    recording.finish()
+    assert live.recover(root, RUN_ID) is None
+    assert live.live_runs(root) == []
+
+
+def test_a_run_without_an_owner_is_alive_until_it_is_ended(root: Path) -> None:
+    run = LiveRun.create(root, Run(RUN_ID, "taxi", status="running"), owned=False)
+    run.close()
+    assert live.is_alive(live.live_path(root, RUN_ID)) and not live.is_owned(live.live_path(root, RUN_ID))
+    LiveRun(root, RUN_ID).finish()
+    assert live.pending_runs(root) == [live.pending_path(root, RUN_ID)]
+
+
+def test_a_forked_child_that_ends_does_not_end_the_run(root: Path, recording: LiveRun) -> None:
+    child = os.fork()
+    if child == 0:
+        recording.metrics.append(b"0,rmse,1,7\n")
+        recording.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert live.is_alive(recording.path)
+    assert live.recover(root, RUN_ID) is None
+
+
+def test_lines_that_a_crash_cut_are_dropped_and_the_rest_is_kept(root: Path, recording: LiveRun) -> None:
+    recording.record("params", values={"alpha": 0.1})
+    recording.metrics.append(b"0,rmse,1,7\n1,rmse,2,7\n2,rm")
+    with open(recording.path / "journal.jsonl", "ab") as journal:
+        journal.write(b'{"op":"params","val')
+    recording.close()
+    folder = live.recover(root, RUN_ID)
+    assert folder is not None
+    files = {path: file.read_bytes() for path, file in live.committed_files(folder)}
+    assert files["metrics.csv"] == b"step,metric,value,time\n0,rmse,1,7\n1,rmse,2,7\n"
+    run = layout.read_run("taxi", RUN_ID, files)
+    assert (run.params, run.status, run.metrics["rmse"].count) == ({"alpha": 0.1}, "killed", 2)
+
+
+def test_recovery_can_be_interrupted_and_begun_again(root: Path, recording: LiveRun) -> None:
+    recording.record("end", status="finished", exit_code=None, time=2000)  # the process died before the rename
+    recording.close()
+    folder = live.recover(root, RUN_ID)
+    assert folder is not None and live.read(folder).status == "finished"
+
+
+def test_a_folder_without_its_first_line_is_named(root: Path, recording: LiveRun) -> None:
+    (recording.path / "journal.jsonl").write_bytes(b'{"op":"params"}\n')
+    with pytest.raises(FormatError, match=r"journal\.jsonl"):
+        live.read(recording.path)
+
+
+def test_last_step(recording: LiveRun) -> None:
+    assert live.last_step(recording.path) is None
+    recording.metrics.append(b"4,rmse,1,7\n2,rmse,1,7\n")
+    assert live.last_step(recording.path) == 4
+
+
+def test_folders_that_are_no_runs_are_passed_over(root: Path, recording: LiveRun) -> None:
+    (root / "live" / "notes").mkdir()
+    (root / "live" / ".DS_Store").write_bytes(b"")
+    assert live.live_runs(root) == [recording.path]
+
+
+# --- experiments to come ----------------------------------------------------------------------------------------
+
+
+def test_everybody_who_asks_gets_the_same_new_experiment(root: Path) -> None:
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(live.new_experiment(root, "NYC/taxi"))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({experiment.id for experiment in found}) == 1
+    assert [experiment.name for experiment in live.new_experiments(root)] == ["NYC/taxi"]
+    live.forget_experiment(root, "NYC/taxi")
+    live.forget_experiment(root, "NYC/taxi")
+    assert live.new_experiments(root) == []
+
+
+def test_a_run_keeps_unknown_fields_through_the_journal(root: Path) -> None:
+    run = Run(RUN_ID, "taxi", status="running", extra={"zodiac": "lion"}, params={"a": [1, {"b": None}]})
+    recording = LiveRun.create(root, run)
+    read = live.read(recording.finish())
+    assert (read.extra, read.params) == ({"zodiac": "lion"}, {"a": [1, {"b": None}]})

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gxt.errors import FormatError
+from gxt.yamltext import Flow, Plain, dump, load, load_mapping, parse_scalar, parse_value
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+# Text that looks like something else, in one YAML or another.
+LOOKALIKES = st.sampled_from(
+    ["yes", "No", "ON", "off", "y", "N", "true", "null", "~", ".inf", "-.INF", ".nan", "1e-3", "1E5", "0x1F", "0o17", "017", "0b1", "1_000", "12:30", "12:30:45", "1.5", "+1", "-1", ".5", "5.", "2026-11-23", "2026-11-23T08:30:00Z", "-", "--", "---", "...", "?", ":", ":a", "a:", "a:b", "[a]", "{a}", "<<", "", "=", "&", "*", "!", "|", ">", "%", "@", "`", "#", "a#b", "''", '""', "1e5", "_", ".5e3", "0", "00", "1:", "1:2", "1:60", "0.1e+3", "._1", "/x", ".x", "//"]
+) | st.from_regex(r"[-+.0-9_:eExobTZ ]{1,12}", fullmatch=True)
+ANY_TEXT = TEXT | LOOKALIKES | st.text("a \n#:-'\"\t\\{}[],&*?|>%@!", max_size=12)
+SCALARS = ANY_TEXT | st.integers() | st.floats() | st.booleans() | st.none()
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+DOCUMENTS = st.dictionaries(ANY_TEXT, VALUES, max_size=6)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal in value and type; NaN equals NaN, and 0.0 is not -0.0."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, float):
+        return repr(one) == repr(other)
+    return bool(one == other)
+
+
+@given(DOCUMENTS)
+@example({"list": ["0:?", "why?"]})
+@example({"note": "two\nlines\n", "poem": " indented\nlines", "end": "trailing\n\n"})
+@example({"a": {"b": {}}, "c": [], "d": [[], {}]})
+def test_what_is_dumped_loads_as_the_same_value(document: dict[str, Any]) -> None:
+    assert same(load(dump(document), "here"), document)
+
+
+@given(DOCUMENTS)
+@example({"list": [{"0?": None}, "why?", "0:?"]})
+def test_a_yaml_1_1_reader_sees_the_same_values(document: dict[str, Any]) -> None:
+    assert same(yaml.safe_load(dump(document)), document)
+
+
+@given(DOCUMENTS)
+def test_both_of_pyyaml_s_parsers_agree(document: dict[str, Any]) -> None:
+    data = dump(document)
+    assert same(yaml.load(data, yaml.SafeLoader), yaml.load(data, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+
+
+@given(DOCUMENTS)
+def test_dumping_is_deterministic_and_clean(document: dict[str, Any]) -> None:
+    data = dump(document)
+    assert dump(load(data, "here") or {}) == data
+    assert b"\r" not in data and data.endswith(b"\n")
+    assert b"\t" not in data
+
+
+@given(st.dictionaries(ANY_TEXT, ANY_TEXT | st.floats() | st.integers(), min_size=1, max_size=4))
+def test_a_flow_mapping_takes_one_line_and_loads_the_same(mapping: dict[str, Any]) -> None:
+    data = dump({"rmse": Flow(mapping)})
+    assert data.count(b"\n") == 1
+    assert same(load(data, "here"), {"rmse": mapping})
+    assert same(yaml.safe_load(data), {"rmse": mapping})
+
+
+def test_long_text_is_not_folded_and_repeated_objects_are_no_anchors() -> None:
+    shared = ["word " * 50]
+    data = dump({"one": shared, "two": shared})
+    assert data.count(b"\n") == 2
+    assert b"&" not in data and b"*" not in data
+
+
+def test_words_stay_readable_without_quotes() -> None:
+    assert dump({"name": "calm-otter", "město": "Plzeň", "path": "models/a.bin", "cmd": "python train.py --x 1"}) == (
+        "name: calm-otter\nměsto: Plzeň\npath: models/a.bin\ncmd: python train.py --x 1\n".encode()
+    )
+
+
+def test_several_lines_become_a_literal_block() -> None:
+    assert dump({"note": "# Title\n\n- one\n- two\n"}) == b"note: |\n  # Title\n\n  - one\n  - two\n"
+    assert dump({"note": "one\ntwo"}) == b"note: |-\n  one\n  two\n"
+
+
+def test_a_plain_time_is_a_time_to_others_and_the_same_text_as_a_value_is_not() -> None:
+    text = "2026-11-23T08:30:00.123Z"
+    assert dump({"started": Plain(text)}) == f"started: {text}\n".encode()
+    assert dump({"param": text}) == f'param: "{text}"\n'.encode()
+    assert dump({"started": Plain(text)}) == f"started: {text}\n".encode()
+
+
+def test_an_empty_document_is_an_empty_mapping() -> None:
+    assert dump({}) == b"{}\n"
+    assert load_mapping(dump({}), "here") == {}
+
+
+def test_what_is_no_value_is_refused() -> None:
+    with pytest.raises(TypeError, match="object"):
+        dump({"a": object()})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        ("1E5", 1e5),
+        ("12", 12),
+        ("-12", -12),
+        ("0x1F", 31),
+        ("0o17", 15),
+        ("007", 7),
+        ("no", "no"),
+        ("yes", "yes"),
+        ("12:30", "12:30"),
+        ("2026-11-23", "2026-11-23"),
+        ("true", True),
+        ("False", False),
+        ("null", None),
+        ("~", None),
+        ("", None),
+        (".inf", math.inf),
+        ("-.inf", -math.inf),
+        ("1_000", "1_000"),
+        ("lasso", "lasso"),
+    ],
+)
+def test_plain_scalars_are_read_by_the_core_schema(text: str, value: object) -> None:
+    assert same(parse_scalar(text), value)
+    assert same(load(f"a: {text}\n".encode(), "here")["a"], value)
+
+
+def test_nan_is_read() -> None:
+    assert math.isnan(parse_scalar(".nan"))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[64, 32]", [64, 32]),
+        ("{a: 1}", {"a": 1}),
+        ("'1'", "1"),
+        ('"1"', "1"),
+        ("[unclosed", "[unclosed"),
+        ("a: b", "a: b"),
+        ("0.1", 0.1),
+    ],
+)
+def test_values_as_typed_on_a_command_line(text: str, value: object) -> None:
+    assert same(parse_value(text), value)
+
+
+@given(ANY_TEXT)
+def test_any_text_can_be_typed_on_a_command_line(text: str) -> None:
+    parse_value(text)
+
+
+def test_a_broken_document_is_named_with_line_and_column() -> None:
+    with pytest.raises(FormatError, match=r"params\.yaml, line 2, column \d+"):
+        load(b"a: 1\nb: ]\n", "params.yaml")
+    with pytest.raises(FormatError, match=r"params\.yaml"):
+        load(b"a: \xff\n", "params.yaml")
+
+
+def test_a_document_that_is_no_mapping_is_refused() -> None:
+    with pytest.raises(FormatError, match="found list"):
+        load_mapping(b"- 1\n", "params.yaml")
+    assert load_mapping(b"", "params.yaml") == {}
+
+
+def test_aliases_that_grow_and_tags_that_run_code_do_no_harm() -> None:
+    with pytest.raises(FormatError):
+        load(b"a: !!python/object/apply:os.system ['true']\n", "here")
+
+
+@given(st.binary(max_size=30))
+def test_any_bytes_load_or_raise_a_format_error(data: bytes) -> None:
+    try:
+        load(data, "here")
+    except FormatError:
+        pass
