@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -33,22 +37,30 @@ def demo_command(folder: str) -> None:
     output.note(f"making a repository in {folder}/")
     repo = git.init(target, files)
     demo.record_demo_runs(target, lambda message: output.note(f"  {message}"))
-    runs = query.sort(catalog.listing(repo).runs, [])
+    runs = catalog.listing(repo).runs
     known = query.fields_of(runs)
     runs = query.sort(runs, [query.parse_sort("rmse", known)])
-    fields = [query.resolve(name, known) for name in _COLUMNS if name in _COLUMNS]
+    fields = [query.resolve(name, known) for name in _COLUMNS]
     output.note("")
     text, _ = render.terminal(render.run_table(runs, fields), now(), output.width(), output.colour())
     click.echo(f"$ gxt table nyc-taxi --sort rmse --columns {','.join(_COLUMNS)}")
     click.echo(text)
     best = query.best(runs, "rmse")
-    click.echo(_NEXT.format(folder=folder, best=best.name))
+    click.echo(_NEXT.format(folder=folder, activate=_activation(), best=best.name))
+
+
+def _activation() -> str:
+    """How to get `gxt` and this Python into the shell's PATH, where they are in a virtual environment outside it."""
+    activate = Path(sys.prefix, "bin", "activate")
+    if sys.prefix == sys.base_prefix or shutil.which("gxt") is not None or not activate.is_file():
+        return ""
+    return f"  . {shlex.quote(os.path.relpath(activate))}\n"
 
 
 _NEXT = """\
 These runs are on the branch gxt of the repository {folder}/. Try next:
 
-  cd {folder}
+{activate}  cd {folder}
   gxt table                            all params and metrics
   gxt show {best:<27} one run: params, metrics, code, artifacts
   gxt show @best:rmse                  the same, by what it is best at
