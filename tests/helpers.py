@@ -29,7 +29,8 @@ def git_bytes(*args: str, cwd: Path | None = None) -> bytes:
 def run_python(
     *args: str, code: str | None = None, cwd: Path | None = None, check: bool = True, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run this Python in a process of its own: a script and its arguments, or `code`; `variables` go to its environment."""
+    """Run this Python in a process of its own: a script and its arguments, or `code`; `variables` go to its
+    environment."""
     command = [sys.executable, *(("-c", textwrap.dedent(code)) if code is not None else ()), *args]
     done = subprocess.run(
         command, cwd=cwd, env=os.environ | variables, capture_output=True, text=True, check=False, timeout=120

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import git
 
 from gxt import catalog
 from gxt.git import Repository, find
+from helpers import git
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

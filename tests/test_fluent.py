@@ -8,12 +8,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from helpers import git, record, run_python, write_script
 
 import gxt
 from gxt import catalog, fluent, store
 from gxt.errors import GxtWarning, NotARepositoryError, NotFoundError, UsageError
 from gxt.git import Repository
+from helpers import git, record, run_python, write_script
 
 
 def the_run(repo: Repository) -> gxt.Run:
@@ -63,7 +63,13 @@ def test_end_run_takes_a_status_and_no_run(repo: Repository) -> None:
 
 @pytest.mark.parametrize(
     "uri",
-    ["http://localhost:5000", "https://mlflow.example.com", "sqlite:///mlflow.db", "databricks://x", "postgresql://h/db"],
+    [
+        "http://localhost:5000",
+        "https://mlflow.example.com",
+        "sqlite:///mlflow.db",
+        "databricks://x",
+        "postgresql://h/db",
+    ],
 )
 def test_a_server_s_address_is_refused(repo: Repository, uri: str) -> None:
     with pytest.raises(UsageError, match="set_tracking_uri"):
@@ -176,7 +182,7 @@ def test_a_deleted_experiment_takes_no_runs(repo: Repository) -> None:
 
 
 def test_an_experiment_s_name_is_refused_or_recorded_at_its_full_length(repo: Repository) -> None:
-    """A name of 83 characters of three bytes is within the 250 bytes of a name; its folder is longer than a file name."""
+    """83 characters of three bytes are within the 250 bytes of a name; their folder is longer than a file name."""
     try:
         gxt.set_experiment("数" * 83)
     except UsageError:
@@ -543,7 +549,7 @@ LESSON = """
 
     df_train = read_dataframe("data/green_tripdata_2021-01.csv")
     df_val = read_dataframe("data/green_tripdata_2021-02.csv")
-    dv = DictVectorizer()
+    dv = DictVectorizer(sparse=False)
     X_train = dv.fit_transform(df_train[["PU_DO", "trip_distance"]].to_dict(orient="records"))
     X_val = dv.transform(df_val[["PU_DO", "trip_distance"]].to_dict(orient="records"))
     y_train = df_train["duration"].values
@@ -576,7 +582,11 @@ def test_the_lesson_s_script_runs_with_its_import_changed(repo: Repository, work
     write_script(work / "lesson.py", LESSON)
     run_python("lesson.py")
     found = the_run(repo)
-    assert (found.experiment, found.status, found.tags) == ("nyc-taxi-experiment", "finished", {"developer": "cristian"})
+    assert (found.experiment, found.status, found.tags) == (
+        "nyc-taxi-experiment",
+        "finished",
+        {"developer": "cristian"},
+    )
     assert found.params == {
         "train-data-path": "./data/green_tripdata_2021-01.csv",
         "valid-data-path": "./data/green_tripdata_2021-02.csv",
@@ -584,9 +594,10 @@ def test_the_lesson_s_script_runs_with_its_import_changed(repo: Repository, work
     }
     assert found.metrics["rmse"].last > 0
     assert found.source["entrypoint"] == "lesson.py" and found.source["command"].endswith("lesson.py")
-    assert catalog.read_file(repo, found, "artifacts/models_pickle/lin_reg.bin") == (
-        work / "models" / "lin_reg.bin"
-    ).read_bytes()
+    assert (
+        catalog.read_file(repo, found, "artifacts/models_pickle/lin_reg.bin")
+        == (work / "models" / "lin_reg.bin").read_bytes()
+    )
 
 
 def test_a_broken_repository_does_not_stop_set_experiment(repo: Repository, work: Path) -> None:

@@ -30,7 +30,21 @@ SUMMARIES = st.builds(
     Summary, last=FLOATS, min=FLOATS, max=FLOATS, step=st.integers(-5, 10**9), count=st.integers(1, 10**6)
 )
 KNOWN = {
-    *["id", "name", "status", "started", "ended", "exit_code", "author", "parent", "deleted", "tags", "note", "source", "environment"],
+    *[
+        "id",
+        "name",
+        "status",
+        "started",
+        "ended",
+        "exit_code",
+        "author",
+        "parent",
+        "deleted",
+        "tags",
+        "note",
+        "source",
+        "environment",
+    ],
 }
 RUNS = st.builds(
     Run,

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import git, run_python
 
 import gxt
 from gxt import catalog, store
 from gxt.git import Repository
+from helpers import git, run_python
 
 
 def end_of(repo: Repository, code: str) -> tuple[int, gxt.Run]:
@@ -84,13 +84,13 @@ def test_sigterm_after_the_run_ends_the_process(repo: Repository, work: Path) ->
     assert (code, run.status) == (143, "finished")
 
 
-def test_a_pool_s_workers_end_by_sigterm_without_a_word(repo: Repository, work: Path, tmp_path: Path) -> None:
+def test_a_forked_worker_ends_by_sigterm_at_once_and_without_a_word(repo: Repository, work: Path) -> None:
     done = run_python(
         code="""
         import multiprocessing, time, gxt
         with gxt.start_run():
             context = multiprocessing.get_context("fork")
-            child = context.Process(target=time.sleep, args=(600,))
+            child = context.Process(target=time.sleep, args=(10,))
             child.start()
             child.terminate()
             child.join()

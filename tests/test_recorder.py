@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy
 import pytest
-from helpers import git, record
 
 from gxt import catalog, recorder, store
 from gxt.errors import GxtError, GxtWarning, NotFoundError, UsageError
 from gxt.git import Repository
 from gxt.recorder import ActiveRun
+from helpers import git, record
 
 
 @pytest.fixture

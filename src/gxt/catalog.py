@@ -50,29 +50,20 @@ def listing(
     Raises:
         NotFoundError: an experiment has no run and no document.
     """
+    # In the order in which a run moves on, so that one that ends meanwhile is seen at least once.
+    waiting, problems = _not_on_branch(repo, run_id)
     at = store.tip(repo, git.config(repo))
-    on_branch = store.read_experiments(repo, at.commit)
+    on_branch, unreadable = store.read_experiments(repo, at.commit)
     folders = None if experiments is None else [experiment_folder(name) for name in experiments]
     known_folders = None if folders is None else [folder for folder in folders if folder in on_branch]
     entries = store.list_runs(repo, at.commit, known_folders)
     if run_id is not None:
         entries = [entry for entry in entries if entry.run_id == run_id]
-    runs, problems = store.read_runs(repo, entries, on_branch)
-    by_id = {run.id: run for run in runs}
-    base = store.root(repo)
-    for folder in (*live.pending_runs(base), *live.live_runs(base)):
-        if run_id is not None and folder.name != run_id:
-            continue
-        try:
-            run = live.read(folder)
-        except FormatError as error:
-            problems.append(error)
-            continue
-        except FileNotFoundError:  # it ended and was committed while we read
-            continue
-        if experiments is None or run.experiment in experiments:
-            by_id[run.id] = run
-    all_experiments = {e.name: e for e in (*live.new_experiments(base), *on_branch.values())}
+    runs, broken = store.read_runs(repo, entries, on_branch)
+    problems += unreadable + broken
+    wanted = [run for run in waiting if experiments is None or run.experiment in experiments]
+    by_id = {run.id: run for run in (*runs, *wanted)}
+    all_experiments = {e.name: e for e in (*live.new_experiments(store.root(repo)), *on_branch.values())}
     for name in experiments or ():
         if name not in all_experiments and not any(run.experiment == name for run in by_id.values()):
             raise NotFoundError(f"no experiment {name!r}", _near(name, all_experiments))
@@ -84,6 +75,24 @@ def listing(
         problems,
         at,
     )
+
+
+def _not_on_branch(repo: Repository, run_id: str | None) -> tuple[list[Run], list[FormatError]]:
+    """Live and pending runs, a live one after a pending one of the same id (it was resumed)."""
+    base = store.root(repo)
+    runs: dict[str, Run] = {}
+    problems = []
+    for folders in (live.live_runs, live.pending_runs):
+        for folder in folders(base):
+            if run_id is not None and folder.name != run_id:
+                continue
+            try:
+                runs.setdefault(folder.name, live.read(folder))
+            except FormatError as error:
+                problems.append(error)
+            except FileNotFoundError:  # it has just moved on
+                continue
+    return list(runs.values()), problems
 
 
 def find_experiment(repo: Repository, name: str) -> Experiment:

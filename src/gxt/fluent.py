@@ -14,11 +14,12 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from gxt import git, lifecycle, live, recorder, store
 from gxt.errors import GitError, GxtWarning, NotFoundError, UsageError
 from gxt.git import Repository
-from gxt.model import DEFAULT_EXPERIMENT, FINISHED, RUN_ID, Experiment, check_name, clean_text
+from gxt.model import DEFAULT_EXPERIMENT, FINISHED, RUN_ID, Experiment, check_experiment_name, check_name, clean_text
 from gxt.recorder import ActiveRun
 
 RUN_ID_VARIABLE = "GXT_RUN_ID"
@@ -40,6 +41,7 @@ class _Process:
     experiment: str | None = None
     last_run: str | None = None
     inherited: str | None = None  # the run named by the environment we were started with
+    inherited_uri: str | None = None  # the repository that it named
     joined_in: int | None = None  # the process id in which the inherited run was joined
     failed_cell: str | None = None  # the status of runs that a notebook's failed cell left open
 
@@ -48,6 +50,7 @@ _main: list[ActiveRun] = []
 _local = _Stack()
 _process = _Process()
 _process.inherited = os.environ.get(RUN_ID_VARIABLE) or None
+_process.inherited_uri = os.environ.get(TRACKING_URI_VARIABLE) or None
 
 
 # --- where and what ---------------------------------------------------------------------------------------------
@@ -61,10 +64,10 @@ def set_tracking_uri(uri: str | os.PathLike[str]) -> None:
         NotARepositoryError: there is none at that path.
     """
     text = os.fspath(uri)
-    scheme, colon, rest = text.partition("://")
+    scheme, colon, _ = text.partition("://")
     if colon and scheme != "file":
         raise UsageError(f"{text!r} is no path", "gxt records to a git repository: set_tracking_uri('.')")
-    _process.repo = git.find(Path(rest if colon else text).expanduser())
+    _process.repo = git.find(Path(unquote(urlsplit(text).path) if colon else text).expanduser())
 
 
 def get_tracking_uri() -> str:
@@ -95,18 +98,19 @@ def set_experiment(experiment_name: str | None = None, experiment_id: str | None
     """
     if (experiment_name is None) == (experiment_id is None):
         raise UsageError("set_experiment takes either a name or an experiment_id")
-    name = check_name("experiment", experiment_name) if experiment_name is not None else _name_of(str(experiment_id))
-    _process.experiment = name
+    name = check_experiment_name(experiment_name) if experiment_name is not None else _name_of(str(experiment_id))
     try:
-        return store.experiment(repository(), name)
-    except GitError as error:  # a broken repository does not stop a training script
+        experiment = store.experiment(repository(), name)
+    except (GitError, OSError) as error:  # a broken repository does not stop a training script
         warnings.warn(GxtWarning(f"experiment {name!r} could not be looked up: {error}"), stacklevel=2)
-        return Experiment(name=name, id="")
+        experiment = Experiment(name=name, id="")
+    _process.experiment = name
+    return experiment
 
 
 def _name_of(experiment_id: str) -> str:
     repo = repository()
-    experiments = store.read_experiments(repo, store.tip(repo, git.config(repo)).commit)
+    experiments, _ = store.read_experiments(repo, store.tip(repo, git.config(repo)).commit)
     found = [e.name for e in experiments.values() if e.id == experiment_id]
     found += [e.name for e in live.new_experiments(store.root(repo)) if e.id == experiment_id]
     if not found:
@@ -117,7 +121,7 @@ def _name_of(experiment_id: str) -> str:
 def create_experiment(name: str, *, description: str | None = None, tags: Mapping[str, Any] | None = None) -> str:
     """Create an experiment and give its id back. Raises UsageError where it exists already."""
     repo = repository()
-    check_name("experiment", name)
+    check_experiment_name(name)
     experiment = store.experiment(repo, name)
     if store.has_experiment(repo, name):
         raise UsageError(f"experiment {name!r} exists already", "set_experiment chooses it")
@@ -306,11 +310,15 @@ def _export() -> None:
     """Name the main thread's active run to the processes that we start."""
     mine = [run for run in _main if run.pid == os.getpid()]
     run_id = mine[-1].run_id if mine else _outer_run()
-    if run_id is None:
-        os.environ.pop(RUN_ID_VARIABLE, None)
-        return
-    os.environ[RUN_ID_VARIABLE] = run_id
-    os.environ[TRACKING_URI_VARIABLE] = get_tracking_uri()
+    _set_variable(RUN_ID_VARIABLE, run_id)
+    _set_variable(TRACKING_URI_VARIABLE, get_tracking_uri() if run_id is not None else _process.inherited_uri)
+
+
+def _set_variable(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
 
 
 def _end_all(status: str) -> None:

@@ -124,10 +124,15 @@ def _call(args: Sequence[str], cwd: Path | None = None, stdin: bytes = b"") -> t
 
 def _git(repo: Repository, *args: str, stdin: bytes = b"") -> bytes:
     """Run a command on the repository's refs and objects, wherever we stand."""
-    code, out, err = _call([f"--git-dir={repo.common_dir}", *args], stdin=stdin)
+    code, out, err = _ask(repo.common_dir, *args, stdin=stdin)
     if code:
         raise _failure(args, err)
     return out
+
+
+def _ask(git_dir: Path, *args: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
+    # From inside the git directory: the program's own current directory may be gone.
+    return _call([f"--git-dir={git_dir}", *args], cwd=git_dir, stdin=stdin)
 
 
 def _failure(args: Sequence[str], err: str) -> GitError:
@@ -187,7 +192,7 @@ def init(path: Path, files: Mapping[str, str]) -> Repository:
 def config(repo: Repository) -> dict[str, str]:
     """The whole git configuration in force; section and key in lower case, the last of several values."""
     # In the work tree's own git directory, so that config.worktree counts.
-    code, out, err = _call([f"--git-dir={repo.git_dir}", "config", "-z", "--list"])
+    code, out, err = _ask(repo.git_dir, "config", "-z", "--list")
     if code:
         raise _failure(["config"], err)
     values: dict[str, str] = {}
@@ -244,8 +249,8 @@ def remote_urls(settings: Mapping[str, str]) -> dict[str, str]:
 def head(repo: Repository) -> Head:
     """What is checked out, and whether the work tree differs from it, untracked files included."""
     if repo.work_tree is None:
-        _, at, _ = _call([f"--git-dir={repo.git_dir}", "rev-parse", "--verify", "-q", "HEAD"])
-        _, name, _ = _call([f"--git-dir={repo.git_dir}", "symbolic-ref", "--short", "-q", "HEAD"])
+        _, at, _ = _ask(repo.git_dir, "rev-parse", "--verify", "-q", "HEAD")
+        _, name, _ = _ask(repo.git_dir, "symbolic-ref", "--short", "-q", "HEAD")
         return Head(at.decode().strip() or None, name.decode().strip() or None, dirty=False)
     code, out, err = _call(["status", "--porcelain=v2", "--branch", "-z"], cwd=repo.work_tree)
     if code:
@@ -291,7 +296,7 @@ def remote_branches(repo: Repository, branch: str) -> dict[str, str]:
 
 def is_ancestor(repo: Repository, older: str, newer: str) -> bool:
     """Whether `newer` contains `older`."""
-    code, _, err = _call([f"--git-dir={repo.common_dir}", "merge-base", "--is-ancestor", older, newer])
+    code, _, err = _ask(repo.common_dir, "merge-base", "--is-ancestor", older, newer)
     if code not in (0, 1):
         raise _failure(["merge-base"], err)
     return code == 0
@@ -372,7 +377,7 @@ def list_files(repo: Repository, tree: str) -> list[TreeFile]:
 @contextlib.contextmanager
 def open_blob(repo: Repository, oid: str) -> Iterator[IO[bytes]]:
     """A blob's content as a stream, for files of any size."""
-    process = _start([f"--git-dir={repo.common_dir}", "cat-file", "blob", oid])
+    process = _start([f"--git-dir={repo.common_dir}", "cat-file", "blob", oid], repo.common_dir)
     assert process.stdin and process.stdout and process.stderr
     process.stdin.close()
     with process, process.stdout as stream:
@@ -431,7 +436,7 @@ def _fast_import(
     ref: str,
     old: str | None,
 ) -> str:
-    process = _start(command)
+    process = _start(command, repo.common_dir)
     assert process.stdin and process.stdout and process.stderr
     # stderr goes unread while we write; fast-import says next to nothing before it ends, so no pipe fills up.
     with process:
@@ -510,6 +515,7 @@ def _sign(
             ["git", f"--git-dir={repo.common_dir}", "commit-tree", "-S", f"{unsigned}^{{tree}}"]
             + (["-p", parent] if parent else []),
             stdin=text,
+            cwd=repo.common_dir,
             env=_environment() | environment,
             capture_output=True,
             check=False,

@@ -121,9 +121,17 @@ def read_run(experiment: str, run_id: str, files: Mapping[str, bytes]) -> Run:
         experiment=experiment,
         params=load_mapping(files.get(PARAMS_YAML, b""), f"{where}/{PARAMS_YAML}"),
         metrics={name: _summary(value, f"{where}/{METRICS_YAML}: {name}") for name, value in metrics.items()},
-        inputs=load_mapping(files.get(INPUTS_YAML, b""), f"{where}/{INPUTS_YAML}"),
+        inputs=_inputs(files.get(INPUTS_YAML, b""), f"{where}/{INPUTS_YAML}"),
         **values,
     )
+
+
+def _inputs(data: bytes, where: str) -> dict[str, dict[str, Any]]:
+    inputs = load_mapping(data, where)
+    for name, about in inputs.items():
+        if not isinstance(about, dict):
+            raise FormatError(f"{where}: {name}: expected a mapping, found {about!r}")
+    return inputs
 
 
 def _summary(value: Any, where: str) -> Summary:
@@ -248,6 +256,8 @@ def read_points(data: bytes) -> Iterator[MetricPoint]:
     """The points of a metrics.csv in logging order. A line that is not whole (a crash cut it) is passed over."""
     for line in data.split(b"\n")[:-1]:  # what follows the last newline was never finished
         try:
+            if b'"' in line:
+                raise ValueError
             step, metric, value, time = line.decode().split(",")
             yield MetricPoint(int(step), metric, float(value), int(time))
         except ValueError:

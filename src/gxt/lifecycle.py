@@ -16,17 +16,17 @@ from gxt.model import FINISHED, KILLED
 from gxt.recorder import status_after
 
 _SIGTERM_CODE = 128 + signal.SIGTERM
-_watching = False
+_watched_process: int | None = None
 _watching_cells = False
 _terminated = False
 
 
 def watch(end_all: Callable[[str], None]) -> None:
     """Have `end_all(status)` called when this process ends, by SIGTERM too. Once a process is enough."""
-    global _watching  # noqa: PLW0603 (atexit and signal handlers are one for a process as well)
-    if _watching:
+    global _watched_process  # noqa: PLW0603 (atexit and signal handlers are one for a process as well)
+    if _watched_process is not None:
         return
-    _watching = True
+    _watched_process = os.getpid()
     atexit.register(lambda: end_all(_status_at_exit()))
     # SIGTERM ends a process without a word by default. As an exception it unwinds `with` blocks, like Ctrl-C.
     in_main_thread = threading.current_thread() is threading.main_thread()
@@ -38,6 +38,10 @@ def watch(end_all: Callable[[str], None]) -> None:
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
     global _terminated  # noqa: PLW0603
+    if os.getpid() != _watched_process:  # a forked worker, told to end before _after_fork had its turn
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return
     _terminated = True
     raise SystemExit(_SIGTERM_CODE)
 

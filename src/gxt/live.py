@@ -18,7 +18,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
+from weakref import WeakSet
 
 from gxt import layout
 from gxt.errors import FormatError, NotFoundError, UsageError
@@ -35,9 +36,6 @@ from gxt.model import (
     now,
     summarise,
 )
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 JOURNAL, LOCK = "journal.jsonl", "lock"
 
@@ -142,7 +140,7 @@ class LiveRun:
     `owned=False` has no owner; only an explicit finish ends it.
     """
 
-    def __init__(self, root: Path, run_id: str, lock: BaseFileLock | None = None) -> None:
+    def __init__(self, root: Path, run_id: str, lock: _HeldLock | None = None) -> None:
         """Join a run that is live. Raises NotFoundError when it is not."""
         self.root = root
         self.run_id = run_id
@@ -162,10 +160,8 @@ class LiveRun:
         shutil.rmtree(building, ignore_errors=True)
         (root / "live").mkdir(parents=True, exist_ok=True)
         building.mkdir(parents=True)
-        lock = None
-        if owned:
-            lock = _lock(building)
-            lock.acquire(timeout=0)
+        (building / LOCK).touch()
+        lock = _try_lock(building) if owned else None
         content = {layout.METRICS_CSV: layout.METRICS_HEADER} | dict(files or {})
         for name, data in content.items():
             (building / name).write_bytes(data)
@@ -236,11 +232,56 @@ def _line(operation: Mapping[str, Any]) -> bytes:
     return json.dumps(operation, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-def _lock(folder: Path) -> BaseFileLock:
-    from filelock import FileLock  # here for start-up time: appending to a run needs no lock
+# --- locks --------------------------------------------------------------------------------------------------
 
-    # The run may be ended by another thread than the one that started it.
-    return FileLock(folder / LOCK, thread_local=False)
+
+class _HeldLock:
+    """A run's lock while this process holds it. A forked child has no part in it."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        _held.add(self)
+
+    def release(self) -> None:
+        """Give the lock up; a second time does nothing."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+_held: WeakSet[_HeldLock] = WeakSet()
+
+
+def _release_inherited() -> None:
+    # A lock is held as long as any process has the file open, so a worker that outlives its parent would keep a
+    # crashed run looking alive. Closing the child's descriptor leaves the parent's lock as it is.
+    for lock in list(_held):
+        lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_release_inherited)
+
+
+def _try_lock(folder: Path) -> _HeldLock | None:
+    """The lock of a run's folder, None where another process holds it.
+
+    The file has to exist: a lock that made it would bring back the folder of a run that has just ended.
+
+    Raises:
+        OSError: the folder is gone, or we may not write there.
+    """
+    from filelock import lock_descriptor  # here for start-up time: appending to a run needs no lock
+
+    fd = os.open(folder / LOCK, os.O_RDWR)
+    try:
+        if lock_descriptor(fd, blocking=False):
+            return _HeldLock(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return None
 
 
 # --- ending -------------------------------------------------------------------------------------------------
@@ -252,14 +293,13 @@ def recover(root: Path, run_id: str, status: str = KILLED) -> Path | None:
     The end is set at its last sign of life. None where it is alive after all, or somebody else ended it.
     """
     folder = live_path(root, run_id)
-    lock = _lock(folder)
     try:
-        lock.acquire(timeout=0)
-    except (TimeoutError, OSError):  # filelock's Timeout is a TimeoutError
+        lock = _try_lock(folder)
+    except OSError:
+        return None
+    if lock is None:
         return None
     try:
-        if not (folder / JOURNAL).exists():
-            return None
         if read(folder).ended is None:
             journal = Appender(folder / JOURNAL)
             # A crash may have cut the last line.
@@ -332,6 +372,7 @@ def read(folder: Path) -> Run:
 
     Raises:
         FormatError: the journal does not say which run it is.
+        FileNotFoundError: the run is not there any more.
     """
     run = _replay(folder)
     with contextlib.suppress(FileNotFoundError):
@@ -352,13 +393,13 @@ def is_alive(folder: Path) -> bool:
     """Whether a live run still records: its process holds the lock, or it needs no process."""
     if not is_owned(folder):
         return True
-    lock = _lock(folder)
     try:
-        lock.acquire(timeout=0)
-    except (TimeoutError, OSError):  # held; or we may not write there, and cannot tell
+        lock = _try_lock(folder)
+    except OSError:  # it has just ended; or we may not write there, and cannot tell
         return True
-    lock.release()
-    return False
+    if lock is not None:
+        lock.release()
+    return lock is None
 
 
 def last_sign_of_life(folder: Path) -> int:
@@ -404,6 +445,8 @@ def params_since(folder: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
 def _replay(folder: Path) -> Run:
     """What the journal's operations come to. A param keeps its first value; everything else its last."""
     operations = _operations(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(folder)
     run = _run_from_json(next(operations, {}), folder)
     params, tags, inputs = dict(run.params), dict(run.tags), dict(run.inputs)
     source, environment = dict(run.source), dict(run.environment)
@@ -465,7 +508,7 @@ def new_experiment(root: Path, name: str) -> Experiment:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         experiment = Experiment(name=name, id=new_experiment_id(), created=now())
-        beside = path.with_name(f"{path.name}.{experiment.id}")
+        beside = path.with_name(f"{experiment.id}.tmp")
         beside.write_bytes(layout.experiment_document(experiment))
         try:
             os.link(beside, path)  # unlike a rename, fails where somebody else was first

@@ -235,6 +235,18 @@ def check_name(kind: str, name: object) -> str:
     return name
 
 
+def check_experiment_name(name: object) -> str:
+    """As `check_name`; and the name has to fit a folder's, encoded as `experiment_folder` does."""
+    checked = check_name("experiment", name)
+    if len(experiment_folder(checked)) > _MAX_FOLDER:
+        raise UsageError(
+            f"experiment name {checked[:20] + '…'!r} is too long for a folder",
+            f"letters outside A-Z take three bytes or more each, and {_MAX_FOLDER} fit",
+        )
+    return checked
+
+
+_MAX_FOLDER = 240
 _WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?")
 _FOLDER_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
@@ -373,7 +385,7 @@ def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping) and value:
             flat.update(flatten(value, f"{prefix}{key}."))
         else:
-            flat[prefix + key] = value
+            flat[f"{prefix}{key}"] = value
     return flat
 
 

@@ -32,6 +32,7 @@ from gxt.model import (
     RunData,
     RunInfo,
     check_artifact_path,
+    check_experiment_name,
     check_name,
     clean_text,
     flatten,
@@ -199,6 +200,8 @@ class ActiveRun:
 
     def log(self, values: Mapping[str, Any], step: int | None = None) -> None:
         """Record a mapping of metrics, nested ones joined by dots, at `step` or one after the last `log` here."""
+        for key in values:
+            check_name("metric", key)
         at = self._next_step if step is None else step_number(step)
         self.log_metrics(flatten(values), step=at)
         self._next_step = at + 1
@@ -504,7 +507,7 @@ def begin(
     started = now()
     run = Run(
         id=new_run_id(started),
-        experiment=check_name("experiment", experiment),
+        experiment=check_experiment_name(experiment),
         name=check_name("run", name) if name is not None else readable_name(),
         status=RUNNING,
         started=started,
@@ -562,7 +565,8 @@ def resume(
     going_on = run.reopened()
     recording = _create(repo, going_on, True, files)
     active = ActiveRun(repo, recording, going_on, True, on_end)
-    active._next_step = (live.last_step(recording.path) or -1) + 1
+    last_step = live.last_step(recording.path)
+    active._next_step = 0 if last_step is None else last_step + 1
     return active
 
 

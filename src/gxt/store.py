@@ -78,15 +78,25 @@ def tip(repo: Repository, settings: Mapping[str, str]) -> Tip:
 # --- reading ---------------------------------------------------------------------------------------------------
 
 
-def read_experiments(repo: Repository, commit: str | None) -> dict[str, Experiment]:
-    """The experiments at a commit by folder, deleted ones included."""
+def read_experiments(repo: Repository, commit: str | None) -> tuple[dict[str, Experiment], list[FormatError]]:
+    """The experiments at a commit by folder, deleted ones included, and what is wrong with documents of theirs.
+
+    One whose document cannot be read is there by its folder's name.
+    """
     if commit is None:
-        return {}
+        return {}, []
     (tree,) = git.read_objects(repo, [f"{commit}:{layout.EXPERIMENTS}"])
     folders = [entry.name for entry in git.tree_entries(tree or b"", len(commit)) if entry.is_tree]
     paths = [f"{commit}:{layout.EXPERIMENTS}/{folder}/{layout.EXPERIMENT_YAML}" for folder in folders]
     documents = git.read_objects(repo, paths)
-    return {folder: layout.read_experiment(folder, data) for folder, data in zip(folders, documents, strict=True)}
+    experiments, problems = {}, []
+    for folder, data in zip(folders, documents, strict=True):
+        try:
+            experiments[folder] = layout.read_experiment(folder, data)
+        except FormatError as error:
+            experiments[folder] = Experiment(name=experiment_name(folder), id="")
+            problems.append(error)
+    return experiments, problems
 
 
 def list_runs(repo: Repository, commit: str | None, folders: Sequence[str] | None = None) -> list[RunEntry]:
@@ -237,7 +247,7 @@ def _read_one(repo: Repository, at: Tip, run_id: str) -> Run:
     entries = [entry for entry in list_runs(repo, at.commit) if entry.run_id == run_id]
     if not entries:
         raise NotFoundError(f"no run {run_id} on the branch")
-    runs, problems = read_runs(repo, entries[:1], read_experiments(repo, at.commit))
+    runs, problems = read_runs(repo, entries[:1], read_experiments(repo, at.commit)[0])
     if problems:
         raise problems[0]
     return runs[0]
@@ -265,7 +275,7 @@ def purge(repo: Repository, run_ids: Iterable[str]) -> list[Run]:
 
     def plan(at: Tip) -> tuple[Changes, str]:
         entries = [entry for entry in list_runs(repo, at.commit) if entry.run_id in wanted]
-        runs, _ = read_runs(repo, entries, read_experiments(repo, at.commit))
+        runs, _ = read_runs(repo, entries, read_experiments(repo, at.commit)[0])
         purged[:] = [run for run in runs if run.deleted]
         if not purged:
             raise NotFoundError("no deleted run to purge", "`gxt rm RUN` deletes one")

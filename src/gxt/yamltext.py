@@ -57,7 +57,7 @@ def _block(mapping: Mapping[str, Any], indent: str, lines: list[str]) -> None:
             for line in value.removesuffix("\n").split("\n"):
                 lines.append(f"{indent}  {line}\n" if line else "\n")
         else:
-            lines.append(f"{indent}{_text(key)}: {_inline(value)}\n")
+            lines.append(f"{indent}{_text(key)}: {_inline(value, flow=False)}\n")
 
 
 def _fits_literal(text: str) -> bool:
@@ -72,9 +72,9 @@ def _fits_literal(text: str) -> bool:
     )
 
 
-def _inline(value: Any) -> str:
+def _inline(value: Any, flow: bool = True) -> str:
     if isinstance(value, str):
-        return _text(value)
+        return _flow_text(value) if flow else _text(value)
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -84,7 +84,7 @@ def _inline(value: Any) -> str:
     if isinstance(value, float):
         return _float(value)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_text(k)}: {_inline(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{_flow_text(k)}: {_inline(v)}" for k, v in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_inline(item) for item in value) + "]"
     raise TypeError(f"cannot be written as YAML: {type(value).__name__}")
@@ -102,7 +102,7 @@ def _float(value: float) -> str:
 
 # A first character and what may follow so that a plain scalar cannot be taken for YAML's own signs, in block and in
 # flow context alike. `: ` and ` #` are looked for apart.
-_PLAIN = re.compile(r"(?:[\w/]|\.(?=[\w/]))[^\x00-\x1f\x7f\[\]{},\"'`\\]*")
+_PLAIN = re.compile(r"(?:[\w/]|\.(?=[\w/]))[^\x00-\x1f\x7f\[\]{},?\"'`\\]*")
 # Plain text that some YAML reader would take for a boolean, null, number, or time (YAML 1.1 types, PyYAML's
 # resolver, and the core schema of 1.2, where they differ the widest of them).
 _TYPED = re.compile(
@@ -121,6 +121,11 @@ def _text(text: str) -> str:
     if isinstance(text, Plain):
         return str(text)
     return text if _is_plain(text) or _is_plain_word(text) else _quoted(text)
+
+
+def _flow_text(text: str) -> str:
+    """Inside brackets, older parsers take a colon for a key's wherever it stands."""
+    return _quoted(text) if ":" in text and not isinstance(text, Plain) else _text(text)
 
 
 def _is_plain(text: str) -> bool:

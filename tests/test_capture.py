@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gxt.git
+from gxt import capture, catalog
+from gxt.git import Repository
+from helpers import git, run_python, write_script
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["token", "api_key", "API-KEY", "apiKey", "dbPassword", "HF_TOKEN", "aws_secret_access_key", "password", "--secret",
+     "client.secret", "credentials", "passwd", "private_key", "githubToken"],
+)  # fmt: skip
+def test_what_is_a_secret(name: str) -> None:
+    assert capture.is_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["eos_token", "pad_token", "max_tokens", "tokens", "tokenizer", "key", "keyboard", "secretary", "n_token", "", "-",
+     "monkey", "api", "mask_token", "password_length"],
+)  # fmt: skip
+def test_what_is_no_secret(name: str) -> None:
+    assert not capture.is_secret(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "masked"),
+    [
+        ("api_key", "k", "***"),
+        ("api_key", "", ""),
+        ("api_key", None, None),
+        ("config", {"api_key": "k", "lr": 1}, {"api_key": "***", "lr": 1}),
+        ("config", [{"password": "k"}], [{"password": "***"}]),
+        ("passwords", ["a"], ["a"]),
+        ("secret", ["a", "b"], ["***", "***"]),
+        ("password", 1234, "***"),
+        ("password", True, True),
+        ("stop_token", 50256, 50256),
+        ("db", "mysql://root:pw@host/db", "mysql://root@host/db"),
+        ("urls", ["https://u:p@h/"], ["https://h/"]),
+    ],
+)
+def test_values_are_masked(name: str, value: object, masked: object) -> None:
+    assert capture.mask_value(name, value) == masked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "masked"),
+    [
+        (["train.py", "--token", "k"], ["train.py", "--token", "***"]),
+        (["--token=k"], ["--token=***"]),
+        (["token=k"], ["token=***"]),
+        (["--api-key", "k", "x"], ["--api-key", "***", "x"]),
+        (["--password", "--verbose"], ["--password", "--verbose"]),
+        (["--eos-token", "</s>"], ["--eos-token", "</s>"]),
+        (["https://ghp_abc@github.com/x"], ["https://github.com/x"]),
+        (["--db=postgres://u:pw@h/d"], ["--db=postgres://u@h/d"]),
+        (["--password="], ["--password="]),
+        (["a=b=c"], ["a=b=c"]),
+    ],
+)
+def test_arguments_are_masked(arguments: list[str], masked: list[str]) -> None:
+    assert capture.mask_arguments(arguments) == masked
+
+
+@given(st.lists(st.text(max_size=15), max_size=5))
+def test_any_arguments_can_be_masked(arguments: list[str]) -> None:
+    assert len(capture.mask_arguments(arguments)) == len(arguments)
+    capture.command_text(arguments).encode()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://ada:pw@example.com/a.git", "https://example.com/a.git"),
+        ("https://token@example.com/a.git", "https://example.com/a.git"),
+        ("ssh://git@example.com/a.git", "ssh://git@example.com/a.git"),
+        ("ssh://git:pw@example.com/a.git", "ssh://git@example.com/a.git"),
+        ("git@example.com:a.git", "git@example.com:a.git"),
+        ("/path/a@b.git", "/path/a@b.git"),
+        ("https://example.com/a@b", "https://example.com/a@b"),
+        ("two https://a:b@c/ https://d:e@f/", "two https://c/ https://f/"),
+    ],
+)
+def test_urls_without_their_passwords(url: str, shown: str) -> None:
+    assert capture.mask_urls(url) == shown
+
+
+def test_a_command_as_one_would_type_it() -> None:
+    assert capture.command_text(["python", "a b.py", "--token", "k"]) == "python 'a b.py' --token ***"
+
+
+def recorded(repo: Repository) -> gxt.Run:
+    return catalog.find(repo, "@last")
+
+
+SCRIPT = "import gxt\nwith gxt.start_run():\n    pass\n"
+
+
+def test_a_script_is_its_run_s_entrypoint(repo: Repository, work: Path) -> None:
+    (work / "src").mkdir()
+    write_script(work / "src" / "fit.py", SCRIPT)
+    run_python("src/fit.py", "--alpha", "0.1", "--api-key", "hunter2", "https://me:hunter2@example.com/x")
+    source = recorded(repo).source
+    assert source["entrypoint"] == "src/fit.py"
+    assert source["command"].startswith(Path(sys.executable).name)
+    assert source["command"].endswith("src/fit.py --alpha 0.1 --api-key *** https://example.com/x")
+    everything = "".join(
+        (catalog.read_file(repo, recorded(repo), path) or b"").decode() for path in catalog.files(repo, recorded(repo))
+    )
+    assert "hunter2" not in everything
+
+
+def test_a_module_is_its_run_s_entrypoint(repo: Repository, work: Path) -> None:
+    (work / "pack").mkdir()
+    for name, code in (("__init__", ""), ("fit", SCRIPT), ("__main__", SCRIPT)):
+        (work / "pack" / f"{name}.py").write_text(code)
+    run_python("-m", "pack.fit")
+    assert recorded(repo).source["entrypoint"] == "pack.fit"
+    run_python("-m", "pack")
+    assert recorded(repo).source["entrypoint"] == "pack"
+
+
+def test_a_script_outside_of_the_repository_is_named_without_its_folders(
+    repo: Repository, work: Path, tmp_path: Path
+) -> None:
+    write_script(tmp_path / "away.py", SCRIPT)
+    run_python(str(tmp_path / "away.py"))
+    assert recorded(repo).source["entrypoint"] == "away.py"
+
+
+def test_a_command_that_we_start(work: Path, tmp_path: Path) -> None:
+    origin = capture.command_origin(["bash", "-x", "train.py", "--token", "k"], work)
+    assert origin == {"command": "bash -x train.py --token ***", "entrypoint": "train.py"}
+    assert capture.command_origin(["make", "train"], work)["entrypoint"] == "make"
+
+
+def test_the_state_of_the_code(repo: Repository, work: Path) -> None:
+    found = capture.source(repo, gxt.git.config(repo), {"command": "x"})
+    assert found == {"command": "x", "commit": git("rev-parse", "HEAD"), "branch": "main", "dirty": False}
+    git("remote", "add", "upstream", "https://u:p@example.com/up.git")
+    (work / "train.py").write_text("changed\n")
+    found = capture.source(repo, gxt.git.config(repo), {})
+    assert found["dirty"] is True and found["remote"] == "https://example.com/up.git"
+    git("remote", "add", "origin", "git@example.com:team/taxi.git")
+    assert capture.source(repo, gxt.git.config(repo), {})["remote"] == "git@example.com:team/taxi.git"
+    git("config", "branch.main.remote", "upstream")
+    assert capture.source(repo, gxt.git.config(repo), {})["remote"] == "https://example.com/up.git"
+
+
+def test_a_repository_that_git_does_not_read_is_recorded_as_such(repo: Repository) -> None:
+    (repo.git_dir / "index").write_bytes(b"broken")
+    found = capture.source(repo, {}, {"command": "x"})
+    assert found["command"] == "x" and "problem" in found
+
+
+def test_the_environment() -> None:
+    found = capture.environment()
+    assert found["python"] == sys.version.split()[0]
+    assert found["cpus"] >= 1 and found["platform"].count("-") >= 2
+
+
+def test_installed_packages_are_pinned_and_sorted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def install(name: str, version: str, **files: str) -> None:
+        folder = tmp_path / f"{name}-{version}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n\nName: not me\n")
+        for file, content in files.items():
+            (folder / file.replace("__", ".")).write_text(content)
+
+    install("zeta", "1.0")
+    install("Alpha_Beta", "2.0")
+    install("made", "3", direct_url__json='{"url": "file:///home/ada/made", "dir_info": {"editable": true}}')
+    install(
+        "pinned",
+        "4",
+        direct_url__json='{"url": "https://u:p@example.com/r.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}}',
+    )
+    install("spoiled", "5", direct_url__json="{")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert capture.packages().splitlines() == [
+        "Alpha_Beta==2.0",
+        "made==3  # editable",
+        "pinned==4  # from https://example.com/r.git at abc",
+        "spoiled==5",
+        "zeta==1.0",
+    ]
+
+
+def test_outside_of_notebooks_there_is_no_notebook() -> None:
+    assert run_python(code="from gxt import capture; print(capture.notebook_path())").stdout == "None\n"

@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import gxt.git
+from gxt.errors import GitError, NotARepositoryError, RefMovedError, UsageError
+from gxt.git import Identity, Repository
+from helpers import git, record
+
+
+def test_a_repository_is_found_from_anywhere_in_it(work: Path) -> None:
+    (work / "a" / "b").mkdir(parents=True)
+    for path in (work, work / "a" / "b", work / "train.py"):
+        found = gxt.git.find(path)
+        assert found == Repository(work / ".git", work / ".git", work)
+
+
+def test_a_linked_work_tree_shares_the_common_directory(work: Path, tmp_path: Path) -> None:
+    git("worktree", "add", "-q", "--detach", str(tmp_path / "linked"))
+    found = gxt.git.find(tmp_path / "linked")
+    assert (found.common_dir, found.work_tree) == (work / ".git", tmp_path / "linked")
+    assert found.git_dir == work / ".git" / "worktrees" / "linked"
+
+
+def test_a_bare_repository_and_the_git_directory_have_no_work_tree(work: Path, tmp_path: Path) -> None:
+    git("init", "-q", "--bare", str(tmp_path / "bare.git"))
+    assert gxt.git.find(tmp_path / "bare.git") == Repository(tmp_path / "bare.git", tmp_path / "bare.git", None)
+    assert gxt.git.find(work / ".git").common_dir == work / ".git"
+
+
+def test_a_symbolic_link_leads_to_the_repository(work: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(work)
+    assert gxt.git.find(tmp_path / "link").common_dir == work / ".git"
+
+
+def test_where_there_is_no_repository(tmp_path: Path, work: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    with pytest.raises(NotARepositoryError, match="git init"):
+        gxt.git.find(tmp_path / "plain")
+    with pytest.raises(UsageError, match="no such directory"):
+        gxt.git.find(tmp_path / "missing")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / ".git").write_text("gitdir: nowhere\n")
+    with pytest.raises(NotARepositoryError):
+        gxt.git.find(broken)
+
+
+def test_without_git_the_error_says_so(work: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(GitError, match="not installed"):
+        gxt.git.find(work)
+
+
+def test_the_configuration_in_force(repo: Repository) -> None:
+    git("config", "gxt.Branch", "runs")
+    git("config", "remote.Origin.url", "https://example.com/a=b")
+    git("config", "--add", "gxt.multi", "one")
+    git("config", "--add", "gxt.multi", "two\nlines")
+    with (repo.common_dir / "config").open("a") as file:
+        file.write("[commit]\n\tgpgSign\n")
+    values = gxt.git.config(repo)
+    assert values["gxt.branch"] == "runs" and values["user.name"] == "Ada Lovelace"
+    assert values["gxt.multi"] == "two\nlines" and gxt.git.is_true(values["commit.gpgsign"])
+    assert gxt.git.remote_urls(values) == {"Origin": "https://example.com/a=b"}
+    gxt.git.set_config(repo, "gxt.experiment", "taxi")
+    assert git("config", "--local", "gxt.experiment") == "taxi"
+
+
+def test_configuration_given_to_git_on_its_command_line_reaches_us(
+    repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "gxt.branch")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "other")
+    assert gxt.git.config(repo)["gxt.branch"] == "other"
+
+
+@pytest.mark.parametrize("word", ["true", "True", "yes", "ON", "1"])
+def test_what_git_calls_true(word: str) -> None:
+    assert gxt.git.is_true(word)
+
+
+@pytest.mark.parametrize("word", ["false", "no", "off", "0", "", None])
+def test_what_git_calls_false(word: str | None) -> None:
+    assert not gxt.git.is_true(word)
+
+
+def test_who_git_would_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"user.name": "Ada", "user.email": "ada@example.com", "author.email": "ada@work"}
+    assert gxt.git.identity(settings, "author") == Identity("Ada", "ada@work")
+    assert gxt.git.identity(settings, "committer") == Identity("Ada", "ada@example.com")
+    monkeypatch.setenv("GIT_COMMITTER_NAME", "Grace")
+    assert str(gxt.git.identity(settings, "committer")) == "Grace <ada@example.com>"
+    nobody = gxt.git.identity({}, "author")
+    assert nobody.name and "@" in nobody.email
+    monkeypatch.setenv("EMAIL", "me@example.com")
+    assert gxt.git.identity({"user.name": "Me"}, "author") == Identity("Me", "me@example.com")
+    assert gxt.git.identity({"user.name": " <>\n", "user.email": "a"}, "author").name == "unknown"
+
+
+def test_head_in_its_states(work: Path, tmp_path: Path) -> None:
+    first = git("rev-parse", "HEAD")
+    repo = gxt.git.find(work)
+    assert gxt.git.head(repo) == (first, "main", False)
+    (work / "new.txt").write_text("untracked")
+    assert gxt.git.head(repo) == (first, "main", True)
+    (work / "new.txt").unlink()
+    git("checkout", "-q", "--detach")
+    assert gxt.git.head(repo) == (first, None, False)
+    git("checkout", "-q", "--orphan", "fresh")
+    git("rm", "-q", "-f", "train.py")
+    assert gxt.git.head(repo) == (None, "fresh", False)
+    git("clone", "-q", "--bare", str(work), str(tmp_path / "bare.git"))
+    git("symbolic-ref", "HEAD", "refs/heads/main", cwd=tmp_path / "bare.git")
+    assert gxt.git.head(gxt.git.find(tmp_path / "bare.git")) == (first, "main", False)
+
+
+def test_a_branch_whose_name_holds_slashes_and_spaces_of_the_world(work: Path) -> None:
+    git("checkout", "-q", "-b", "feature/größe-模型")
+    assert gxt.git.head(gxt.git.find(work)).branch == "feature/größe-模型"
+
+
+def test_revisions_and_objects(repo: Repository) -> None:
+    head = git("rev-parse", "HEAD")
+    assert gxt.git.resolve(repo, ["HEAD", "main", "missing", head, "HEAD^{tree}", ""]) == [
+        head,
+        head,
+        None,
+        head,
+        None,
+        None,
+    ]
+    contents = gxt.git.read_objects(repo, ["HEAD:train.py", "HEAD:missing file", f"{head}:train.py", "0" * 40])
+    assert contents == [b"print('training')\n", None, b"print('training')\n", None]
+    assert gxt.git.read_objects(repo, []) == []
+
+
+def test_objects_of_any_content(repo: Repository, work: Path) -> None:
+    samples = [b"", b"\n", b"x missing\n", b"\x00\xff\n\n", b"a" * 100_000]
+    oids = []
+    for sample in samples:
+        (work / "sample").write_bytes(sample)
+        oids.append(git("hash-object", "-w", "sample"))
+    assert gxt.git.read_objects(repo, oids) == samples
+    with gxt.git.open_blob(repo, oids[4]) as stream:
+        assert stream.read(10) == b"a" * 10
+    with pytest.raises(GitError), gxt.git.open_blob(repo, "0" * 40) as stream:
+        stream.read()
+
+
+def test_trees_and_files(repo: Repository, work: Path) -> None:
+    (work / "größe dir").mkdir()
+    (work / "größe dir" / "ta\tb").write_text("12345")
+    git("add", ".")
+    git("commit", "-q", "-m", "second")
+    (tree,) = gxt.git.read_objects(repo, ["HEAD^{tree}"])
+    assert tree is not None
+    entries = gxt.git.tree_entries(tree, 40)
+    assert [(entry.name, entry.is_tree) for entry in entries] == [("größe dir", True), ("train.py", False)]
+    assert entries[1].oid == git("rev-parse", "HEAD:train.py")
+    assert [(file.path, file.size) for file in gxt.git.list_files(repo, "HEAD")] == [
+        ("größe dir/ta\tb", 5),
+        ("train.py", 18),
+    ]
+
+
+def test_remote_branches_begin_with_origin_s(repo: Repository) -> None:
+    head = git("rev-parse", "HEAD")
+    for name in ("another/gxt", "origin/gxt", "a/b/gxt", "origin/gxt-topic", "origin/main"):
+        git("update-ref", f"refs/remotes/{name}", head)
+    assert list(gxt.git.remote_branches(repo, "gxt")) == [
+        "refs/remotes/origin/gxt",
+        "refs/remotes/a/b/gxt",
+        "refs/remotes/another/gxt",
+    ]
+
+
+def test_ancestors(repo: Repository) -> None:
+    old = git("rev-parse", "HEAD")
+    git("commit", "-q", "--allow-empty", "-m", "second")
+    new = git("rev-parse", "HEAD")
+    assert gxt.git.is_ancestor(repo, old, new) and not gxt.git.is_ancestor(repo, new, old)
+    with pytest.raises(GitError):
+        gxt.git.is_ancestor(repo, "0" * 40, new)
+
+
+def commit(repo: Repository, old: str | None, parent: str | None, **files: bytes | Path | None) -> str:
+    changes = [(name.replace("__", "/"), content) for name, content in files.items()]
+    return gxt.git.commit_files(repo, "refs/heads/gxt", old, parent, changes, "a message\n", gxt.git.config(repo))
+
+
+def test_files_are_committed_replaced_and_taken_away(repo: Repository, work: Path) -> None:
+    (work / "big").write_bytes(os.urandom(300_000))
+    first = commit(repo, None, None, a=b"1", folder__b=b"\x00\n", big=work / "big", empty=b"")
+    assert git("rev-parse", "gxt") == first
+    assert git("cat-file", "-s", "gxt:big") == "300000" and git("cat-file", "-s", "gxt:empty") == "0"
+    second = commit(repo, first, first, a=b"2", folder__b=None, missing=None)
+    assert git("ls-tree", "-r", "--name-only", "gxt").split() == ["a", "big", "empty"]
+    assert git("rev-parse", "gxt~1") == first and git("rev-parse", "gxt") == second
+    git("fsck", "--strict")
+
+
+@pytest.mark.parametrize(
+    "path", ["with space", 'quo"te', "back\\slash", "größe/模型", "new\nline", "'single'", "-dash"]
+)
+def test_paths_of_any_kind_can_be_committed(repo: Repository, path: str) -> None:
+    gxt.git.commit_files(repo, "refs/heads/gxt", None, None, [(path, b"content")], "message\n", gxt.git.config(repo))
+    assert git("ls-tree", "-r", "-z", "--name-only", "gxt").rstrip("\0") == path
+
+
+def test_a_ref_that_moved_is_told_apart(repo: Repository) -> None:
+    first = commit(repo, None, None, a=b"1")
+    second = commit(repo, first, first, a=b"2")
+    with pytest.raises(RefMovedError):
+        commit(repo, first, first, a=b"3")
+    with pytest.raises(RefMovedError):
+        commit(repo, None, None, a=b"3")
+    assert git("rev-parse", "gxt") == second
+    with pytest.raises(RefMovedError):
+        gxt.git.create_ref(repo, "refs/heads/gxt", first)
+    assert not list(repo.common_dir.glob("fast_import_crash_*"))
+
+
+def test_a_ref_that_somebody_locks_is_told_apart(repo: Repository) -> None:
+    first = commit(repo, None, None, a=b"1")
+    lock = repo.common_dir / "refs" / "heads" / "gxt.lock"
+    lock.write_bytes(b"")
+    with pytest.raises(RefMovedError):
+        commit(repo, first, first, a=b"2")
+    lock.unlink()
+    commit(repo, first, first, a=b"2")
+
+
+def test_a_file_that_cannot_be_read_commits_nothing(repo: Repository, tmp_path: Path) -> None:
+    with pytest.raises(OSError):
+        commit(repo, None, None, a=tmp_path / "missing")
+    assert git("for-each-ref", "refs/heads/gxt") == ""
+
+
+def test_git_s_own_words_reach_the_error(repo: Repository) -> None:
+    with pytest.raises(GitError, match=r"git ls-tree failed: .*missing"):
+        gxt.git.list_files(repo, "missing")
+
+
+def test_a_repository_is_made_with_its_first_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(os.environ["GIT_CONFIG_GLOBAL"]).write_text("")
+    made = gxt.git.init(tmp_path / "new", {"README.md": "hello\n", "src/a.py": "größe\n"})
+    assert git("ls-tree", "-r", "--name-only", "main", cwd=tmp_path / "new").split() == ["README.md", "src/a.py"]
+    assert git("status", "--porcelain", cwd=tmp_path / "new") == ""
+    record(made)
+
+
+def test_git_works_where_the_current_directory_is_gone(
+    repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert gxt.git.config(repo)["user.name"] == "Ada Lovelace"
+    assert gxt.git.read_objects(repo, ["HEAD:train.py"]) == [b"print('training')\n"]

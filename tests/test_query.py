@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gxt import query
+from gxt.errors import NotFoundError, UsageError
+from gxt.model import Run, Summary
+from gxt.query import Field, SortKey
+
+
+def a_run(number: int = 0, **given: Any) -> Run:
+    metrics = {name: Summary(value, value, value, 0, 1) for name, value in given.pop("metrics", {}).items()}
+    return Run(f"20261123-{number:06}-{number:08x}", "taxi", f"run-{number}", metrics=metrics, **given)
+
+
+RUN = a_run(
+    params={"model": {"depth": 3}, "lr": 0.1, "both": 1, "status": "x"},
+    metrics={"rmse": 6.3, "both": 2.0, "val/acc": 0.9, "p.q": 1.0},
+    tags={"stage": "dev"},
+    source={"commit": "abc", "branch": "main"},
+    started=1_795_422_600_000,
+)
+KNOWN = query.fields_of([RUN])
+
+
+def test_fields_of_runs_are_sorted_by_kind_and_name() -> None:
+    other = a_run(metrics={"aaa": 1.0}, tags={"zzz": "1"})
+    assert list(map(str, query.fields_of([RUN, other]))) == [
+        "params.both",
+        "params.lr",
+        "params.model.depth",
+        "params.status",
+        "metrics.aaa",
+        "metrics.both",
+        "metrics.p.q",
+        "metrics.rmse",
+        "metrics.val/acc",
+        "tags.stage",
+        "tags.zzz",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("metrics.rmse", 6.3),
+        ("metric.rmse", 6.3),
+        ("METRICS.rmse", 6.3),
+        ("rmse", 6.3),
+        ("metrics.`val/acc`", 0.9),
+        ('metrics."val/acc"', 0.9),
+        ("val/acc", 0.9),
+        ("p.q", 1.0),
+        ("params.model.depth", 3),
+        ("model.depth", 3),
+        ("parameter.lr", 0.1),
+        ("tags.stage", "dev"),
+        ("stage", "dev"),
+        ("name", "run-0"),
+        ("attributes.run_name", "run-0"),
+        ("start_time", "2026-11-23T08:30:00.000Z"),
+        ("attribute.start_time", "2026-11-23T08:30:00.000Z"),
+        ("branch", "main"),
+        ("attributes.status", "finished"),
+        ("params.status", "x"),
+        ("id", "00000000"),
+        ("parent", None),
+        ("duration", None),
+    ],
+)
+def test_what_a_name_means(text: str, value: object) -> None:
+    assert query.resolve(text, KNOWN).of(RUN) == value
+
+
+@pytest.mark.parametrize("text", ["both", "status"])
+def test_a_bare_name_that_may_be_several_things(text: str) -> None:
+    with pytest.raises(UsageError, match=r"params\.") as caught:
+        query.resolve(text, KNOWN)
+    assert "say " in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "near"), [("rmes", "rmse"), ("metrics.rmes", "rmse"), ("depth", "model.depth")])
+def test_a_name_that_no_run_has_comes_with_near_ones(text: str, near: str) -> None:
+    with pytest.raises(NotFoundError, match=near):
+        query.resolve(text, KNOWN)
+
+
+def test_a_field_of_a_run_without_it_is_none() -> None:
+    empty = a_run(1)
+    assert all(field.of(empty) is None for field in KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("text", "descending"),
+    [
+        ("rmse", False),
+        ("rmse:desc", True),
+        ("rmse:asc", False),
+        ("metrics.rmse DESC", True),
+        ("metrics.rmse ASC", False),
+        (" metrics.rmse   desc ", True),
+        ("rmse: desc", True),
+    ],
+)
+def test_sort_keys(text: str, descending: bool) -> None:
+    assert query.parse_sort(text, KNOWN) == SortKey(Field("metrics", "rmse"), descending)
+
+
+def test_a_sort_key_that_is_none() -> None:
+    with pytest.raises(UsageError):
+        query.parse_sort("", KNOWN)
+    with pytest.raises(NotFoundError):
+        query.parse_sort("nothing", KNOWN)
+
+
+@given(
+    st.sampled_from([str(field) for field in KNOWN]), st.sampled_from(["", ":asc", ":desc", " ASC", " DESC", ":Desc"])
+)
+def test_every_field_can_be_sorted_by_in_every_spelling(name: str, direction: str) -> None:
+    key = query.parse_sort(name + direction, KNOWN)
+    assert (str(key.field), key.descending) == (name, "desc" in direction.lower())
+
+
+VALUES = st.none() | st.integers(-2, 2) | st.floats(-2, 2) | st.just(math.nan) | st.sampled_from("ab") | st.booleans()
+
+
+def rank(value: Any) -> tuple[int, Any]:
+    return (1, value) if isinstance(value, str) else (0, value)
+
+
+@given(st.lists(st.tuples(VALUES, VALUES), max_size=12), st.booleans(), st.booleans())
+def test_sorting_is_stable_and_what_is_absent_comes_last(
+    values: list[tuple[Any, Any]], first_down: bool, second_down: bool
+) -> None:
+    runs = [a_run(number, params={"a": a, "b": b}) for number, (a, b) in enumerate(values)]
+    keys = [SortKey(Field("params", "a"), first_down), SortKey(Field("params", "b"), second_down)]
+    ordered = query.sort(runs, keys)
+    assert sorted(run.id for run in ordered) == [run.id for run in runs]
+
+    def comes_before(one: Run, other: Run) -> bool:
+        for key in keys:
+            x, y = key.field.of(one), key.field.of(other)
+            gone = [value is None or value != value for value in (x, y)]
+            if any(gone):
+                if gone[0] != gone[1]:
+                    return gone[1]
+            elif rank(x) != rank(y):
+                return (rank(x) < rank(y)) != key.descending
+        return one.id < other.id
+
+    for one, other in itertools.pairwise(ordered):
+        assert comes_before(one, other)
+
+
+def test_sorting_by_nothing_keeps_the_order() -> None:
+    runs = [a_run(number) for number in (3, 1, 2)]
+    assert query.sort(runs, []) == runs
+
+
+def test_the_best_run() -> None:
+    runs = [a_run(number, metrics={"m": value}) for number, value in enumerate([2.0, 1.0, math.nan, 3.0, 1.0])]
+    assert query.best(runs, "m").name == "run-1"
+    assert query.best(runs, "m", "max").name == "run-3"
+    with pytest.raises(NotFoundError):
+        query.best(runs, "missing")
+    with pytest.raises(NotFoundError):
+        query.best(runs[2:3], "m")
+    with pytest.raises(UsageError):
+        query.best(runs, "m", "least")
