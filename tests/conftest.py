@@ -63,8 +63,7 @@ def _forget_runs() -> None:
         fluent._end_all("killed")
     fluent._main.clear()
     fluent._local.runs = fluent._main
-    state = fluent._process
-    state.repo = state.experiment = state.last_run = state.inherited = state.joined_in = state.failed_cell = None
+    fluent._process = fluent._Process()
     for name in (fluent.RUN_ID_VARIABLE, fluent.TRACKING_URI_VARIABLE, fluent.EXPERIMENT_VARIABLE):
         os.environ.pop(name, None)
 

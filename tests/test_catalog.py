@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -152,6 +153,33 @@ def test_a_deleted_experiment_hides_its_runs(repo: Repository, ids: dict[str, st
     store.edit_experiment(repo, replace(store.experiment(repo, "other"), deleted=1), "deleted")
     assert "warm-wren" not in [run.name for run in catalog.listing(repo).runs]
     assert [run.name for run in catalog.listing(repo, deleted=True).runs] == ["warm-wren"]
+
+
+def test_a_run_never_drops_out_of_sight_on_its_way_to_the_branch(repo: Repository) -> None:
+    begun: list[str] = []
+    done = threading.Event()
+
+    def write() -> None:
+        try:
+            for number in range(25):
+                run = recorder.begin(repo, "taxi")
+                begun.append(run.run_id)
+                run.log_metric("number", number)
+                run.end()
+        finally:
+            done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    missed: set[str] = set()
+    problems: list[Exception] = []
+    while not done.is_set():
+        known = set(begun)
+        found = catalog.listing(repo)
+        missed |= known - {run.id for run in found.runs}
+        problems += found.problems
+    writer.join()
+    assert (missed, problems) == (set(), [])
 
 
 # --- what is in a run -------------------------------------------------------------------------------------------

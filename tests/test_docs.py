@@ -53,15 +53,16 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_architecture_lists_every_module() -> None:
     listed = re.findall(r"^\| `([a-z_]+)(?:\.py|/)` \|", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)
     package = ROOT / "src" / "gxt"
-    modules = {path.stem for path in package.glob("*.py") if path.stem != "__init__"}
+    modules = {path.stem for path in package.glob("*.py") if not path.stem.startswith("__")}
     folders = {path.parent.name for path in package.glob("*/__init__.py")}
     assert sorted(listed) == sorted(modules | folders)
 
 
 def test_pages_name_only_commands_that_exist() -> None:
     for page in PAGES:
-        for name in re.findall(r"^(?:\$ )?gxt ([a-z]+)\b", page.read_text(), re.MULTILINE):
-            assert name in COMMANDS, f"{page.name}: gxt {name}"
+        for block in re.findall(r"```(?:sh|console)\n(.*?)```", page.read_text(), re.DOTALL):
+            for name in re.findall(r"^(?:\$ )?gxt ([a-z]+)\b", block, re.MULTILINE):
+                assert name in COMMANDS, f"{page.name}: gxt {name}"
 
 
 def test_readme_python_runs(work: Path) -> None:

@@ -170,9 +170,11 @@ def test_trees_and_files(repo: Repository, work: Path) -> None:
 
 def test_remote_branches_begin_with_origin_s(repo: Repository) -> None:
     head = git("rev-parse", "HEAD")
-    for name in ("another/gxt", "origin/gxt", "a/b/gxt", "origin/gxt-topic", "origin/main"):
+    for remote in ("another", "origin", "a/b"):
+        git("remote", "add", remote, "https://example.com/x.git")
+    for name in ("another/gxt", "origin/gxt", "a/b/gxt", "origin/gxt-topic", "origin/main", "origin/feature/gxt"):
         git("update-ref", f"refs/remotes/{name}", head)
-    assert list(gxt.git.remote_branches(repo, "gxt")) == [
+    assert list(gxt.git.remote_branches(repo, "gxt", gxt.git.config(repo))) == [
         "refs/remotes/origin/gxt",
         "refs/remotes/a/b/gxt",
         "refs/remotes/another/gxt",

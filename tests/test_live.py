@@ -306,6 +306,39 @@ def test_recovery_can_be_interrupted_and_begun_again(root: Path, recording: Live
     assert folder is not None and live.read(folder).status == "finished"
 
 
+def test_runs_that_end_while_others_look_for_crashed_ones_are_left_in_peace(root: Path) -> None:
+    """Each run that ends looks for crashed ones: it must neither take a run that is just ending for one, nor fail."""
+    ids = [f"20261123-083000-{number:08x}" for number in range(300)]
+    done = threading.Event()
+    problems: list[BaseException] = []
+
+    def end_runs() -> None:
+        try:
+            for run_id in ids:
+                LiveRun.create(root, Run(run_id, "taxi", status="running", started=1)).finish("finished")
+        except BaseException as error:
+            problems.append(error)
+        done.set()
+
+    def recover_runs() -> None:
+        try:
+            while not done.is_set():
+                for folder in live.live_runs(root):
+                    if not live.is_alive(folder):
+                        live.recover(root, folder.name)
+        except BaseException as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=end_runs), *(threading.Thread(target=recover_runs) for _ in range(2))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    assert live.live_runs(root) == []
+    assert [live.read(folder).status for folder in live.pending_runs(root)] == ["finished"] * len(ids)
+
+
 def test_a_folder_without_its_first_line_is_named(root: Path, recording: LiveRun) -> None:
     (recording.path / "journal.jsonl").write_bytes(b'{"op":"params"}\n')
     with pytest.raises(FormatError, match=r"journal\.jsonl"):

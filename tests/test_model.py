@@ -131,7 +131,7 @@ def test_names_that_can_be(name: str) -> None:
 @example("数" * 83)
 def test_an_experiment_that_may_be_named_can_be_a_folder_on_every_file_system(name: str) -> None:
     try:
-        model.check_name("experiment", name)
+        model.check_experiment_name(name)
     except UsageError:
         return
     assert len(model.experiment_folder(name)) <= 255

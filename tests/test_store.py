@@ -558,7 +558,7 @@ def test_processes_that_commit_at_once_lose_no_run(work: Path, repo: Repository,
     committed = git("log", "--format=%(trailers:key=Gxt-Run,valueonly)", "gxt").split()
     assert sorted(committed) == sorted(run.id for run in runs)
     assert catalog.listing(repo).problems == []
-    assert len(store.read_experiments(repo, git("rev-parse", "gxt"))) == 2
+    assert len(store.read_experiments(repo, git("rev-parse", "gxt"))[0]) == 2
     assert_clean(repo)
 
 
@@ -804,7 +804,7 @@ def test_an_experiment_is_created_once_with_its_first_run(repo: Repository) -> N
     assert store.experiment(repo, "NYC taxi") == promised
     record(repo, "NYC taxi")
     record(repo, "NYC taxi")
-    (experiment,) = store.read_experiments(repo, git("rev-parse", "gxt")).values()
+    (experiment,) = store.read_experiments(repo, git("rev-parse", "gxt"))[0].values()
     assert (experiment.id, experiment.name, experiment.created) == (promised.id, "NYC taxi", promised.created)
     assert store.experiment(repo, "NYC taxi").id == promised.id
     assert live.new_experiments(store.root(repo)) == []

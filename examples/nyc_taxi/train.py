@@ -79,7 +79,7 @@ def train(data: Path, model_name: str, alpha: float) -> float:
     predicted = model.predict(unseen)
     rmse: float = root_mean_squared_error(february.duration, predicted)
     gxt.log_metric("rmse", rmse)
-    gxt.log_figure(durations_figure(february.duration, predicted), "durations.png", dpi=80)
+    gxt.log_figure(durations_figure(february.duration, predicted), "durations.png", save_kwargs={"dpi": 80})
 
     file = Path("models/lin_reg.bin")
     file.parent.mkdir(exist_ok=True)

@@ -154,11 +154,11 @@ def python_origin(base: Path | None) -> dict[str, str]:
     """
     if notebook := notebook_path():
         return {"entrypoint": notebook if notebook == UNNAMED_NOTEBOOK else _relative(notebook, base)}
-    arguments = list(sys.orig_argv or sys.argv)
+    arguments = list(sys.orig_argv)
     for i, argument in enumerate(arguments[:2]):  # the interpreter, and a script such as a venv's bin/tool
         if Path(argument).is_absolute():
             arguments[i] = _relative(argument, base)
-    found = {"command": command_text(arguments)}
+    found = {"command": command_text(arguments)} if arguments else {}  # an embedded interpreter has none
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     if spec is not None and spec.name:

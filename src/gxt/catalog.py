@@ -144,7 +144,10 @@ def _deleted_hint(repo: Repository, run_id: str, deleted: bool) -> str | None:
     others = listing(repo, deleted=not deleted, run_id=run_id).runs
     if not others:
         return None
-    return "it is not deleted" if deleted else f"it is deleted; `gxt restore {run_id}` brings it back"
+    if deleted:
+        return "it is not deleted"
+    what = run_id if others[0].deleted else f"--experiment {others[0].experiment}"
+    return f"it is deleted; `gxt restore {what}` brings it back"
 
 
 def _referred(found: Listing, reference: str, text: str) -> Run:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from gxt import live, recorder, store
+from gxt.capture import mask_value
 from gxt.errors import NotFoundError, UsageError
 from gxt.git import Repository
 from gxt.model import Experiment, Run, check_name, clean_text, now
@@ -21,7 +22,7 @@ def tag(repo: Repository, run: Run, tags: Mapping[str, str], delete: Iterable[st
     for name in gone:
         if name not in run.tags:
             raise NotFoundError(f"run {run.name} has no tag {name!r}")
-    values = {check_name("tag", name): clean_text(text) for name, text in tags.items()}
+    values = {check_name("tag", name): mask_value(name, clean_text(text)) for name, text in tags.items()}
     if _is_recording(repo, run):
         active = recorder.join(repo, run.id)
         active.set_tags(values)
@@ -60,7 +61,10 @@ def delete(repo: Repository, run: Run) -> None:
 
 
 def restore(repo: Repository, run: Run) -> None:
-    """Show a deleted run again."""
+    """Show a deleted run again. Raises UsageError where it is its experiment that was deleted."""
+    if not run.deleted:
+        hint = f"`gxt restore --experiment {run.experiment}` brings it back with all its runs"
+        raise UsageError(f"run {run.name} is hidden with its experiment {run.experiment!r}", hint)
     store.edit_run(repo, run.id, lambda at: replace(at, deleted=None), "restored")
 
 

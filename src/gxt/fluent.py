@@ -25,6 +25,7 @@ from gxt.recorder import ActiveRun
 RUN_ID_VARIABLE = "GXT_RUN_ID"
 TRACKING_URI_VARIABLE = "GXT_TRACKING_URI"
 EXPERIMENT_VARIABLE = "GXT_EXPERIMENT_NAME"
+_VARIABLES = (RUN_ID_VARIABLE, TRACKING_URI_VARIABLE, EXPERIMENT_VARIABLE)
 
 
 class _Stack(threading.local):
@@ -41,16 +42,15 @@ class _Process:
     experiment: str | None = None
     last_run: str | None = None
     inherited: str | None = None  # the run named by the environment we were started with
-    inherited_uri: str | None = None  # the repository that it named
+    environment: tuple[int | None, dict[str, str | None]] = (None, {})  # what _export replaced, and in which process
     joined_in: int | None = None  # the process id in which the inherited run was joined
-    failed_cell: str | None = None  # the status of runs that a notebook's failed cell left open
+    failed_cell: tuple[str, int] | None = None  # a notebook's cell raised: the status that means, and when
 
 
 _main: list[ActiveRun] = []
 _local = _Stack()
 _process = _Process()
 _process.inherited = os.environ.get(RUN_ID_VARIABLE) or None
-_process.inherited_uri = os.environ.get(TRACKING_URI_VARIABLE) or None
 
 
 # --- where and what ---------------------------------------------------------------------------------------------
@@ -307,34 +307,52 @@ def _forget(run: ActiveRun, status: str) -> None:
 
 
 def _export() -> None:
-    """Name the main thread's active run to the processes that we start."""
-    mine = [run for run in _main if run.pid == os.getpid()]
-    run_id = mine[-1].run_id if mine else _outer_run()
-    _set_variable(RUN_ID_VARIABLE, run_id)
-    _set_variable(TRACKING_URI_VARIABLE, get_tracking_uri() if run_id is not None else _process.inherited_uri)
-
-
-def _set_variable(name: str, value: str | None) -> None:
-    if value is None:
-        os.environ.pop(name, None)
+    """Name the main thread's active run to the processes that we start; without one, leave things as they were."""
+    pid = os.getpid()
+    mine = [run for run in _main if run.pid == pid]
+    saved_in, saved = _process.environment
+    if mine:
+        if saved_in != pid:
+            _process.environment = pid, {name: os.environ.get(name) for name in _VARIABLES}
+        # A child process that records a run of its own means the same experiment.
+        values: dict[str, str | None] = dict(
+            zip(_VARIABLES, (mine[-1].run_id, get_tracking_uri(), mine[-1].experiment), strict=True)
+        )
+    elif saved_in == pid:
+        values = saved
+        _process.environment = None, {}
     else:
-        os.environ[name] = value
+        return
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _end_all(status: str) -> None:
+    status = _left_open_as() or status
     for run in reversed([run for run in _main if run.pid == os.getpid()]):
         run.end(status)
 
 
 def _remember_failed_cell(status: str) -> None:
     if _main:
-        _process.failed_cell = status
+        _process.failed_cell = status, live.last_sign_of_life(_main[-1].folder)
+
+
+def _left_open_as() -> str | None:
+    """The status of runs that a notebook's failed cell left open; None where they went on after it."""
+    if _process.failed_cell is None or not _main:
+        return None
+    status, last_sign = _process.failed_cell
+    return status if live.last_sign_of_life(_main[-1].folder) <= last_sign else None
 
 
 def _end_runs_of_failed_cell(stack: list[ActiveRun]) -> None:
     """A notebook's cell raised and left its run open: starting another one now means that it is over."""
-    status, _process.failed_cell = _process.failed_cell, None
-    if status is None or stack is not _main or not stack:
+    status = _left_open_as()
+    if status is None or stack is not _main:
         return
     left = stack[-1]
     warnings.warn(GxtWarning(f"run {left.name} was left open by a cell that raised; it ends as {status}"), stacklevel=3)
@@ -410,9 +428,9 @@ def log_dict(dictionary: Mapping[str, Any] | list[Any], artifact_file: str) -> N
     _current().log_dict(dictionary, artifact_file)
 
 
-def log_figure(figure: Any, artifact_file: str, **save_kwargs: Any) -> None:
+def log_figure(figure: Any, artifact_file: str, *, save_kwargs: Mapping[str, Any] | None = None) -> None:
     """Record a matplotlib or plotly figure. See `ActiveRun.log_figure`."""
-    _current().log_figure(figure, artifact_file, **save_kwargs)
+    _current().log_figure(figure, artifact_file, save_kwargs=save_kwargs)
 
 
 def log_image(image: Any, artifact_file: str | None = None, *, key: str | None = None, step: int = 0) -> None:

@@ -285,12 +285,13 @@ def resolve(repo: Repository, revisions: Sequence[str]) -> list[str | None]:
     return [answer[0] if answer[-1] == "commit" else None for answer in answers]
 
 
-def remote_branches(repo: Repository, branch: str) -> dict[str, str]:
-    """Remote-tracking refs of a branch: ref name to commit, `origin`'s first."""
-    out = _git(repo, "for-each-ref", "--format=%(refname) %(objectname)", "refs/remotes/")
+def remote_branches(repo: Repository, branch: str, settings: Mapping[str, str]) -> dict[str, str]:
+    """The remote-tracking refs of a branch on the configured remotes: ref name to commit, `origin`'s first."""
+    wanted = [f"refs/remotes/{remote}/{branch}" for remote in remote_urls(settings)]
+    if not wanted:
+        return {}
+    out = _git(repo, "for-each-ref", "--format=%(refname) %(objectname)", *wanted)
     found = dict(line.split(" ", 1) for line in out.decode("utf-8", "replace").splitlines())
-    # refs/remotes/<remote>/<branch>; a remote's name may hold a slash.
-    found = {ref: oid for ref, oid in found.items() if ref.endswith(f"/{branch}")}
     return dict(sorted(found.items(), key=lambda item: (item[0] != f"refs/remotes/origin/{branch}", item[0])))
 
 
@@ -469,7 +470,7 @@ def _data(content: bytes) -> bytes:
 
 def _write_change(stream: IO[bytes], path: str, content: Content) -> None:
     write = stream.write
-    quoted = b'"' + os.fsencode(path).replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+    quoted = b'"' + os.fsencode(path).replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n") + b'"'
     if content is None:
         write(b"D " + quoted + b"\n")
         return

@@ -100,7 +100,8 @@ def run_files(run: Run) -> dict[str, bytes]:
         METRICS_YAML: dump({name: Flow(vars(summary)) for name, summary in sorted(run.metrics.items())}),
     }
     if run.inputs:
-        files[INPUTS_YAML] = dump(_sorted(run.inputs))
+        # Sorted but for what is inside: the order of a table's columns is its own.
+        files[INPUTS_YAML] = dump({name: dict(sorted(about.items())) for name, about in sorted(run.inputs.items())})
     return files
 
 
@@ -216,12 +217,19 @@ def _mapping(content: Any) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
+def _as_text(value: Any) -> str:
+    """A tag as text, also where somebody wrote `stage: true` by hand."""
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 _READ: dict[str, Any] = {
     "text": str,
     "time": lambda content: parse_time(str(content)),
     "number": int,
     "mapping": _mapping,
-    "sorted": lambda content: {key: str(value) for key, value in _mapping(content).items()},
+    "sorted": lambda content: {key: _as_text(value) for key, value in _mapping(content).items()},
 }
 _EXPECTED = {
     "text": "text",
@@ -302,7 +310,9 @@ def runs_message(runs: Sequence[Run]) -> str:
 
 def edit_message(run: Run, what: str) -> str:
     """The message of an edit to a run that is already on the branch."""
-    return f"{run.experiment}: {run.name or run.id} {what}\n\nGxt-Run: {run.id}\n"
+    # On one line, and not for ever: a tag's text must not look like a trailer.
+    said = " ".join(what.split())
+    return f"{run.experiment}: {run.name or run.id} {said[:100]}\n\nGxt-Run: {run.id}\n"
 
 
 def _journal_line(run: Run) -> str:

@@ -16,38 +16,65 @@ from gxt.model import FINISHED, KILLED
 from gxt.recorder import status_after
 
 _SIGTERM_CODE = 128 + signal.SIGTERM
-_watched_process: int | None = None
+_watching = False
 _watching_cells = False
 _terminated = False
+_exiting = False
+_told_while_exiting = False
 
 
 def watch(end_all: Callable[[str], None]) -> None:
     """Have `end_all(status)` called when this process ends, by SIGTERM too. Once a process is enough."""
-    global _watched_process  # noqa: PLW0603 (atexit and signal handlers are one for a process as well)
-    if _watched_process is not None:
+    global _watching  # noqa: PLW0603 (atexit and signal handlers are one for a process as well)
+    if _watching:
         return
-    _watched_process = os.getpid()
-    atexit.register(lambda: end_all(_status_at_exit()))
+    _watching = True
+    atexit.register(_at_exit, end_all)
     # SIGTERM ends a process without a word by default. As an exception it unwinds `with` blocks, like Ctrl-C.
     in_main_thread = threading.current_thread() is threading.main_thread()
     if in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _on_sigterm)
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_after_fork)
+            os.register_at_fork(before=_hold_sigterm, after_in_parent=_let_sigterm, after_in_child=_after_fork)
+
+
+def _at_exit(end_all: Callable[[str], None]) -> None:
+    global _exiting  # noqa: PLW0603
+    _exiting = True
+    end_all(_status_at_exit())
+    _restore_default()
+    if _told_while_exiting:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
-    global _terminated  # noqa: PLW0603
-    if os.getpid() != _watched_process:  # a forked worker, told to end before _after_fork had its turn
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTERM)
+    global _terminated, _told_while_exiting  # noqa: PLW0603
+    if _exiting:  # the runs are just being committed; that comes first
+        _told_while_exiting = True
         return
     _terminated = True
     raise SystemExit(_SIGTERM_CODE)
 
 
+# A forked worker is told to end by SIGTERM, and has no run of its own to care for: it gets the default back. Until
+# then the signal is held, since Python forgets one that comes while a fork is under way.
+_before_fork = threading.local()
+
+
+def _hold_sigterm() -> None:
+    _before_fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+
+def _let_sigterm() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _before_fork.mask)
+
+
 def _after_fork() -> None:
-    """A forked worker is told to end by SIGTERM, and has no run of its own to care for."""
+    _restore_default()
+    _let_sigterm()
+
+
+def _restore_default() -> None:
     if signal.getsignal(signal.SIGTERM) is _on_sigterm:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -56,6 +83,8 @@ def _status_at_exit() -> str:
     """The status of a run that nobody ended: what ended the program, where Python tells."""
     if _terminated:
         return KILLED
+    if ipython_shell() is not None:
+        return FINISHED  # any cell may have raised once, long ago; watch_cells knows better
     # Set when an exception reached the top and its traceback was printed.
     return status_after(getattr(sys, "last_value", None)) if hasattr(sys, "last_value") else FINISHED
 

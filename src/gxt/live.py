@@ -17,7 +17,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 from weakref import WeakSet
 
@@ -185,7 +185,9 @@ class LiveRun:
         try:
             with open(beside, "wb") as out:
                 fill(out)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            # Not with `parents=True`: that would bring back the run's own folder when it has just ended.
+            for folder in reversed(PurePosixPath(path).parents[:-1]):
+                (self.path / folder).mkdir(exist_ok=True)
             beside.replace(target)
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
             raise UsageError(f"{path!r} cannot be both a file and a folder of the run") from None
@@ -306,6 +308,8 @@ def recover(root: Path, run_id: str, status: str = KILLED) -> Path | None:
             journal.append(b"\n" + _line({"op": "end", "time": last_sign_of_life(folder), "status": status}))
             journal.close()
         _compile(folder)
+    except FileNotFoundError:  # its process was just ending it, and has
+        return None
     finally:
         lock.release()
     return _to_pending(root, run_id)
@@ -445,9 +449,10 @@ def params_since(folder: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
 def _replay(folder: Path) -> Run:
     """What the journal's operations come to. A param keeps its first value; everything else its last."""
     operations = _operations(folder)
-    if not folder.is_dir():
+    first = next(operations, {})
+    if not first and not folder.is_dir():
         raise FileNotFoundError(folder)
-    run = _run_from_json(next(operations, {}), folder)
+    run = _run_from_json(first, folder)
     params, tags, inputs = dict(run.params), dict(run.tags), dict(run.inputs)
     source, environment = dict(run.source), dict(run.environment)
     plain: dict[str, Any] = {}

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from gxt.artifacts import copier
 from gxt.errors import FormatError, MissingPackageError, UsageError
-from gxt.model import param_value
+from gxt.model import plain
 from gxt.yamltext import dump
 
 Fill = Callable[[IO[bytes]], object]
@@ -26,13 +26,13 @@ def _ending(path: str) -> str:
 
 def document(content: Any, path: str) -> Fill:
     """A mapping or list as YAML or JSON, by the path's ending."""
-    plain = param_value(content)
+    value = plain(content)
     if _ending(path) in (".yaml", ".yml"):
-        if not isinstance(plain, dict):
+        if not isinstance(value, dict):
             raise UsageError(f"{path}: only a mapping can be written as YAML", "call it .json")
-        data = dump(plain)
+        data = dump(value)
     else:
-        data = json.dumps(plain, indent=2, ensure_ascii=False).encode() + b"\n"
+        data = json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"
     return lambda out: out.write(data)
 
 
@@ -135,7 +135,7 @@ def table(data: Any, path: str, before: bytes | None) -> Fill:
     if kind not in (".json", ".csv", ".parquet"):
         raise UsageError(f"a table cannot be written as {path!r}", "call it .json, .csv or .parquet")
     if before is not None:
-        known, old = read_table(before, path)
+        known, old = _csv_rows(before) if kind == ".csv" else read_table(before, path)
         new = [column for column in columns if column not in known]
         all_columns = known + new
         rows = [row + [None] * len(new) for row in old] + [
@@ -161,7 +161,7 @@ def read_table(data: bytes, path: str) -> tuple[list[str], list[list[Any]]]:
             content = json.loads(data)
             return list(content["columns"]), [list(row) for row in content["data"]]
         if kind == ".csv":
-            columns, *rows = csv.reader(io.StringIO(data.decode()))
+            columns, rows = _csv_rows(data)
             return columns, [[_cell(cell) for cell in row] for row in rows]
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{path} is not a table: {error}") from None
@@ -169,6 +169,11 @@ def read_table(data: bytes, path: str) -> tuple[list[str], list[list[Any]]]:
         frame = _pandas("reading Parquet").read_parquet(io.BytesIO(data))
         return [str(column) for column in frame.columns], frame.to_numpy(dtype=object).tolist()
     raise UsageError(f"{path} is not a table", "tables end in .json, .csv or .parquet")
+
+
+def _csv_rows(data: bytes) -> tuple[list[str], list[list[Any]]]:
+    columns, *rows = csv.reader(io.StringIO(data.decode(), newline=""))
+    return columns, [list(row) for row in rows]
 
 
 def _cell(text: str) -> Any:
@@ -183,10 +188,11 @@ def _cell(text: str) -> Any:
 def _columns_and_rows(data: Any) -> tuple[list[str], list[list[Any]]]:
     if hasattr(data, "columns") and hasattr(data, "to_numpy"):  # a DataFrame
         columns = [str(column) for column in data.columns]
-        return columns, [[_json_cell(cell) for cell in row] for row in data.astype(object).to_numpy().tolist()]
+        cells = data.astype(object).where(data.notna(), None).to_numpy().tolist()  # NaN, NaT and NA are all None
+        return columns, [[_json_cell(cell) for cell in row] for row in cells]
     if isinstance(data, Mapping):
         lists = {
-            str(key): list(value) if isinstance(value, (list, tuple)) or hasattr(value, "tolist") else [value]
+            str(key): list(value) if isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) > 0 else [value]
             for key, value in data.items()
         }
         lengths = {key: len(value) for key, value in lists.items()}
@@ -199,7 +205,7 @@ def _columns_and_rows(data: Any) -> tuple[list[str], list[list[Any]]]:
 def _json_cell(cell: Any) -> Any:
     if isinstance(cell, float) and cell != cell:
         return None  # pandas' mark for what is missing; JSON has no NaN
-    return param_value(cell)
+    return plain(cell)
 
 
 def _pandas(purpose: str) -> Any:

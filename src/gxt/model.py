@@ -354,24 +354,41 @@ def step_number(step: Any) -> int:
 
 
 def param_value(value: Any) -> Any:
-    """A param as YAML holds it: text, numbers, booleans, None, lists and mappings stay; all else becomes text."""
+    """A param as YAML holds it (see `plain`), the names in nested mappings checked. Raises UsageError."""
+    document = plain(value)
+    _check_names(document)
+    return document
+
+
+def _check_names(value: Any) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            check_name("param", key)
+            _check_names(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_names(item)
+
+
+def plain(value: Any) -> Any:
+    """A value as YAML and JSON hold it: text, numbers, booleans, None, lists and mappings stay; all else is text."""
     if value is None or isinstance(value, (bool, int, float)):
         # Subclasses (numpy.float64, enum.IntEnum) are brought back to the plain type.
-        return value if value is None or type(value) in (bool, int, float) else _plain(value)
+        return value if value is None or type(value) in (bool, int, float) else _base_number(value)
     if isinstance(value, str):
         return clean_text(str(value))
     if isinstance(value, Mapping):
-        return {check_name("param", str(key)): param_value(item) for key, item in value.items()}
+        return {clean_text(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [param_value(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, (set, frozenset)):
-        return sorted((param_value(item) for item in value), key=str)
+        return sorted((plain(item) for item in value), key=str)
     if hasattr(value, "tolist"):  # numpy and torch: a scalar or nested lists
-        return param_value(value.tolist())
+        return plain(value.tolist())
     return clean_text(str(value))
 
 
-def _plain(value: float) -> Any:
+def _base_number(value: float) -> Any:
     return next(kind(value) for kind in (bool, int, float) if isinstance(value, kind))
 
 

@@ -85,15 +85,22 @@ def _frame(runs: Sequence[Run], found: catalog.Listing) -> Any:
             **{f"metrics.{name}": summary.last for name, summary in run.metrics.items()},
             **{f"params.{name}": value for name, value in flatten(run.params).items()},
             **{f"tags.{name}": value for name, value in run.tags.items()},
-            "tags.mlflow.runName": run.name,  # where MLflow's users look for it
+            # Where MLflow's users look for these.
+            "tags.mlflow.runName": run.name,
+            **({"tags.mlflow.parentRunId": run.parent} if run.parent else {}),
         }
         for run in runs
     ]
-    first = (
-        list(rows[0])[:8]
-        if rows
-        else ["run_id", "run_name", "experiment_id", "experiment_name", "status", "artifact_uri"]
-    )
+    first = [
+        "run_id",
+        "run_name",
+        "experiment_id",
+        "experiment_name",
+        "status",
+        "artifact_uri",
+        "start_time",
+        "end_time",
+    ]
     rest = sorted({key for row in rows for key in row} - set(first))
     return pandas.DataFrame(rows, columns=[*first, *rest])
 

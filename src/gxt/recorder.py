@@ -19,7 +19,7 @@ from typing import IO, Any, NoReturn
 
 from gxt import artifacts, capture, git, layout, live, media, store
 from gxt.datasets import describe
-from gxt.errors import GxtError, GxtWarning, NotFoundError, UsageError
+from gxt.errors import FormatError, GitError, GxtError, GxtWarning, NotFoundError, UsageError
 from gxt.git import Repository
 from gxt.live import LiveRun
 from gxt.model import (
@@ -89,6 +89,7 @@ class ActiveRun:
         self._ended = False
         self._on_end = on_end
         self._capture: threading.Thread | None = None
+        self._resumed = False
         self._sampler: SystemSampler | None = None
         self._lock = threading.RLock()
         self._keep: tuple[str, int | None, int | None] | None = None  # status, exit code and end to keep (amend)
@@ -249,13 +250,13 @@ class ActiveRun:
         """Record a mapping or list as an artifact: YAML where the file is called .yaml or .yml, JSON otherwise."""
         self._write_artifact(artifact_file, media.document(dictionary, artifact_file))
 
-    def log_figure(self, figure: Any, artifact_file: str, **save_kwargs: Any) -> None:
+    def log_figure(self, figure: Any, artifact_file: str, *, save_kwargs: Mapping[str, Any] | None = None) -> None:
         """Record a matplotlib or plotly figure as an artifact, in the format of its ending.
 
         matplotlib writes what `savefig` can; plotly .html and .json, and images where kaleido is installed.
         `save_kwargs` go to matplotlib's savefig or plotly's writer.
         """
-        self._write_artifact(artifact_file, media.figure(figure, artifact_file, save_kwargs))
+        self._write_artifact(artifact_file, media.figure(figure, artifact_file, save_kwargs or {}))
 
     def log_image(self, image: Any, artifact_file: str | None = None, *, key: str | None = None, step: int = 0) -> None:
         """Record an image: a path of one, a PIL image, or a numpy array (H x W, or H x W x 1, 3 or 4 channels).
@@ -274,9 +275,15 @@ class ActiveRun:
         The ending says the format: .json (columns and data, as MLflow's), .csv or .parquet. `load_table` reads it.
         """
         with self._lock:
-            present = self._live.path / layout.ARTIFACTS / check_artifact_path(artifact_file)
-            before = present.read_bytes() if present.is_file() else None
+            before = self._artifact_so_far(check_artifact_path(artifact_file))
             self._write_artifact(artifact_file, media.table(data, artifact_file, before))
+
+    def _artifact_so_far(self, path: str) -> bytes | None:
+        """An artifact's content, in a resumed run also from before; None where there is none yet."""
+        present = self._live.path / layout.ARTIFACTS / path
+        if present.is_file():
+            return present.read_bytes()
+        return store.read_artifact(self._repo, self.experiment, self.run_id, path) if self._resumed else None
 
     def log_input(self, dataset: Any, context: str | None = None, name: str | None = None) -> None:
         """Record a dataset that the run used: a file, a folder, a URL, a DataFrame or an array.
@@ -294,7 +301,9 @@ class ActiveRun:
         base, number_of_name = label, 2
         while label in known and known[label].get("digest") != values.get("digest"):
             label, number_of_name = f"{base} ({number_of_name})", number_of_name + 1
-        values = {"context": context} | values if context else values
+        contexts = [text for text in (known.get(label, {}).get("context"), context) if text]
+        if contexts:
+            values = {"context": ", ".join(dict.fromkeys(contexts))} | values
         self._record("input", name=label, values=values)
 
     def get_artifact_uri(self, artifact_path: str | None = None) -> str:
@@ -436,13 +445,15 @@ class ActiveRun:
             packages = capture.packages().encode()
             self._live.write_file(layout.ENVIRONMENT_TXT, lambda out: out.write(packages))
 
-    def sample_system(self) -> None:
+    def sample_system(self, pid: int | None = None) -> None:
         """Begin to record CPU, memory, disk, network and GPUs into system.csv, every few seconds until the end.
+
+        `pid` is the process whose memory is meant, with its children's; this one when None.
 
         Raises:
             MissingPackageError: psutil is not installed.
         """
-        self._sampler = SystemSampler(self._live.path / layout.SYSTEM_CSV, layout.SYSTEM_HEADER)
+        self._sampler = SystemSampler(self._live.path / layout.SYSTEM_CSV, layout.SYSTEM_HEADER, pid)
         self._sampler.start()
 
 
@@ -504,10 +515,13 @@ def begin(
         origin: the command and entrypoint to record; this Python program's when None.
         owned: False for a run that goes on when this process ends, until `gxt finish`.
     """
+    check_experiment_name(experiment)
+    with contextlib.suppress(GitError, FormatError, OSError):  # recording does not need the answer
+        store.check_open(repo, experiment)
     started = now()
     run = Run(
         id=new_run_id(started),
-        experiment=check_experiment_name(experiment),
+        experiment=experiment,
         name=check_name("run", name) if name is not None else readable_name(),
         status=RUNNING,
         started=started,
@@ -565,6 +579,7 @@ def resume(
     going_on = run.reopened()
     recording = _create(repo, going_on, True, files)
     active = ActiveRun(repo, recording, going_on, True, on_end)
+    active._resumed = True
     last_step = live.last_step(recording.path)
     active._next_step = 0 if last_step is None else last_step + 1
     return active

@@ -66,11 +66,10 @@ def branch_name(settings: Mapping[str, str]) -> str:
 def tip(repo: Repository, settings: Mapping[str, str]) -> Tip:
     """Where the run branch stands now; a remote's, while there is no local one."""
     ref = f"refs/heads/{branch_name(settings)}"
-    origin = f"refs/remotes/origin/{branch_name(settings)}"
-    local, remote = git.resolve(repo, [ref, origin])
-    if local or remote:
-        return Tip(ref, local or remote, None if local else origin)
-    for remote_ref, commit in git.remote_branches(repo, branch_name(settings)).items():
+    (local,) = git.resolve(repo, [ref])
+    if local:
+        return Tip(ref, local)
+    for remote_ref, commit in git.remote_branches(repo, branch_name(settings), settings).items():
         return Tip(ref, commit, remote_ref)
     return Tip(ref, None)
 
@@ -221,7 +220,10 @@ def edit_run(repo: Repository, run_id: str, edit: Callable[[Run], Run], what: st
         run = _read_one(repo, at, run_id)
         edited[:] = [edit(run)]
         path = layout.run_path(run.experiment, run.id)
-        changes: Changes = [(f"{path}/{name}", data) for name, data in layout.run_files(edited[0]).items()]
+        # Documents that the edit does not concern stay as they are, with whatever else is in them.
+        before = layout.run_files(run)
+        after = layout.run_files(edited[0])
+        changes: Changes = [(f"{path}/{name}", data) for name, data in after.items() if before.get(name) != data]
         return changes, layout.edit_message(edited[0], what)
 
     with _commit_lock(repo):
@@ -243,6 +245,12 @@ def resumable_files(repo: Repository, run: Run) -> dict[str, bytes]:
     return {name: data for name, data in zip(names, contents, strict=True) if data is not None}
 
 
+def read_artifact(repo: Repository, experiment: str, run_id: str, path: str) -> bytes | None:
+    """An artifact of a run at the tip, None where it has none of that name."""
+    commit = tip(repo, git.config(repo)).commit
+    return git.read_objects(repo, [f"{commit}:{layout.run_path(experiment, run_id)}/{layout.ARTIFACTS}/{path}"])[0]
+
+
 def _read_one(repo: Repository, at: Tip, run_id: str) -> Run:
     entries = [entry for entry in list_runs(repo, at.commit) if entry.run_id == run_id]
     if not entries:
@@ -256,6 +264,7 @@ def _read_one(repo: Repository, at: Tip, run_id: str) -> Run:
 def edit_experiment(repo: Repository, experiment: Experiment, what: str) -> Experiment:
     """Write an experiment's document to the branch, as it is created or changed."""
     message = f"{experiment.name}: {what}\n"
+    _open_experiments.discard((repo.common_dir, experiment.name))
     with _commit_lock(repo):
         _commit(
             repo,
@@ -275,8 +284,10 @@ def purge(repo: Repository, run_ids: Iterable[str]) -> list[Run]:
 
     def plan(at: Tip) -> tuple[Changes, str]:
         entries = [entry for entry in list_runs(repo, at.commit) if entry.run_id in wanted]
-        runs, _ = read_runs(repo, entries, read_experiments(repo, at.commit)[0])
-        purged[:] = [run for run in runs if run.deleted]
+        experiments, _ = read_experiments(repo, at.commit)
+        runs, _ = read_runs(repo, entries, experiments)
+        closed = {e.name for e in experiments.values() if e.deleted}
+        purged[:] = [run for run in runs if run.deleted or run.experiment in closed]
         if not purged:
             raise NotFoundError("no deleted run to purge", "`gxt rm RUN` deletes one")
         changes: Changes = [(layout.run_path(run.experiment, run.id), None) for run in purged]
@@ -355,6 +366,11 @@ def _branch_documents(repo: Repository, at: Tip, experiments: Sequence[str]) -> 
     for name, path, document in zip(experiments, paths[1:], found[1:], strict=True):
         if document is None:
             changes.append((path, layout.experiment_document(live.new_experiment(root(repo), name))))
+        elif b"\ndeleted: " in document:
+            hint = f"`gxt restore --experiment {name}` shows them"
+            warnings.warn(
+                GxtWarning(f"experiment {name!r} is deleted, and so its runs are hidden; {hint}"), stacklevel=6
+            )
     return changes
 
 
@@ -402,6 +418,16 @@ def experiment(repo: Repository, name: str) -> Experiment:
     if found.deleted:
         raise UsageError(f"experiment {name!r} is deleted", f"`gxt restore --experiment {name}` brings it back")
     return found
+
+
+_open_experiments: set[tuple[Path, str]] = set()
+
+
+def check_open(repo: Repository, name: str) -> None:
+    """Raise UsageError where the experiment was deleted; looked up once a process, since it takes git to tell."""
+    if (repo.common_dir, name) not in _open_experiments:
+        experiment(repo, name)
+        _open_experiments.add((repo.common_dir, name))
 
 
 def has_experiment(repo: Repository, name: str) -> bool:

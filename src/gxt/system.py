@@ -20,8 +20,8 @@ INTERVAL = 10.0
 class SystemSampler:
     """A thread that appends a sample of each gauge to a file until it is stopped; the first sample comes at once."""
 
-    def __init__(self, path: Path, header: bytes, interval: float = INTERVAL) -> None:
-        gauges = _machine_gauges()
+    def __init__(self, path: Path, header: bytes, pid: int | None = None, interval: float = INTERVAL) -> None:
+        gauges = _machine_gauges(pid)
         self._gauges = [*gauges, *_gpu_gauges()]
         fresh = not path.exists()
         self._file = Appender(path)
@@ -58,15 +58,25 @@ class SystemSampler:
             stopped = self._stopping.wait(self._interval)
 
 
-def _machine_gauges() -> list[Callable[[], dict[str, float]]]:
+def _machine_gauges(pid: int | None) -> list[Callable[[], dict[str, float]]]:
     try:
         import psutil
     except ImportError:
         raise MissingPackageError("psutil", "recording system metrics", "system") from None
-    process = psutil.Process()
+    process = psutil.Process(pid)
     psutil.cpu_percent()  # the first call only begins to count
     disk, network = psutil.disk_io_counters(), psutil.net_io_counters()
     mega = 1e6
+
+    def family() -> list[Any]:
+        with contextlib.suppress(psutil.Error):  # it has ended
+            return [process, *process.children(recursive=True)]
+        return []
+
+    def resident(member: Any) -> int:
+        with contextlib.suppress(psutil.Error):
+            return int(member.memory_info().rss)
+        return 0
 
     def machine() -> dict[str, float]:
         memory = psutil.virtual_memory()
@@ -74,7 +84,7 @@ def _machine_gauges() -> list[Callable[[], dict[str, float]]]:
             "cpu_percent": psutil.cpu_percent(),
             "memory_percent": memory.percent,
             "memory_used_mb": (memory.total - memory.available) / mega,
-            "process_memory_mb": process.memory_info().rss / mega,
+            "process_memory_mb": sum(map(resident, family())) / mega,
         }
 
     def traffic() -> dict[str, float]:

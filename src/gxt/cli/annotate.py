@@ -109,8 +109,7 @@ def purge_command(ctx: click.Context, runs: Sequence[str], yes: bool) -> None:
     The branch's history keeps them; docs/deleting.md says how to take them out of there too.
     """
     repo = repository(ctx)
-    deleted = [run for run in catalog.listing(repo, deleted=True).runs if run.deleted]
-    found = [catalog.find(repo, run, deleted=True) for run in runs] or deleted
+    found = [catalog.find(repo, run, deleted=True) for run in runs] or catalog.listing(repo, deleted=True).runs
     if not found:
         output.note("no deleted runs")
         return

@@ -124,8 +124,8 @@ def elsewhere(repo: Repository, tip: store.Tip) -> Iterator[str]:
     """What a reader should know of remotes: that one stands in for the local branch, or has runs that it lacks."""
     if tip.remote_ref:
         yield f"read from {tip.remote_ref.removeprefix('refs/remotes/')}; the first run recorded here builds on it"
-    branch = store.branch_name(git.config(repo))
-    for ref, commit in git.remote_branches(repo, branch).items():
+    settings = git.config(repo)
+    for ref, commit in git.remote_branches(repo, store.branch_name(settings), settings).items():
         missing = store.missing_runs(repo, tip.commit, commit)
         if missing:
             name = ref.removeprefix("refs/remotes/")

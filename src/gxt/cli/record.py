@@ -178,9 +178,9 @@ def log_command(
         run.end(KILLED)
         raise
     except BaseException:
-        if stream or run_name:
+        if stream:
             run.end(FAILED)
-        else:
+        elif run.owner:
             run.discard()
         raise
     run.end(status)

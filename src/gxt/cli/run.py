@@ -19,7 +19,7 @@ from gxt.cli import output
 from gxt.cli.params import content_options, experiment_option, repository
 from gxt.cli.record import default_experiment, parent_id, read_params
 from gxt.errors import UsageError
-from gxt.fluent import RUN_ID_VARIABLE, TRACKING_URI_VARIABLE
+from gxt.fluent import EXPERIMENT_VARIABLE, RUN_ID_VARIABLE, TRACKING_URI_VARIABLE
 from gxt.live import Appender
 from gxt.model import FAILED, FINISHED, KILLED
 from gxt.recorder import ActiveRun
@@ -73,12 +73,12 @@ def run_command(
     try:
         run.log_params(values)
         run.set_tags(labels)
-        if system or git.is_true(git.config(repo).get("gxt.systemmetrics")):
-            run.sample_system()
         process = _start(command, run, str(repo.work_tree or repo.common_dir))
     except BaseException:
         run.discard()
         raise
+    if system or git.is_true(git.config(repo).get("gxt.systemmetrics")):
+        run.sample_system(process.pid)
     code = _tee_until_exit(process, run)
     run.end(_status(code), code if code >= 0 else 128 - code)
     output.note(f"gxt: {_status(code)} {run.name} ({run.run_id}) in {run.experiment}")
@@ -89,6 +89,7 @@ def _start(command: Sequence[str], run: ActiveRun, repo_path: str) -> subprocess
     environment = os.environ | {
         RUN_ID_VARIABLE: run.run_id,
         TRACKING_URI_VARIABLE: repo_path,
+        EXPERIMENT_VARIABLE: run.experiment,
         # Python buffers what it prints into a pipe, and the log would lag behind the metrics.
         "PYTHONUNBUFFERED": os.environ.get("PYTHONUNBUFFERED", "1"),
     }

@@ -28,7 +28,7 @@ def init_command(ctx: click.Context) -> None:
 @json_option
 @click.pass_context
 def status_command(ctx: click.Context, as_json: bool) -> None:
-    """Show the run branch, live, waiting and unpushed runs, and disk use."""
+    """Show the run branch, live and unpushed runs, and disk use."""
     repo = repository(ctx)
     state = _state(repo)
     if as_json:
@@ -70,9 +70,9 @@ def _state(repo: Repository) -> dict[str, Any]:
         {
             "ref": ref.removeprefix("refs/remotes/"),
             "unpushed": len(store.missing_runs(repo, commit, at.local_commit)) if at.local_commit else 0,
-            "missing": len(store.missing_runs(repo, at.local_commit, commit)),
+            "missing": len(store.missing_runs(repo, at.commit, commit)),
         }
-        for ref, commit in git.remote_branches(repo, store.branch_name(settings)).items()
+        for ref, commit in git.remote_branches(repo, store.branch_name(settings), settings).items()
     ]
     return {
         "branch": store.branch_name(settings),

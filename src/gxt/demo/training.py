@@ -119,7 +119,7 @@ def _record(run: ActiveRun, trial: _Trial, data: _Data, folder: Path) -> None:
     if trial.fit is _at_once:  # the others have logged it step by step
         run.log_metric("rmse", root_mean_squared_error(actual, predicted))
     run.log_metrics({"mae": mean_absolute_error(actual, predicted), "r2": r2_score(actual, predicted)})
-    run.log_figure(_figure(trial.name, actual.to_numpy(), predicted), "predictions.png", dpi=80)
+    run.log_figure(_figure(trial.name, actual.to_numpy(), predicted), "predictions.png", save_kwargs={"dpi": 80})
     _log_model(run, model)
 
 
