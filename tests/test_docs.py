@@ -14,6 +14,7 @@ import pytest
 
 import gxt
 from gxt.cli import COMMANDS, cli
+from test_architecture import ORDER
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -50,12 +51,13 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def test_architecture_lists_every_module() -> None:
+def test_architecture_lists_every_module_in_the_order_of_imports() -> None:
     listed = re.findall(r"^\| `([a-z_]+)(?:\.py|/)` \|", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)
     package = ROOT / "src" / "gxt"
     modules = {path.stem for path in package.glob("*.py") if not path.stem.startswith("__")}
     folders = {path.parent.name for path in package.glob("*/__init__.py")}
-    assert sorted(listed) == sorted(modules | folders)
+    assert set(listed) == modules | folders
+    assert listed == ORDER
 
 
 def test_pages_name_only_commands_that_exist() -> None:

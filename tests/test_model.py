@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gxt import model
+from gxt import model, names
 from gxt.errors import UsageError
 from gxt.model import MetricPoint, Run, Summary
 
@@ -386,5 +386,5 @@ def test_a_run_speaks_mlflow_s_names() -> None:
 
 
 def test_a_readable_name_is_two_words() -> None:
-    adjective, animal = model.readable_name().split("-")
+    adjective, animal = names.readable_name().split("-")
     assert adjective.isalpha() and animal.isalpha()

@@ -91,16 +91,7 @@ def _frame(runs: Sequence[Run], found: catalog.Listing) -> Any:
         }
         for run in runs
     ]
-    first = [
-        "run_id",
-        "run_name",
-        "experiment_id",
-        "experiment_name",
-        "status",
-        "artifact_uri",
-        "start_time",
-        "end_time",
-    ]
+    first = "run_id run_name experiment_id experiment_name status artifact_uri start_time end_time".split()
     rest = sorted({key for row in rows for key in row} - set(first))
     return pandas.DataFrame(rows, columns=[*first, *rest])
 

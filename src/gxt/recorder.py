@@ -40,9 +40,9 @@ from gxt.model import (
     now,
     number,
     param_value,
-    readable_name,
     step_number,
 )
+from gxt.names import readable_name
 from gxt.system import SystemSampler
 
 _CAPTURE_TIMEOUT = 20.0
