@@ -58,11 +58,18 @@ class SystemSampler:
             stopped = self._stopping.wait(self._interval)
 
 
-def _machine_gauges(pid: int | None) -> list[Callable[[], dict[str, float]]]:
+def check_available() -> None:
+    """Raise MissingPackageError where psutil is not installed."""
     try:
-        import psutil
+        import psutil  # noqa: F401
     except ImportError:
         raise MissingPackageError("psutil", "recording system metrics", "system") from None
+
+
+def _machine_gauges(pid: int | None) -> list[Callable[[], dict[str, float]]]:
+    check_available()
+    import psutil
+
     process = psutil.Process(pid)
     psutil.cpu_percent()  # the first call only begins to count
     disk, network = psutil.disk_io_counters(), psutil.net_io_counters()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,44 +60,62 @@ complete_run = _completing(_runs)
 complete_field = _completing(_fields)
 
 
-def experiment_option(command: Command) -> Command:
-    """-e NAME."""
-    return click.option(
+@dataclass(frozen=True)
+class Given:
+    """What a command line says of a run at its start."""
+
+    experiment: str | None
+    name: str | None
+    params: Sequence[str]
+    params_files: Sequence[str]
+    tags: Sequence[str]
+    note: str | None
+    parent: str | None
+
+
+_GIVEN_OPTIONS = [
+    click.option(
         "-e",
         "--experiment",
         metavar="NAME",
-        envvar="GXT_EXPERIMENT_NAME",
         shell_complete=complete_experiment,
-        help="The experiment. Default: git config gxt.experiment, or 'default'.",
-    )(command)
+        help="The experiment. Default: GXT_EXPERIMENT_NAME, git config gxt.experiment, or 'default'.",
+    ),
+    click.option("-n", "--name", metavar="NAME", help="The run's name. Default: one such as calm-otter."),
+    click.option(
+        "-p",
+        "--param",
+        "params",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A param, typed as YAML types it (lr=1e-3 is a number); NAME:=TEXT is text as it stands.",
+    ),
+    click.option(
+        "--params",
+        "params_files",
+        multiple=True,
+        metavar="FILE",
+        help="Params from a .yaml, .json or .toml file; - reads YAML from standard input.",
+    ),
+    click.option("-t", "--tag", "tags", multiple=True, metavar="NAME=TEXT", help="A tag."),
+    click.option("--note", metavar="TEXT", help="A note: any text."),
+    click.option("--parent", metavar="RUN", shell_complete=complete_run, help="The run that this is a child of."),
+]
 
 
-def content_options(command: Command) -> Command:
-    """What a run is given at its start: -n, -p, -t, --params, --note, --parent."""
-    options = [
-        click.option("-n", "--name", metavar="NAME", help="The run's name. Default: one such as calm-otter."),
-        click.option(
-            "-p",
-            "--param",
-            "params",
-            multiple=True,
-            metavar="NAME=VALUE",
-            help="A param, typed as YAML types it (lr=1e-3 is a number); NAME:=TEXT is text as it stands.",
-        ),
-        click.option(
-            "--params",
-            "params_files",
-            multiple=True,
-            metavar="FILE",
-            help="Params from a .yaml, .json or .toml file; - reads YAML from standard input.",
-        ),
-        click.option("-t", "--tag", "tags", multiple=True, metavar="NAME=TEXT", help="A tag."),
-        click.option("--note", metavar="TEXT", help="A note: any text."),
-        click.option("--parent", metavar="RUN", shell_complete=complete_run, help="The run that this is a child of."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+def given_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """-e, -n, -p, --params, -t, --note and --parent, which the command takes together as `given`."""
+    names = [field.name for field in fields(Given)]
+
+    @functools.wraps(command)
+    def collecting(*args: Any, **options: Any) -> Any:
+        given = Given(**{name: options.pop(name) for name in names})
+        return command(*args, given=given, **options)
+
+    decorated: Callable[..., Any] = collecting
+    for option in reversed(_GIVEN_OPTIONS):
+        decorated = option(decorated)
+    return decorated
 
 
 def run_argument(command: Command) -> Command:

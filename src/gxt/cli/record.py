@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,7 @@ import click
 
 from gxt import artifacts, capture, edits, fluent, git, intake, live, recorder, store
 from gxt.cli import output
-from gxt.cli.params import (
-    complete_run,
-    content_options,
-    experiment_option,
-    read_input,
-    repository,
-)
+from gxt.cli.params import Given, complete_run, given_options, read_input, repository
 from gxt.errors import FormatError
 from gxt.git import Repository
 from gxt.intake import Row
@@ -57,33 +52,34 @@ class Content:
             run.log_input(path)
 
 
-def read_params(assignments: Sequence[str], files: Sequence[str]) -> dict[str, Any]:
-    """Params of -p and --params together; -p wins over a file, and a later file over an earlier one."""
-    params: dict[str, Any] = dict(map(intake.param_assignment, assignments))
-    for name in reversed(files):
+def read_content(given: Given) -> Content:
+    """The params, tags and note on a command line; -p wins over a file, and a later file over an earlier one."""
+    params: dict[str, Any] = dict(map(intake.param_assignment, given.params))
+    for name in reversed(given.params_files):
         values = intake.read_params(read_input(name), "standard input" if name == "-" else name)
         params = add_params(params, param_value(values))
-    return params
+    return Content(params, dict(map(intake.tag_assignment, given.tags)), note=given.note)
 
 
-def default_experiment(repo: Repository) -> str:
-    """Where a run goes when nobody said."""
-    return git.config(repo).get("gxt.experiment", DEFAULT_EXPERIMENT)
+def begin(repo: Repository, given: Given, origin: Mapping[str, str], owned: bool = True) -> ActiveRun:
+    """Start the run that a command line asks for."""
+    parent = fluent.inherited_run()  # inside `gxt run`, that run
+    if given.parent is not None:
+        from gxt import catalog
+
+        parent = catalog.find(repo, given.parent).id
+    experiment = given.experiment or os.environ.get(fluent.EXPERIMENT_VARIABLE)
+    experiment = experiment or git.config(repo).get("gxt.experiment", DEFAULT_EXPERIMENT)
+    return recorder.begin(repo, experiment, name=given.name, parent=parent, origin=origin, owned=owned)
 
 
-def parent_id(repo: Repository, text: str | None) -> str | None:
-    """The id of the run that `text` names; inside `gxt run`, that run."""
-    if text is None:
-        return fluent.inherited_run()
-    from gxt import catalog
-
-    return catalog.find(repo, text).id
+def _own_command() -> dict[str, str]:
+    return {"command": capture.command_text(["gxt", *sys.argv[1:]])}
 
 
 @click.command("log")
 @click.argument("stream", required=False, metavar="[-]")
-@experiment_option
-@content_options
+@given_options
 @click.option("-m", "--metric", "metrics", multiple=True, metavar="NAME=NUMBER", help="A metric's value.")
 @click.option("--step", type=int, help="The step of the metrics given by -m. Default: 0.")
 @click.option(
@@ -115,13 +111,7 @@ def parent_id(repo: Repository, text: str | None) -> str | None:
 def log_command(
     ctx: click.Context,
     stream: str | None,
-    experiment: str | None,
-    name: str | None,
-    params: Sequence[str],
-    params_files: Sequence[str],
-    tags: Sequence[str],
-    note: str | None,
-    parent: str | None,
+    given: Given,
     metrics: Sequence[str],
     step: int | None,
     metrics_files: Sequence[str],
@@ -144,31 +134,20 @@ def log_command(
     """
     if stream not in (None, "-"):
         raise click.UsageError(f"unexpected argument {stream!r}; only - (a stream on standard input) can stand there")
-    if [stream, *params_files, *metrics_files].count("-") > 1:
+    if [stream, *given.params_files, *metrics_files].count("-") > 1:
         raise click.UsageError("standard input can be read only once")
-    if run_name and (experiment or name or parent):
+    if run_name and (given.experiment or given.name or given.parent):
         raise click.UsageError("--run adds to a run that has its experiment, name and parent already")
     step_keys = [step_key] if step_key else intake.STEP_KEYS
-    content = Content(
-        params=read_params(params, params_files),
-        tags=dict(map(intake.tag_assignment, tags)),
+    content = replace(
+        read_content(given),
         metrics=dict(map(intake.metric_assignment, metrics)),
         history=[row for file in metrics_files for row in _history(file, step_keys)],
         files=[_artifact(text) for text in files],
         inputs=list(inputs),
-        note=note,
     )
     repo = repository(ctx)
-    if run_name:
-        run = _existing_run(repo, run_name)
-    else:
-        run = recorder.begin(
-            repo,
-            experiment or default_experiment(repo),
-            name=name,
-            parent=parent_id(repo, parent),
-            origin={"command": capture.command_text(["gxt", *sys.argv[1:]])},
-        )
+    run = _existing_run(repo, run_name) if run_name else begin(repo, given, _own_command())
     try:
         content.record(run, step)
         if stream:
@@ -245,18 +224,11 @@ def _say(run: ActiveRun, what: str) -> None:
 
 
 @click.command("start")
-@experiment_option
-@content_options
+@given_options
 @click.pass_context
 def start_command(
     ctx: click.Context,
-    experiment: str | None,
-    name: str | None,
-    params: Sequence[str],
-    params_files: Sequence[str],
-    tags: Sequence[str],
-    note: str | None,
-    parent: str | None,
+    given: Given,
 ) -> None:
     """Start a run that goes on until `gxt finish`, and print its id.
 
@@ -265,16 +237,8 @@ def start_command(
     gxt log --run $id -m loss=0.5 --step 3
     gxt finish $id
     """
-    content = Content(read_params(params, params_files), dict(map(intake.tag_assignment, tags)), note=note)
-    repo = repository(ctx)
-    run = recorder.begin(
-        repo,
-        experiment or default_experiment(repo),
-        name=name,
-        parent=parent_id(repo, parent),
-        origin={"command": capture.command_text(["gxt", *sys.argv[1:]])},
-        owned=False,
-    )
+    content = read_content(given)
+    run = begin(repository(ctx), given, _own_command(), owned=False)
     try:
         content.record(run, None)
     except BaseException:

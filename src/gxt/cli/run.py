@@ -14,15 +14,16 @@ from typing import IO
 
 import click
 
-from gxt import capture, git, intake, layout, recorder
+from gxt import capture, git, layout
 from gxt.cli import output
-from gxt.cli.params import content_options, experiment_option, repository
-from gxt.cli.record import default_experiment, parent_id, read_params
+from gxt.cli.params import Given, given_options, repository
+from gxt.cli.record import begin, read_content
 from gxt.errors import UsageError
 from gxt.fluent import EXPERIMENT_VARIABLE, RUN_ID_VARIABLE, TRACKING_URI_VARIABLE
 from gxt.live import Appender
 from gxt.model import FAILED, FINISHED, KILLED
 from gxt.recorder import ActiveRun
+from gxt.system import check_available
 
 # Signals that ask a program to do something; the command gets them as if it had been started without us.
 _PASSED_ON = [
@@ -30,24 +31,18 @@ _PASSED_ON = [
     for name in ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2")
     if hasattr(signal, name)
 ]
+_LONGEST_LINE = 1 << 16
 _ENDING = ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGKILL")
 
 
 @click.command("run", context_settings={"allow_interspersed_args": False})
-@experiment_option
-@content_options
+@given_options
 @click.option("--system", is_flag=True, help="Sample CPU, memory, disk, network and GPUs while it runs.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND…")
 @click.pass_context
 def run_command(
     ctx: click.Context,
-    experiment: str | None,
-    name: str | None,
-    params: Sequence[str],
-    params_files: Sequence[str],
-    tags: Sequence[str],
-    note: str | None,
-    parent: str | None,
+    given: Given,
     system: bool,
     command: Sequence[str],
 ) -> int:
@@ -59,25 +54,19 @@ def run_command(
     \b
     gxt run -e nyc-taxi -p lr=0.1 -- python train.py --lr 0.1
     """
-    values = read_params(params, params_files)
-    labels = dict(map(intake.tag_assignment, tags))
+    content = read_content(given)
     repo = repository(ctx)
-    run = recorder.begin(
-        repo,
-        experiment or default_experiment(repo),
-        name=name,
-        parent=parent_id(repo, parent),
-        note=note,
-        origin=capture.command_origin(command, repo.work_tree),
-    )
+    sampled = system or git.is_true(git.config(repo).get("gxt.systemmetrics"))
+    if sampled:
+        check_available()
+    run = begin(repo, given, capture.command_origin(command, repo.work_tree))
     try:
-        run.log_params(values)
-        run.set_tags(labels)
+        content.record(run, None)
         process = _start(command, run, str(repo.work_tree or repo.common_dir))
     except BaseException:
         run.discard()
         raise
-    if system or git.is_true(git.config(repo).get("gxt.systemmetrics")):
+    if sampled:
         run.sample_system(process.pid)
     code = _tee_until_exit(process, run)
     run.end(_status(code), code if code >= 0 else 128 - code)
@@ -124,12 +113,25 @@ def _tee_until_exit(process: subprocess.Popen[bytes], run: ActiveRun) -> int:
 
 
 def _tee(source: IO[bytes], ours: IO[bytes], log: Appender) -> None:
+    """Pass bytes on as they come, and log them by whole lines, so that two streams do not mix within one."""
+    unfinished = b""
     while piece := os.read(source.fileno(), 1 << 16):
-        with contextlib.suppress(OSError):  # a full disk; the command goes on
-            log.append(piece)
         with contextlib.suppress(BrokenPipeError, ValueError):  # nobody reads us any more; the log still grows
             ours.write(piece)
             ours.flush()
+        unfinished += piece
+        whole = max(unfinished.rfind(b"\n"), unfinished.rfind(b"\r")) + 1  # a progress bar never ends its line
+        if len(unfinished) - whole > _LONGEST_LINE:
+            whole = len(unfinished)
+        _log(log, unfinished[:whole])
+        unfinished = unfinished[whole:]
+    _log(log, unfinished)
+
+
+def _log(log: Appender, data: bytes) -> None:
+    with contextlib.suppress(OSError):  # a full disk; the command goes on
+        if data:
+            log.append(data)
 
 
 def _passing_to(process: subprocess.Popen[bytes]) -> Callable[[int, FrameType | None], None]:
