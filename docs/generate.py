@@ -21,6 +21,9 @@ HEAD = """\
 
 Made from the commands' own help by `python docs/generate.py`; change the help, not this file.
 
+On a terminal, output that is longer than the screen goes through `PAGER` (`less` when it is not set; `PAGER=cat` never
+waits).
+
 `gxt` is also installed as `git-gxt`, so that `git gxt table` works. Every command takes `-h` and `--help`. What
 `--json` gives is described in [json.md](json.md), what exit codes mean in [guides/shell.md](guides/shell.md).
 

@@ -107,7 +107,7 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
-        raise AttributeError(f"module 'gxt' has no attribute {name!r}")
+        raise AttributeError(f"gxt has no {name!r}; what it has under MLflow's names is in docs/guides/from-mlflow.md")
     value = getattr(importlib.import_module(_ELSEWHERE.get(name, "gxt.fluent")), name)
     globals()[name] = value
     return value

@@ -21,7 +21,7 @@ class Listing:
 
     Attributes:
         runs: oldest first.
-        experiments: all that are known, deleted ones included.
+        experiments: all that are known, deleted ones included, and those whose first run is still to come.
         problems: what could not be read, and why.
         tip: where the run branch stood.
     """
@@ -63,7 +63,8 @@ def listing(
     problems += unreadable + broken
     wanted = [run for run in waiting if experiments is None or run.experiment in experiments]
     by_id = {run.id: run for run in (*runs, *wanted)}
-    all_experiments = {e.name: e for e in (*live.new_experiments(store.root(repo)), *on_branch.values())}
+    new = live.new_experiments(store.root(repo))
+    all_experiments = {e.name: e for e in (*new, *on_branch.values())}
     for name in experiments or ():
         if name not in all_experiments and not any(run.experiment == name for run in by_id.values()):
             raise NotFoundError(f"no experiment {name!r}", _near(name, all_experiments))
@@ -106,7 +107,7 @@ def find_experiment(repo: Repository, name: str) -> Experiment:
 def _near(name: str, known: Iterable[str]) -> str:
     import difflib  # here for start-up time
 
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
     return f"did you mean {' or '.join(near)}?" if near else "`gxt list` shows them"
 
 
@@ -127,17 +128,30 @@ def find(repo: Repository, text: str, deleted: bool = False) -> Run:
         found = listing(repo, [experiment] if slash else None, deleted)
         return _referred(found, reference if slash else text[1:], text)
     everything = listing(repo, deleted=deleted).runs
-    named = [run for run in everything if run.name == text]
-    matching = named or [run for run in everything if run.id.startswith(text) or run.short_id.startswith(text)]
+    matching = _matching(everything, text)
     if len(matching) == 1:
         return matching[0]
     if not matching:
-        names = [run.name for run in everything]
-        hint = _near(text, names) if names else None
-        raise NotFoundError(f"no run {text!r}", hint if hint and "gxt list" not in hint else "`gxt table` shows them")
+        raise NotFoundError(f"no run {text!r}", _elsewhere_hint(repo, everything, text, deleted))
     several = ", ".join(f"{run.id} ({run.name}, {run.experiment})" for run in matching[-_LISTED:])
     more = f" and {len(matching) - _LISTED} more" if len(matching) > _LISTED else ""
     raise NotFoundError(f"{text!r} names {len(matching)} runs: {several}{more}", "say the id")
+
+
+def _matching(runs: Sequence[Run], text: str) -> list[Run]:
+    named = [run for run in runs if run.name == text]
+    return named or [run for run in runs if run.id.startswith(text) or run.short_id.startswith(text)]
+
+
+def _elsewhere_hint(repo: Repository, runs: Sequence[Run], text: str, deleted: bool) -> str:
+    """What may have been meant by a name that no run has."""
+    others = _matching(listing(repo, deleted=not deleted).runs, text)
+    if len(others) == 1:
+        return _deleted_hint(repo, others[0].id, deleted) or ""
+    if any(run.experiment == text for run in runs):
+        return f"it is an experiment: `gxt table {text}` shows its runs"
+    near = _near(text, {run.name for run in runs})
+    return near if near.startswith("did you") else f"`gxt table{' --deleted' if deleted else ''}` shows them"
 
 
 def _deleted_hint(repo: Repository, run_id: str, deleted: bool) -> str | None:
@@ -154,7 +168,9 @@ def _referred(found: Listing, reference: str, text: str) -> Run:
     word, *rest = reference.split(":")
     if word == "last" and not rest:
         if not found.runs:
-            raise NotFoundError(f"{text}: there are no runs")
+            raise NotFoundError(
+                "there are no runs yet", "`gxt log`, `gxt run` or gxt.start_run() in Python records one"
+            )
         return found.runs[-1]
     if word == "best" and rest and rest[0]:
         *metric, goal = rest if rest[-1] in ("min", "max") and len(rest) > 1 else (*rest, "")

@@ -55,7 +55,9 @@ def note(repo: Repository, run: Run, text: str) -> None:
 def delete(repo: Repository, run: Run) -> None:
     """Hide a run from every reader. Raises UsageError while it records."""
     if _is_recording(repo, run):
-        raise UsageError(f"run {run.name} ({run.id}) is still recording", f"`gxt finish {run.id}` ends it")
+        owned = live.is_owned(live.live_path(store.root(repo), run.id))
+        hint = "it ends with the process that records it" if owned else f"`gxt finish {run.id}` ends it"
+        raise UsageError(f"run {run.name} ({run.id}) is still recording", hint)
     _on_branch(repo, run)
     store.edit_run(repo, run.id, lambda at: replace(at, deleted=now()), "deleted")
 

@@ -181,6 +181,7 @@ def start_run(
         )
     outer = _outer_run()
     experiment = _name_of(experiment_id) if experiment_id else experiment_name
+    lifecycle.watch(_end_all)
     if run_id is not None:
         run = _go_on(run_id, resume_from_step)
     elif outer is not None and not nested and _process.joined_in != os.getpid() and _is_recording(outer):
@@ -204,7 +205,6 @@ def start_run(
     stack.append(run)
     _process.last_run = run.run_id
     _export()
-    lifecycle.watch(_end_all)
     lifecycle.watch_cells(_remember_failed_cell)
     return run
 
@@ -232,6 +232,7 @@ def create_run(
         log_system_metrics = git.is_true(git.config(repo).get("gxt.systemmetrics"))
     if log_system_metrics:
         run.sample_system()
+    lifecycle.watch(_end_all)
     return run
 
 
@@ -333,6 +334,8 @@ def _export() -> None:
 def _end_all(status: str) -> None:
     status = _left_open_as() or status
     for run in reversed([run for run in _main if run.pid == os.getpid()]):
+        run.end(status)
+    for run in recorder.open_runs():  # in other threads, or made by create_run
         run.end(status)
 
 

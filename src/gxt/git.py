@@ -295,12 +295,17 @@ def remote_branches(repo: Repository, branch: str, settings: Mapping[str, str]) 
     return dict(sorted(found.items(), key=lambda item: (item[0] != f"refs/remotes/origin/{branch}", item[0])))
 
 
-def is_ancestor(repo: Repository, older: str, newer: str) -> bool:
-    """Whether `newer` contains `older`."""
-    code, _, err = _ask(repo.common_dir, "merge-base", "--is-ancestor", older, newer)
+def merge_base(repo: Repository, one: str, other: str) -> str | None:
+    """The commit that two histories have in common last, None where they have none."""
+    code, out, err = _ask(repo.common_dir, "merge-base", one, other)
     if code not in (0, 1):
         raise _failure(["merge-base"], err)
-    return code == 0
+    return out.decode().strip() or None
+
+
+def count_commits(repo: Repository, have: str, lack: str) -> int:
+    """How many commits `have` contains that `lack` does not."""
+    return int(_git(repo, "rev-list", "--count", f"{lack}..{have}"))
 
 
 def create_ref(repo: Repository, ref: str, commit: str) -> None:

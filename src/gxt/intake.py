@@ -159,12 +159,16 @@ def _row(content: Mapping[str, Any], where: str, step_keys: Sequence[str]) -> Ro
     values = {}
     try:
         for key, value in flatten(rest).items():
-            values[check_name("metric", key)] = float(value) if isinstance(value, str) else number(value)
+            values[check_name("metric", key)] = number(_typed(value))
         return Row(values, None if step is None else step_number(float(step)), None if time is None else _time(time))
     except UsageError as error:
         raise FormatError(f"{where}: {error.message}") from None
     except (TypeError, ValueError) as error:
         raise FormatError(f"{where}: {error}") from None
+
+
+def _typed(value: Any) -> Any:
+    return float(value) if isinstance(value, str) and _is_number(value) else value
 
 
 def _time(value: Any) -> int:

@@ -509,26 +509,32 @@ def _run_from_json(operation: Mapping[str, Any], folder: Path) -> Run:
 
 def new_experiment(root: Path, name: str) -> Experiment:
     """The experiment of that name that this clone is about to create; the same for every process that asks."""
-    path = root / "experiments" / f"{experiment_folder(name)}.yaml"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        experiment = Experiment(name=name, id=new_experiment_id(), created=now())
-        beside = path.with_name(f"{experiment.id}.tmp")
-        beside.write_bytes(layout.experiment_document(experiment))
-        try:
-            os.link(beside, path)  # unlike a rename, fails where somebody else was first
-        except FileExistsError:
-            pass
-        except OSError:  # a file system without hard links
-            beside.replace(path)
-        beside.unlink(missing_ok=True)
-    return layout.read_experiment(experiment_folder(name), path.read_bytes())
+    folder = experiment_folder(name)
+    path = root / "experiments" / f"{folder}.yaml"
+    with contextlib.suppress(FileNotFoundError):
+        return layout.read_experiment(folder, path.read_bytes())
+    experiment = Experiment(name=name, id=new_experiment_id(), created=now())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{experiment.id}.tmp")
+    beside.write_bytes(layout.experiment_document(experiment))
+    try:
+        os.link(beside, path)  # unlike a rename, fails where somebody else was first
+    except FileExistsError:
+        with contextlib.suppress(FileNotFoundError):  # theirs is on the branch by now, and wins there
+            experiment = layout.read_experiment(folder, path.read_bytes())
+    except OSError:  # a file system without hard links
+        beside.replace(path)
+    beside.unlink(missing_ok=True)
+    return experiment
 
 
 def new_experiments(root: Path) -> list[Experiment]:
     """The experiments that this clone is about to create."""
-    files = sorted((root / "experiments").glob("*.yaml"))
-    return [layout.read_experiment(file.name.removesuffix(".yaml"), file.read_bytes()) for file in files]
+    found = []
+    for file in sorted((root / "experiments").glob("*.yaml")):
+        with contextlib.suppress(FileNotFoundError):  # it has just come onto the branch
+            found.append(layout.read_experiment(file.name.removesuffix(".yaml"), file.read_bytes()))
+    return found
 
 
 def forget_experiment(root: Path, name: str) -> None:

@@ -54,7 +54,7 @@ class Summary:
     count: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """One trial, as it stands on the branch or, while it records, in the git directory.
 
@@ -88,6 +88,9 @@ class Run:
     inputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     place: str = "branch"
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id} {self.name!r} of {self.experiment!r}, {self.status}>"
 
     @property
     def short_id(self) -> str:
@@ -147,7 +150,7 @@ class RunData(NamedTuple):
     tags: dict[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Experiment:
     """A named set of runs. `goals` maps a metric to "min" or "max"; `id` never changes."""
 
@@ -159,6 +162,9 @@ class Experiment:
     goals: Mapping[str, str] = field(default_factory=dict)
     deleted: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Experiment {self.name!r}, id {self.id}>"
 
     @property
     def experiment_id(self) -> str:
@@ -224,12 +230,12 @@ def check_name(kind: str, name: object) -> str:
     if not isinstance(name, str):
         raise UsageError(f"{kind} name {name!r} is not text", f"pass a str, for example {str(name)!r}")
     if not name.strip():
-        raise UsageError(f"a {kind} needs a name; {name!r} is blank")
-    if name != name.strip():
-        raise UsageError(f"{kind} name {name!r} begins or ends with a space")
+        raise UsageError(f"blank {kind} name: {name!r}")
     bad = next((c for c in name if not c.isprintable()), None)
     if bad is not None:
         raise UsageError(f"{kind} name {name[:40]!r} contains the unprintable character {bad!r}")
+    if name != name.strip():
+        raise UsageError(f"{kind} name {name!r} begins or ends with a space")
     if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
         raise UsageError(f"{kind} name {name[:40] + '…'!r} is over {MAX_NAME_BYTES} bytes long")
     return name
@@ -370,9 +376,14 @@ def _check_names(value: Any) -> None:
             _check_names(item)
 
 
+_MAX_BITS = 10_000  # Python turns no integer of over 4,300 digits into text
+
+
 def plain(value: Any) -> Any:
     """A value as YAML and JSON hold it: text, numbers, booleans, None, lists and mappings stay; all else is text."""
     if value is None or isinstance(value, (bool, int, float)):
+        if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+            raise UsageError(f"an integer of {value.bit_length()} bits is too large to write as a number", "pass a str")
         # Subclasses (numpy.float64, enum.IntEnum) are brought back to the plain type.
         return value if value is None or type(value) in (bool, int, float) else _base_number(value)
     if isinstance(value, str):

@@ -103,7 +103,7 @@ def resolve(text: str, known: Sequence[Field]) -> Field:
 def _near(text: str, known: Sequence[Field]) -> str | None:
     spelled = {field.name: str(field) for field in known} | {name: name for name in ATTRIBUTES}
     bare = text.partition(".")[2] if text.partition(".")[0].lower() in _KINDS else text
-    near = difflib.get_close_matches(bare, spelled, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(bare, spelled, n=3, cutoff=0.6)
     return f"did you mean {' or '.join(spelled[name] for name in near)}?" if near else None
 
 
@@ -119,6 +119,9 @@ _SORT = re.compile(r"(?P<name>.+?)(?:[:\s]\s*(?P<direction>asc|desc))?", re.IGNO
 
 def parse_sort(text: str, known: Sequence[Field]) -> SortKey:
     """`rmse`, `rmse:desc`, or MLflow's `metrics.rmse DESC`. Raises as `resolve` does."""
+    name, colon, direction = text.partition(":")
+    if colon and direction.strip().lower() not in ("asc", "desc") and not any(field.name == text for field in known):
+        raise UsageError(f"sort {name!r} by {direction!r}?", f"{name}:asc or {name}:desc")
     match = _SORT.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"not a sort key: {text!r}", "a field, and perhaps :desc")

@@ -48,6 +48,14 @@ from gxt.system import SystemSampler
 _CAPTURE_TIMEOUT = 20.0
 
 
+_open_runs: set[ActiveRun] = set()
+
+
+def open_runs() -> list[ActiveRun]:
+    """The runs that this process began and has not ended; held here, so that none is lost with its last name."""
+    return [run for run in _open_runs if run.pid == os.getpid()]
+
+
 class ActiveRun:
     """A run that records. A context manager: leaving it ends the run.
 
@@ -92,6 +100,8 @@ class ActiveRun:
         self._resumed = False
         self._sampler: SystemSampler | None = None
         self._lock = threading.RLock()
+        if owner:
+            _open_runs.add(self)
         self._keep: tuple[str, int | None, int | None] | None = None  # status, exit code and end to keep (amend)
 
     # --- params, tags, note ---------------------------------------------------------------------------------
@@ -362,6 +372,7 @@ class ActiveRun:
             if self._ended:
                 return
             self._ended = True
+        _open_runs.discard(self)
         self._append = self._refuse
         if self._sampler is not None:
             self._sampler.stop()
@@ -381,6 +392,7 @@ class ActiveRun:
     def discard(self) -> None:
         """Take the run away as if it had never begun."""
         self._ended = True
+        _open_runs.discard(self)
         self._append = self._refuse
         if self._capture is not None:
             self._capture.join(_CAPTURE_TIMEOUT)
@@ -491,6 +503,8 @@ def _milliseconds(timestamp: int | datetime) -> int:
     if isinstance(timestamp, datetime):
         moment = timestamp if timestamp.tzinfo else timestamp.astimezone()
         return int(moment.astimezone(timezone.utc).timestamp() * 1000)
+    if isinstance(timestamp, bool):
+        raise UsageError(f"timestamp {timestamp} is no time", "milliseconds since 1970 UTC, or a datetime")
     return int(number(timestamp, "timestamp"))
 
 

@@ -62,10 +62,11 @@ def default_fields(runs: Sequence[Run], known: Sequence[Field]) -> list[Field]:
     if any(run.status != "finished" for run in runs):
         fields.append(Field("attributes", "status"))
     fields += sorted((field for field in known if field.kind == "metrics"), key=lambda field: weight(field)[0])
+    fields += [Field("attributes", "started"), Field("attributes", "duration")]
     params = sorted((field for field in known if field.kind == "params"), key=weight)
     differing = [field for field in params if len({repr(field.of(run)) for run in runs}) > 1]
     fields += differing + [field for field in params if field not in differing]
-    return [*fields, Field("attributes", "started"), Field("attributes", "duration")]
+    return fields
 
 
 def run_table(runs: Sequence[Run], fields: Sequence[Field]) -> Table:
@@ -342,11 +343,24 @@ def run_page(run: Run, files: Mapping[str, int], now: int, paint: Callable[[str,
             for name, about in run.inputs.items()
         ]
         lines += ["", paint("inputs", "bold"), *_indented(Table(columns, rows), now)]
+    recorded = [(name, files[name], use) for name, use in _OTHER_FILES if name in files]
+    if recorded:
+        columns = [Column("file"), Column("size", "size"), Column("to see it")]
+        rows = [[name, n, use.format(run=run.short_id)] for name, n, use in recorded]
+        lines += ["", paint("files", "bold"), *_indented(Table(columns, rows), now)]
     artifacts = {path.removeprefix("artifacts/"): n for path, n in files.items() if path.startswith("artifacts/")}
     if artifacts:
         table = Table([Column("artifact"), Column("size", "size")], [[path, n] for path, n in artifacts.items()])
         lines += ["", paint("artifacts", "bold"), *_indented(table, now)]
     return "\n".join(lines) + "\n"
+
+
+_OTHER_FILES = (
+    ("output.log", "gxt tail --log {run}"),
+    ("system.csv", "gxt checkout {run} system.csv"),
+    ("environment.txt", "gxt checkout {run} environment.txt"),
+)
+_LONGEST = 400
 
 
 def _pairs(pairs: Mapping[str, Any], now: int, indent: str = "") -> list[str]:
@@ -356,12 +370,12 @@ def _pairs(pairs: Mapping[str, Any], now: int, indent: str = "") -> list[str]:
 
 
 def _whole(value: Any, now: int) -> str:
-    """A value that is not cut, as a page has room for it."""
-    return " ".join(value.split("\n")) if isinstance(value, str) else _uncut(value, now)
-
-
-def _uncut(value: Any, now: int) -> str:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else cell_text(value, "text", now)
+    """A value on one line, cut only where it is very long."""
+    if isinstance(value, (list, dict)):
+        text = json.dumps(value, ensure_ascii=False)
+    else:
+        text = " ".join(value.split("\n")) if isinstance(value, str) else cell_text(value, "text", now)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters; --json has all)"
 
 
 def _indented(table: Table, now: int) -> Iterable[str]:

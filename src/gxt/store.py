@@ -157,10 +157,15 @@ def open_file(repo: Repository, file: git.TreeFile) -> Iterator[IO[bytes]]:
 
 
 def missing_runs(repo: Repository, have: str | None, other: str) -> set[str]:
-    """The ids of the runs that the commit `other` has and `have` lacks."""
-    if have is not None and (have == other or git.is_ancestor(repo, other, have)):
+    """The ids of the runs that came to `other` since the two were one, and that `have` lacks.
+
+    So a run that was purged here is not missed.
+    """
+    base = git.merge_base(repo, have, other) if have is not None else None
+    if base == other:
         return set()
-    return {run.run_id for run in list_runs(repo, other)} - {run.run_id for run in list_runs(repo, have)}
+    known = {run.run_id for commit in (have, base) for run in list_runs(repo, commit)}
+    return {run.run_id for run in list_runs(repo, other)} - known
 
 
 # --- writing -----------------------------------------------------------------------------------------------------

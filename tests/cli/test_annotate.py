@@ -105,7 +105,7 @@ def test_status_names_live_and_unpushed_runs(gxt: Gxt, three: dict[str, str], wo
     live = gxt("start", "-n", "alive").out.strip()
     out = gxt("status").out
     assert "4 runs" not in out and "5 runs" in out
-    assert f"alive ({live})" in out and "origin/gxt: 1 not pushed" in out
+    assert f"alive ({live})" in out and "origin/gxt: 1 run not pushed" in out
     state = gxt("status", "--json").json
     assert [run["id"] for run in state["live"]] == [live]
     assert state["disk"]["objects"] > 0 and run_id != live
@@ -187,3 +187,43 @@ def test_help_and_version(gxt: Gxt) -> None:
         assert section in out
     assert "..." not in out.replace("[ARGS]...", ""), "a command's first sentence is cut"
     assert gxt("--version").out.startswith("gxt 0.")
+
+
+def test_a_name_that_is_hidden_says_so(gxt: Gxt, three: dict[str, str]) -> None:
+    gxt("rm", "one")
+    assert f"`gxt restore {three['one']}` brings it back" in gxt("show", "one", code=3).err
+    assert "it is not deleted" in gxt("restore", "two", code=3).err
+    assert "it is an experiment: `gxt table taxi`" in gxt("show", "taxi", code=3).err
+    gxt("rm", "two", "three")
+    assert "3 deleted: `gxt table --deleted`" in gxt("table").err
+
+
+def test_an_empty_standard_input_leaves_the_note_alone(gxt: Gxt, three: dict[str, str], repo: Repository) -> None:
+    gxt("note", "one", "keep me")
+    assert "standard input is empty" in gxt("note", "one", code=2).err
+    assert catalog.find(repo, "one").note == "keep me"
+
+
+def test_deletions_that_are_not_pushed_count_and_purged_runs_are_not_missed(
+    gxt: Gxt, three: dict[str, str], work: Path, tmp_path: Path
+) -> None:
+    git("init", "-q", "--bare", str(tmp_path / "origin.git"), cwd=work)
+    git("remote", "add", "origin", str(tmp_path / "origin.git"), cwd=work)
+    git("push", "-q", "origin", "gxt", cwd=work)
+    assert "everything pushed" in gxt("status").out
+    gxt("rm", "one")
+    assert "1 commit not pushed" in gxt("status").out
+    gxt("purge", "--yes")
+    assert "lacks" not in gxt("table").err
+    (remote,) = gxt("status", "--json").json["remotes"]
+    assert (remote["unpushed"], remote["commits"], remote["missing"]) == (0, 2, 0)
+
+
+def test_an_experiment_that_was_only_chosen_is_not_listed(gxt: Gxt, work: Path) -> None:
+    run_python(code="import gxt; gxt.set_experiment('typo')", cwd=work)
+    assert gxt("list", "--json").json == []
+
+
+def test_usage_errors_look_like_all_others(gxt: Gxt, work: Path) -> None:
+    assert gxt("log", "--status", "bad", code=2).err.startswith("gxt: ")
+    assert "`gxt log --help` says more" in gxt("log", "--status", "bad", code=2).err

@@ -22,7 +22,7 @@ def names(text: str) -> list[str]:
 
 def test_table_shows_the_latest_first(gxt: Gxt, three: dict[str, str]) -> None:
     out = gxt("table").out
-    assert out.splitlines()[0].split() == ["name", "id", "acc", "rmse", "alpha", "model", "started", "duration"]
+    assert out.splitlines()[0].split() == ["name", "id", "acc", "rmse", "started", "duration", "alpha", "model"]
     assert names(out) == ["three", "two", "one"]
     assert "\x1b" not in out
 

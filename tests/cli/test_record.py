@@ -259,3 +259,14 @@ def test_files_on_the_branch_are_yaml_that_anybody_reads(gxt: Gxt, work: Path) -
     folder = f"gxt:experiments/a%20b/{run_id}"
     assert yaml.safe_load(git("show", f"{folder}/params.yaml", cwd=work)) == {"lr": 1e-5, "name": "1e-5"}
     assert yaml.safe_load(git("show", f"{folder}/metrics.yaml", cwd=work))["x"]["last"] == 1e-7
+
+
+def test_a_command_inside_a_run_adds_to_it_and_children_go_to_its_experiment(work: Path, repo: Repository) -> None:
+    """docs/guides/shell.md: what `gxt run` starts knows the run, its repository and its experiment."""
+    script = f'"{sys.executable}" -m gxt log --run "$GXT_RUN_ID" -m acc=0.9 && "{sys.executable}" -m gxt log -n child'
+    subprocess.run(
+        [sys.executable, "-m", "gxt", "run", "-e", "jobs", "-n", "job", "--", "sh", "-c", script], check=True
+    )
+    job, child = catalog.listing(repo, ["jobs"]).runs
+    assert (job.name, job.metrics["acc"].last) == ("job", 0.9)
+    assert (child.name, child.parent) == ("child", job.id)

@@ -109,8 +109,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except GxtError as error:
         code = output.show_error(error)
     except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        code = output.show_usage(error)
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         code = 130

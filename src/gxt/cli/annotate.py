@@ -9,7 +9,7 @@ import click
 
 from gxt import catalog, edits, intake, store
 from gxt.cli import output
-from gxt.cli.params import complete_experiment, complete_run, json_option, repository, run_argument
+from gxt.cli.params import complete_deleted, complete_experiment, complete_run, json_option, repository, run_argument
 from gxt.errors import UsageError
 from gxt.model import Run
 from gxt.render import json_text
@@ -37,6 +37,7 @@ def tag_command(ctx: click.Context, run: str, tags: Sequence[str], delete: Seque
             click.echo(f"{name}={text}")
         return
     edits.tag(repo, found, dict(map(intake.tag_assignment, tags)), delete)
+    _say(f"tagged {found.name}")
 
 
 @click.command("note")
@@ -58,7 +59,10 @@ def note_command(ctx: click.Context, run: str, text: str | None) -> None:
             return
     elif text is None:
         text = sys.stdin.buffer.read().decode("utf-8", "replace")
+        if not text.strip():
+            raise UsageError("standard input is empty; the note stays as it is", f'`gxt note {run} ""` takes it away')
     edits.note(repo, found, text)
+    _say(f"noted {found.name}")
 
 
 @click.command("rm")
@@ -81,7 +85,7 @@ def rm_command(ctx: click.Context, runs: Sequence[str], experiment: str | None) 
 
 
 @click.command("restore")
-@click.argument("runs", nargs=-1, metavar="RUN…")
+@click.argument("runs", nargs=-1, metavar="RUN…", shell_complete=complete_deleted)
 @click.option("--experiment", metavar="NAME", help="An experiment with its runs.")
 @click.pass_context
 def restore_command(ctx: click.Context, runs: Sequence[str], experiment: str | None) -> None:
@@ -100,7 +104,7 @@ def restore_command(ctx: click.Context, runs: Sequence[str], experiment: str | N
 
 
 @click.command("purge")
-@click.argument("runs", nargs=-1, metavar="[RUN…]")
+@click.argument("runs", nargs=-1, metavar="[RUN…]", shell_complete=complete_deleted)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
 def purge_command(ctx: click.Context, runs: Sequence[str], yes: bool) -> None:
@@ -116,7 +120,9 @@ def purge_command(ctx: click.Context, runs: Sequence[str], yes: bool) -> None:
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError(f"{len(found)} deleted run{'s' if len(found) > 1 else ''} to purge", "--yes does it")
-        click.confirm(f"Take {_names(found)} off the branch?", abort=True)
+        if not click.confirm(f"Take {_names(found)} off the branch?"):
+            output.note("nothing purged")
+            return
     purged = store.purge(repo, [run.id for run in found])
     _say(f"purged {_names(purged)}; the history of the branch still has {'it' if len(purged) == 1 else 'them'}")
 

@@ -82,7 +82,7 @@ def table_command(
     if as_json or form == "json":
         output.page(render.json_text([render.run_json(run) for run in shown]))
     elif not runs:
-        output.note("no runs yet: `gxt log`, `gxt run` or gxt.start_run() in Python records one")
+        output.note(_no_runs(repo, experiments, deleted))
     else:
         _show_table(shown, fields or render.default_fields(shown, query.fields_of(shown)), form)
     output.problems(found.problems)
@@ -90,6 +90,16 @@ def table_command(
         output.note(f"{len(shown)} of {len(runs)} runs; -n 0 shows all")
     for line in elsewhere(repo, found.tip):
         output.note(line)
+
+
+def _no_runs(repo: Repository, experiments: Sequence[str], deleted: bool) -> str:
+    where = f" in {', '.join(experiments)}" if experiments else ""
+    if deleted:
+        return f"no deleted runs{where}"
+    hidden = len(catalog.listing(repo, experiments or None, deleted=True).runs)
+    if hidden:
+        return f"no runs{where}, but {hidden} deleted: `gxt table --deleted` shows them"
+    return f"no runs yet{where}: `gxt log`, `gxt run` or gxt.start_run() in Python records one"
 
 
 def _show_table(runs: Sequence[Run], fields: Sequence[Field], form: str) -> None:
@@ -102,7 +112,8 @@ def _show_table(runs: Sequence[Run], fields: Sequence[Field], form: str) -> None
         text, hidden = render.terminal(_readable_times(table), now(), output.width(), output.colour())
         output.page(text)
         if hidden:
-            remark = f"{len(hidden)} columns do not fit (--columns chooses): {', '.join(hidden)}"
+            count = f"{len(hidden)} columns do" if len(hidden) > 1 else "1 column does"
+            remark = f"{count} not fit (--columns chooses): {', '.join(hidden)}"
             output.note(click.wrap_text(remark, output.width() or len(remark)))
 
 
@@ -168,7 +179,7 @@ def list_command(ctx: click.Context, as_json: bool, deleted: bool) -> None:
             "description": about[name].description if name in about else None,
         }
         for name, members in sorted(runs.items())
-        if members or (name in about and about[name].created)
+        if members or store.has_experiment(repo, name)  # one that was only chosen comes with its first run
     ]
     if as_json:
         output.page(render.json_text([row | {"last": render.time_text(row["last"])} for row in rows]))

@@ -65,6 +65,15 @@ def show_error(error: GxtError) -> int:
     return error.exit_code
 
 
+def show_usage(error: click.ClickException) -> int:
+    """A command line that click could not make sense of, in the same form."""
+    _err(f"{click.style('gxt:', fg='red')} {error.format_message()}")
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        _err(f"  `{context.command_path} --help` says more")
+    return error.exit_code
+
+
 def show_warning(
     message: Warning | str,
     category: type[Warning],

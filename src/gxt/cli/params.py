@@ -49,14 +49,35 @@ def _runs(repo: Repository) -> list[tuple[str, str]]:
     return [*names, *((run.id, run.name) for run in reversed(runs)), ("@last", "the latest run")]
 
 
+def _deleted(repo: Repository) -> list[tuple[str, str]]:
+    from gxt import catalog
+
+    return [(run.name, f"{run.id} {run.experiment}") for run in catalog.listing(repo, deleted=True).runs]
+
+
+def _live(repo: Repository) -> list[tuple[str, str]]:
+    from gxt import catalog
+
+    return [(run.name, f"{run.id} {run.experiment}") for run in catalog.listing(repo).runs if run.place == "live"]
+
+
 def _fields(repo: Repository) -> list[tuple[str, str]]:
     from gxt import catalog, query
 
-    return [(str(field), field.kind) for field in query.fields_of(catalog.listing(repo).runs)]
+    fields = query.fields_of(catalog.listing(repo).runs)
+    bare = [field.name for field in fields]
+    attributes = [(name, "attribute") for name in query.ATTRIBUTES]
+    return (
+        [(field.name, field.kind) for field in fields if bare.count(field.name) == 1]
+        + attributes
+        + [(str(field), field.kind) for field in fields]
+    )
 
 
 complete_experiment = _completing(_experiments)
 complete_run = _completing(_runs)
+complete_deleted = _completing(_deleted)
+complete_live = _completing(_live)
 complete_field = _completing(_fields)
 
 
@@ -94,6 +115,7 @@ _GIVEN_OPTIONS = [
         "--params",
         "params_files",
         multiple=True,
+        type=click.Path(allow_dash=True),
         metavar="FILE",
         help="Params from a .yaml, .json or .toml file; - reads YAML from standard input.",
     ),

@@ -13,7 +13,7 @@ import click
 
 from gxt import artifacts, capture, edits, fluent, git, intake, live, recorder, store
 from gxt.cli import output
-from gxt.cli.params import Given, complete_run, given_options, read_input, repository
+from gxt.cli.params import Given, complete_live, complete_run, given_options, read_input, repository
 from gxt.errors import FormatError
 from gxt.git import Repository
 from gxt.intake import Row
@@ -86,6 +86,7 @@ def _own_command() -> dict[str, str]:
     "--metrics",
     "metrics_files",
     multiple=True,
+    type=click.Path(allow_dash=True),
     metavar="FILE",
     help="Metric history: CSV, wide (step,loss,acc) or long (step,metric,value), or JSON lines; - is standard input.",
 )
@@ -95,10 +96,18 @@ def _own_command() -> dict[str, str]:
     "--artifact",
     "files",
     multiple=True,
+    type=click.Path(),
     metavar="PATH[:FOLDER]",
     help="A file or folder to keep with the run, in FOLDER of its artifacts.",
 )
-@click.option("--input", "inputs", multiple=True, metavar="PATH", help="A dataset that was used; its digest is kept.")
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    type=click.Path(),
+    metavar="PATH",
+    help="A dataset that was used; its digest is kept.",
+)
 @click.option(
     "--run",
     "run_name",
@@ -138,6 +147,8 @@ def log_command(
         raise click.UsageError("standard input can be read only once")
     if run_name and (given.experiment or given.name or given.parent):
         raise click.UsageError("--run adds to a run that has its experiment, name and parent already")
+    if step is not None and not metrics:
+        raise click.UsageError("--step is the step of metrics given by -m")
     step_keys = [step_key] if step_key else intake.STEP_KEYS
     content = replace(
         read_content(given),
@@ -155,6 +166,7 @@ def log_command(
             _record_stream(run, step_keys)
     except KeyboardInterrupt:
         run.end(KILLED)
+        output.note(f"gxt: kept {run.name} ({run.run_id}) as killed")
         raise
     except BaseException:
         if stream:
@@ -163,7 +175,9 @@ def log_command(
             run.discard()
         raise
     run.end(status)
-    if not stream and not run_name:
+    if stream or run_name:
+        _remark(f"{'recorded' if stream else 'added to'} {run.name} ({run.run_id})")
+    else:
         _say(run, "recorded")
 
 
@@ -223,6 +237,11 @@ def _say(run: ActiveRun, what: str) -> None:
     click.echo(f"{what} {output.paint(run.name, 'bold')} ({run.run_id}) in {run.experiment}")
 
 
+def _remark(text: str) -> None:
+    if output.is_terminal():
+        click.echo(text)
+
+
 @click.command("start")
 @given_options
 @click.pass_context
@@ -249,7 +268,7 @@ def start_command(
 
 
 @click.command("finish")
-@click.argument("runs", metavar="RUN…", nargs=-1, required=True, shell_complete=complete_run)
+@click.argument("runs", metavar="RUN…", nargs=-1, required=True, shell_complete=complete_live)
 @click.option("--status", type=STATUS, default=FINISHED, show_default=True, help="How the run ended.")
 @click.pass_context
 def finish_command(ctx: click.Context, runs: Sequence[str], status: str) -> None:

@@ -36,6 +36,8 @@ def status_command(ctx: click.Context, as_json: bool) -> None:
         return
     runs = f"{_count(state['runs'], 'run')} in {_count(state['experiments'], 'experiment')}"
     tip = f" at {state['tip'][:10]}" if state["tip"] else ""
+    if state["read_from"]:
+        tip += f", read from {state['read_from'].removeprefix('refs/remotes/')}"
     click.echo(f"branch {output.paint(state['branch'], 'bold')}{tip}: {runs if state['tip'] else 'no runs yet'}")
     for run in state["live"]:
         click.echo(f"  {run['status']:<8} {run['name']} ({run['id']}) in {run['experiment']}, {run['since']}")
@@ -58,8 +60,12 @@ def _count(number: int, what: str) -> str:
 
 
 def _ahead_and_behind(remote: dict[str, Any]) -> str:
-    ahead = f"{remote['unpushed']} not pushed" if remote["unpushed"] else "everything pushed"
-    return f"{ahead}, {remote['missing']} not here" if remote["missing"] else ahead
+    runs, commits = _count(remote["unpushed"], "run"), _count(remote["commits"], "commit")
+    ahead = f"{runs} not pushed, in {commits}" if remote["unpushed"] else f"{commits} not pushed"
+    said = ahead if remote["commits"] else "everything pushed"
+    if remote["missing"]:
+        said += f"; {_count(remote['missing'], 'run')} there that {'is' if remote['missing'] == 1 else 'are'} not here"
+    return said
 
 
 def _state(repo: Repository) -> dict[str, Any]:
@@ -70,6 +76,7 @@ def _state(repo: Repository) -> dict[str, Any]:
         {
             "ref": ref.removeprefix("refs/remotes/"),
             "unpushed": len(store.missing_runs(repo, commit, at.local_commit)) if at.local_commit else 0,
+            "commits": git.count_commits(repo, at.local_commit, commit) if at.local_commit else 0,
             "missing": len(store.missing_runs(repo, at.commit, commit)),
         }
         for ref, commit in git.remote_branches(repo, store.branch_name(settings), settings).items()
