@@ -161,3 +161,24 @@ def test_what_waits_after_the_end_of_a_process_is_on_the_branch(repo: Repository
     run_python(code="import gxt\nfor _ in range(3):\n    gxt.start_run()\n    gxt.end_run()")
     assert git("rev-list", "--count", "gxt") == "3"
     assert not list((store.root(repo) / "pending").iterdir())
+
+
+def test_workers_forked_while_git_runs_do_not_hold_it_up(repo: Repository, work: Path) -> None:
+    """A forked process has copies of the pipes to a git that is running; the run must not wait for its end."""
+    done = run_python(
+        code="""
+        import multiprocessing, time, gxt
+        context = multiprocessing.get_context("fork")
+        workers = []
+        for _ in range(20):
+            with gxt.start_run():  # git runs in the background from here on
+                workers.append(context.Process(target=time.sleep, args=(100,), daemon=True))
+                workers[-1].start()
+        for worker in workers:
+            worker.kill()
+        """
+    )
+    assert done.stderr == ""
+    runs = catalog.listing(repo).runs
+    assert [run.status for run in runs] == ["finished"] * 20
+    assert all("dirty" in run.source for run in runs)

@@ -11,6 +11,7 @@ import contextlib
 import os
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -98,16 +99,29 @@ def _environment() -> dict[str, str]:
     return environment
 
 
-def _start(args: Sequence[str], cwd: Path | None = None) -> subprocess.Popen[bytes]:
+# A process that another thread forks while we start git would get copies of git's pipes, and git's output would not end
+# before that process does. So a fork waits for a start that is under way, some milliseconds.
+_starting = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_starting.release)
+
+
+def _start(
+    args: Sequence[str],
+    cwd: Path | None = None,
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(
-            ["git", *args],
-            cwd=cwd,
-            env=_environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        with _starting:
+            return subprocess.Popen(
+                ["git", *args],
+                cwd=cwd,
+                env=_environment() | dict(environment or {}),
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
     except FileNotFoundError:
         if cwd is not None and not cwd.is_dir():
             raise GitError(f"no such directory: {cwd}") from None
@@ -116,9 +130,20 @@ def _start(args: Sequence[str], cwd: Path | None = None) -> subprocess.Popen[byt
         raise GitError(f"git could not be started: {error}") from None
 
 
-def _call(args: Sequence[str], cwd: Path | None = None, stdin: bytes = b"") -> tuple[int, bytes, str]:
-    with _start(args, cwd) as process:
-        out, err = process.communicate(stdin)
+def _call(
+    args: Sequence[str],
+    cwd: Path | None = None,
+    stdin: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+) -> tuple[int, bytes, str]:
+    with contextlib.ExitStack() as stack:
+        source: int | IO[bytes] = subprocess.DEVNULL
+        if stdin:  # from a file: a pipe would not end while a process forked meanwhile has a copy of it
+            source = stack.enter_context(tempfile.TemporaryFile())
+            source.write(stdin)
+            source.seek(0)
+        process = stack.enter_context(_start(args, cwd, source, environment))
+        out, err = process.communicate()
     return process.returncode, out, err.decode("utf-8", "replace").strip()
 
 
@@ -384,8 +409,7 @@ def list_files(repo: Repository, tree: str) -> list[TreeFile]:
 def open_blob(repo: Repository, oid: str) -> Iterator[IO[bytes]]:
     """A blob's content as a stream, for files of any size."""
     process = _start([f"--git-dir={repo.common_dir}", "cat-file", "blob", oid], repo.common_dir)
-    assert process.stdin and process.stdout and process.stderr
-    process.stdin.close()
+    assert process.stdout and process.stderr
     with process, process.stdout as stream:
         yield stream
         stream.read()
@@ -442,7 +466,7 @@ def _fast_import(
     ref: str,
     old: str | None,
 ) -> str:
-    process = _start(command, repo.common_dir)
+    process = _start(command, repo.common_dir, subprocess.PIPE)
     assert process.stdin and process.stdout and process.stderr
     # stderr goes unread while we write; fast-import says next to nothing before it ends, so no pipe fills up.
     with process:
@@ -514,26 +538,15 @@ def _sign(
         "GIT_COMMITTER_EMAIL": committer.email,
         "GIT_COMMITTER_DATE": when,
     }
-    with tempfile.TemporaryFile() as text:
-        text.write(message.encode())
-        text.seek(0)
-        done = subprocess.run(
-            ["git", f"--git-dir={repo.common_dir}", "commit-tree", "-S", f"{unsigned}^{{tree}}"]
-            + (["-p", parent] if parent else []),
-            stdin=text,
-            cwd=repo.common_dir,
-            env=_environment() | environment,
-            capture_output=True,
-            check=False,
-        )
-    if done.returncode:
+    tree = ["commit-tree", "-S", f"{unsigned}^{{tree}}", *(["-p", parent] if parent else [])]
+    code, out, err = _call([f"--git-dir={repo.common_dir}", *tree], repo.common_dir, message.encode(), environment)
+    if code:
         _git(repo, "update-ref", "-d", unsigned_ref)
-        words = _words(done.stderr.decode("utf-8", "replace"))
         raise GitError(
-            f"the commit could not be signed: {words}",
+            f"the commit could not be signed: {_words(err)}",
             "commit.gpgSign is set: check user.signingKey and your agent",
         )
-    signed = done.stdout.decode().strip()
+    signed = out.decode().strip()
     update = f"start\nupdate {ref} {signed} {old or '0' * len(signed)}\ndelete {unsigned_ref}\nprepare\ncommit\n"
     try:
         _git(repo, "update-ref", "--stdin", stdin=update.encode())
