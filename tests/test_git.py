@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import gxt.git
-from gxt.errors import GitError, NotARepositoryError, RefMovedError, UsageError
+from gxt.errors import GitError, NotARepositoryError, RefLockedError, RefMovedError, UsageError
 from gxt.git import Identity, Repository
 from helpers import git, record
 
@@ -232,7 +232,7 @@ def test_a_ref_that_somebody_locks_is_told_apart(repo: Repository) -> None:
     first = commit(repo, None, None, a=b"1")
     lock = repo.common_dir / "refs" / "heads" / "gxt.lock"
     lock.write_bytes(b"")
-    with pytest.raises(RefMovedError):
+    with pytest.raises(RefLockedError):
         commit(repo, first, first, a=b"2")
     lock.unlink()
     commit(repo, first, first, a=b"2")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gxt import layout
 from gxt.errors import FormatError
-from gxt.model import Experiment, MetricPoint, Run, Summary
+from gxt.model import Experiment, MetricPoint, Run, Summary, experiment_folder
 
 RUN_ID = "20261123-083000-3f9a1c2e"
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -208,7 +208,7 @@ def test_a_document_spoiled_by_hand_is_named(name: str, content: bytes, word: st
 @given(
     st.builds(
         Experiment,
-        name=TEXT,
+        name=NAMES,
         id=st.just("0123456789abcdef"),
         created=TIMES | st.none(),
         description=TEXT | st.none(),
@@ -219,7 +219,7 @@ def test_a_document_spoiled_by_hand_is_named(name: str, content: bytes, word: st
     )
 )
 def test_an_experiment_reads_back(experiment: Experiment) -> None:
-    read = layout.read_experiment("folder", layout.experiment_document(experiment))
+    read = layout.read_experiment(experiment_folder(experiment.name), layout.experiment_document(experiment))
     assert spelled(vars(read)) == spelled(vars(experiment))
 
 

@@ -480,7 +480,7 @@ def test_a_pending_run_that_cannot_be_read_holds_no_other_up(repo: Repository) -
     folder = run._live.finish("finished")
     (folder / "journal.jsonl").write_bytes(b"{}\n")
     other = recorder.begin(repo, "taxi")
-    with pytest.warns(GxtWarning, match="cannot be read"):
+    with pytest.warns(GxtWarning, match="cannot be committed"):
         other.end()
     assert [found.id for found in runs_on_branch(repo)] == [other.run_id]
     assert folder.is_dir()

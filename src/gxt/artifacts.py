@@ -21,7 +21,11 @@ def files_of(local_path: Path, folder: str | None, contents_only: bool = False) 
         UsageError: nothing is there, it cannot be read, or a name cannot be a path on every system.
     """
     prefix = f"{folder}/" if folder else ""
-    if local_path.is_file():
+    try:
+        is_file = local_path.is_file()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"artifact {str(local_path)[:40] + '…'!r} is no path: {error}") from None
+    if is_file:
         return [(local_path, check_artifact_path(prefix + local_path.name))]
     if not local_path.is_dir():
         what = "is not a file or folder" if local_path.exists() else "does not exist"

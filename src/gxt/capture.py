@@ -170,9 +170,16 @@ def python_origin(base: Path | None) -> dict[str, str]:
 
 def command_origin(command: Sequence[str], base: Path | None) -> dict[str, str]:
     """The same for a command that we start: its entrypoint is the first argument that is a file, or the program."""
-    files = [argument for argument in command[1:] if not argument.startswith("-") and Path(argument).is_file()]
+    files = [argument for argument in command[1:] if not argument.startswith("-") and _is_file(argument)]
     entrypoint = files[0] if files else command[0]
     return {"command": command_text(command), "entrypoint": _relative(entrypoint, base)}
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a path, or with a NUL in it
+        return False
 
 
 def command_text(arguments: Sequence[str]) -> str:
@@ -206,6 +213,13 @@ def ipython_shell() -> Any:
     """The IPython shell that runs this code, None outside of IPython. Does not import it."""
     ipython = sys.modules.get("IPython")
     return ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
+
+
+def preload() -> None:
+    """Import what capturing needs later, in a thread."""
+    import importlib.metadata  # noqa: F401
+    import json  # noqa: F401
+    import socket  # noqa: F401
 
 
 # --- the environment ----------------------------------------------------------------------------------------------

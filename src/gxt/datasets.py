@@ -57,7 +57,7 @@ def _describe_frame(frame: Any) -> dict[str, Any]:
         from pandas.util import hash_pandas_object
     except ImportError:
         raise MissingPackageError("pandas", "recording a DataFrame as an input", "pandas") from None
-    columns = {str(name): str(kind) for name, kind in zip(frame.columns, frame.dtypes, strict=True)}
+    columns = {_column(name): str(kind) for name, kind in zip(frame.columns, frame.dtypes, strict=True)}
     try:
         rows = hash_pandas_object(frame, index=False).to_numpy()
     except TypeError:  # cells that are lists or arrays
@@ -65,8 +65,13 @@ def _describe_frame(frame: Any) -> dict[str, Any]:
     return {
         "digest": _digest([repr(sorted(columns)).encode(), rows.tobytes()]),
         "rows": len(frame),
-        "columns": {str(name): columns[str(name)] for name in frame.columns},
+        "columns": columns,
     }
+
+
+def _column(name: object) -> str:
+    """A column's name as a key in YAML, which may not be long."""
+    return clean_text(str(name))[:200]
 
 
 def _describe_array(array: Any) -> dict[str, Any]:

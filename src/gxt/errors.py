@@ -51,6 +51,10 @@ class RefMovedError(GitError):
     """Somebody else committed to the run branch first. Callers start again from the new tip."""
 
 
+class RefLockedError(GitError):
+    """Another git command holds the run branch's lock, or a crash left it behind."""
+
+
 class FormatError(GxtError):
     """Something on the run branch, or given as input, cannot be read as what it claims to be."""
 

@@ -50,7 +50,8 @@ class _Process:
 _main: list[ActiveRun] = []
 _local = _Stack()
 _process = _Process()
-_process.inherited = os.environ.get(RUN_ID_VARIABLE) or None
+if RUN_ID.fullmatch(os.environ.get(RUN_ID_VARIABLE, "")):
+    _process.inherited = os.environ[RUN_ID_VARIABLE]
 
 
 # --- where and what ---------------------------------------------------------------------------------------------
@@ -293,7 +294,7 @@ def _outer_run() -> str | None:
 
 
 def _is_recording(run_id: str) -> bool:
-    return live.live_path(store.root(repository()), run_id).is_dir()
+    return RUN_ID.fullmatch(run_id) is not None and live.live_path(store.root(repository()), run_id).is_dir()
 
 
 def _forget(run: ActiveRun, status: str) -> None:

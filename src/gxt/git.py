@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import tempfile
 import threading
@@ -19,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from gxt.errors import GitError, NotARepositoryError, RefMovedError, UsageError
+from gxt.errors import GitError, NotARepositoryError, RefLockedError, RefMovedError, UsageError
 
 # Inside a hook, and in `git rebase --exec`, git names its own directory, index and object store in the environment;
 # a command that means another repository must not inherit them (githooks(5)). What `git rev-parse --local-env-vars`
@@ -247,7 +248,8 @@ def identity(settings: Mapping[str, str], role: str) -> Identity:
         name, email = name or user, email or f"{user}@{host}"
     # git strips these from a name, since the commit's own lines are made of them.
     drop = str.maketrans("", "", "<>\n\0")
-    return Identity(name.translate(drop).strip() or "unknown", email.translate(drop).strip())
+    name, email = (text.encode("utf-8", "replace").decode().translate(drop).strip() for text in (name, email))
+    return Identity(name or "unknown", email)
 
 
 @lru_cache(maxsize=1)
@@ -451,7 +453,10 @@ def commit_files(
     script = "\n".join(head_lines).encode() + b"\n" + _data(message.encode())
     if parent is not None:
         script += f"from {parent}\n".encode()
-    command = [f"--git-dir={repo.common_dir}", "fast-import", "--quiet", "--done", "--date-format=raw"]
+    # Kept as a pack, which git marks `.keep` until the ref has moved: a `git gc --prune=now` meanwhile would take loose
+    # objects away, since nothing reaches them yet.
+    command = [f"--git-dir={repo.common_dir}", "-c", "fastimport.unpackLimit=1"]
+    command += ["fast-import", "--quiet", "--done", "--date-format=raw"]
     if sign:
         command.append("--force")  # a crash may have left the private ref behind
     commit = _fast_import(repo, command, script, changes, ref, old)
@@ -488,9 +493,17 @@ def _fast_import(
         return commit
     with contextlib.suppress(OSError):
         (repo.common_dir / f"fast_import_crash_{process.pid}").unlink()
-    if resolve(repo, [ref])[0] != old or "does not contain" in err or "cannot lock ref" in err:
-        raise RefMovedError(f"{ref} moved, or is locked: {_words(err)[-300:]}")
+    if resolve(repo, [ref])[0] != old or "does not contain" in err or any(words in err for words in _PASSING):
+        raise RefMovedError(f"{ref} has moved: {_words(err)[-300:]}")
+    if lock := re.search(r"Unable to create '([^']+\.lock)': File exists", err):
+        raise RefLockedError(
+            f"{ref} is locked: {lock[1]} exists", "if no git command is running, a crash left it behind: remove it"
+        )
     raise _failure(["fast-import"], err)
+
+
+# What fast-import says when a `git gc` repacks under its hands; the next try succeeds.
+_PASSING = ("cannot store pack file", "cannot create keep file", "cannot store index file")
 
 
 def _data(content: bytes) -> bytes:

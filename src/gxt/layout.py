@@ -165,7 +165,9 @@ def read_experiment(folder: str, data: bytes | None) -> Experiment:
     """The experiment in a folder of the branch; one without experiment.yaml is named by its folder."""
     where = f"{EXPERIMENTS}/{folder}/{EXPERIMENT_YAML}"
     values = _attributes(data or b"", _EXPERIMENT_FIELDS, where)
-    values["name"] = values.get("name") or experiment_name(folder)
+    # The folder is what runs are found by; a name that does not belong to it was edited by hand.
+    if experiment_folder(values.get("name") or "-") != folder:
+        values["name"] = experiment_name(folder)
     return Experiment(id=values.pop("id", None) or "", **values)
 
 

@@ -15,6 +15,7 @@ import os
 import secrets
 import shutil
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path, PurePosixPath
@@ -37,10 +38,13 @@ from gxt.model import (
     summarise,
 )
 
-JOURNAL, LOCK = "journal.jsonl", "lock"
+JOURNAL, LOCK, COMPILED = "journal.jsonl", "lock", "compiled.json"
+_PRIVATE = (JOURNAL, LOCK, COMPILED)
+"""What is not committed. `compiled.json` tells how much of the journal and the points the documents were made from."""
 
 # Ends the rest of a line that a full disk cut, so that no reader takes it for a whole one: CAN, then the newline.
 _CUT = b"\x18\n"
+_TAIL = 1 << 20
 
 
 def home(common_dir: Path) -> Path:
@@ -70,7 +74,11 @@ def pending_runs(root: Path) -> list[Path]:
 
 def disk_usage(root: Path) -> int:
     """The bytes that gxt's folder takes."""
-    return sum(file.stat().st_size for file in root.rglob("*") if file.is_file())
+    total = 0
+    for file in root.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # it was just committed
+            total += file.stat().st_size
+    return total
 
 
 def _run_folders(parent: Path) -> list[Path]:
@@ -82,23 +90,39 @@ def _run_folders(parent: Path) -> list[Path]:
 # --- writing ---------------------------------------------------------------------------------------------
 
 
+class RunGoneError(OSError):
+    """The file to write to has been taken away: the run ended elsewhere.
+
+    Attributes:
+        perhaps_written: the line was written all the same, and nobody can tell whether it was still committed.
+    """
+
+    def __init__(self, perhaps_written: bool) -> None:
+        super().__init__(errno.ENOENT, "the run has ended elsewhere")
+        self.perhaps_written = perhaps_written
+
+
 class Appender:
     """A file that grows by whole lines: one unbuffered write each, so that many processes can share it.
 
     What a full disk refuses is kept in memory and goes before the next line.
     """
 
-    __slots__ = ("_backlog", "_fd", "_lock")
+    __slots__ = ("_backlog", "_fd", "_lock", "_path")
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-        self._backlog = b""
+        self._path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        self._backlog: deque[bytes] = deque()
         self._lock = threading.Lock()
+        size = os.fstat(self._fd).st_size
+        if size and hasattr(os, "pread") and os.pread(self._fd, 1, size - 1) != b"\n":
+            self.append(_CUT)  # a process that is gone was cut off in a line; what we add must not become part of it
 
     def append(self, line: bytes) -> None:
         """Hand a line to the operating system. Raises OSError where it is not taken; it is tried again later."""
         if self._backlog:
-            self.flush(line)
+            self._append_behind(line)
             return
         try:
             written = os.write(self._fd, line)
@@ -109,17 +133,43 @@ class Appender:
             self._keep(line, written)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def flush(self, line: bytes = b"") -> None:
-        """Write what could not be written before, then `line`."""
+    def append_checked(self, line: bytes) -> None:
+        """As `append`, for a process that does not hold the run's lock. Raises RunGoneError where the run is gone."""
+        if not self.is_in_place():
+            raise RunGoneError(perhaps_written=False)
+        self.append(line)
+        if not self.is_in_place():
+            raise RunGoneError(perhaps_written=True)
+
+    def is_in_place(self) -> bool:
+        """Whether the file is still where it was opened, and not moved, deleted or replaced by another."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), os.stat(self._path))
+        except FileNotFoundError:
+            return False
+
+    def _append_behind(self, line: bytes) -> None:
         with self._lock:
-            data, self._backlog = self._backlog + line, b""
-        if data:
-            self.append(data)
+            self._backlog.append(line)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what could not be written before. Raises OSError at the first piece that is not taken still."""
+        with self._lock:
+            while self._backlog:
+                piece = self._backlog.popleft()
+                try:
+                    written = os.write(self._fd, piece)
+                except OSError:
+                    self._backlog.appendleft(piece)
+                    raise
+                if written != len(piece):
+                    self._backlog.appendleft(_rest(piece, written))
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _keep(self, data: bytes, written: int) -> None:
-        whole = data.rfind(b"\n", 0, written) + 1
         with self._lock:
-            self._backlog += (_CUT if written > whole else b"") + data[whole:]
+            self._backlog.append(_rest(data, written))
 
     def sync(self) -> None:
         """Have the operating system put the file on the disk."""
@@ -133,6 +183,12 @@ class Appender:
             self._fd = -1
 
 
+def _rest(data: bytes, written: int) -> bytes:
+    """What is still to be written of some lines, from the one on that was cut."""
+    whole = data.rfind(b"\n", 0, written) + 1
+    return (_CUT if written > whole else b"") + data[whole:]
+
+
 class LiveRun:
     """A run folder open for recording, by the process that owns the run or by one that joined it.
 
@@ -142,9 +198,12 @@ class LiveRun:
 
     def __init__(self, root: Path, run_id: str, lock: _HeldLock | None = None) -> None:
         """Join a run that is live. Raises NotFoundError when it is not."""
+        if not RUN_ID.fullmatch(run_id):
+            raise NotFoundError(f"{run_id!r} is no run's id")
         self.root = root
         self.run_id = run_id
         self.path = live_path(root, run_id)
+        self.is_owner = lock is not None
         self._lock = lock
         try:
             self._journal = Appender(self.path / JOURNAL)
@@ -156,8 +215,7 @@ class LiveRun:
     def create(cls, root: Path, run: Run, owned: bool = True, files: Mapping[str, bytes] | None = None) -> LiveRun:
         """Begin to record `run`. `files` are there from the start: those of a finished run that goes on."""
         # Built aside and renamed, so that no reader sees it before its lock is held.
-        building = root / "tmp" / run.id
-        shutil.rmtree(building, ignore_errors=True)
+        building = root / "tmp" / f"{run.id}-{secrets.token_hex(4)}"
         (root / "live").mkdir(parents=True, exist_ok=True)
         building.mkdir(parents=True)
         (building / LOCK).touch()
@@ -166,7 +224,11 @@ class LiveRun:
         for name, data in content.items():
             (building / name).write_bytes(data)
         (building / JOURNAL).write_bytes(_line({"op": "run", "owned": owned, **_run_to_json(run)}))
-        building.rename(live_path(root, run.id))
+        try:
+            building.rename(live_path(root, run.id))
+        except OSError:
+            shutil.rmtree(building, ignore_errors=True)
+            raise
         return cls(root, run.id, lock)
 
     def record(self, op: str, **content: Any) -> None:
@@ -194,6 +256,16 @@ class LiveRun:
         finally:
             beside.unlink(missing_ok=True)
 
+    def is_in_place(self) -> bool:
+        """Whether this is still the folder that the run records in."""
+        return self._journal.is_in_place()
+
+    def has_points(self, lines: bytes) -> bool:
+        """Whether metrics.csv ends in something that holds these lines."""
+        with open(self.path / layout.METRICS_CSV, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - len(lines) - _TAIL))
+            return lines in file.read()
+
     def close_files(self) -> None:
         """Stop recording here; a run that we joined, or inherited by a fork, goes on elsewhere."""
         self._journal.close()
@@ -209,9 +281,10 @@ class LiveRun:
     def discard(self) -> None:
         """Take the run away, with all it has."""
         self.close_files()
-        self.path.rename(self.root / "tmp" / self.run_id)  # at once gone for readers
+        aside = self.root / "tmp" / f"{self.run_id}-{secrets.token_hex(4)}"
+        self.path.rename(aside)  # at once gone for readers
         self.close()
-        shutil.rmtree(self.root / "tmp" / self.run_id, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
 
     def finish(self, status: str = FINISHED, exit_code: int | None = None, ended: int | None = None) -> Path:
         """End the run, now unless `ended` says when: write its documents and move its folder to pending.
@@ -304,8 +377,7 @@ def recover(root: Path, run_id: str, status: str = KILLED) -> Path | None:
     try:
         if read(folder).ended is None:
             journal = Appender(folder / JOURNAL)
-            # A crash may have cut the last line.
-            journal.append(b"\n" + _line({"op": "end", "time": last_sign_of_life(folder), "status": status}))
+            journal.append(_line(_end_of(folder, status)))
             journal.close()
         _compile(folder)
     except FileNotFoundError:  # its process was just ending it, and has
@@ -315,8 +387,17 @@ def recover(root: Path, run_id: str, status: str = KILLED) -> Path | None:
     return _to_pending(root, run_id)
 
 
+def _end_of(folder: Path, status: str) -> dict[str, Any]:
+    """How a run ends whose process is gone: as it had, where it was only being added to."""
+    amends = [operation for operation in _operations(folder) if operation.get("op") == "amend"]
+    if amends:
+        return amends[-1] | {"op": "end"}
+    return {"op": "end", "time": last_sign_of_life(folder), "status": status}
+
+
 def _compile(folder: Path) -> None:
     """Write the documents of section "A run" of docs/format.md beside the files that are final already."""
+    sizes = _sizes(folder)
     points_file = folder / layout.METRICS_CSV
     data = points_file.read_bytes() if points_file.exists() else b""
     points = list(layout.read_points(data))
@@ -328,6 +409,13 @@ def _compile(folder: Path) -> None:
         _write(folder / name, content)
     if not points:
         points_file.unlink(missing_ok=True)
+    (folder / COMPILED).write_text(json.dumps(sizes))
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """How much there is of what the documents are made from."""
+    sources = (folder / JOURNAL, folder / layout.METRICS_CSV)
+    return {path.name: path.stat().st_size for path in sources if path.exists()}
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -354,18 +442,39 @@ def committed_files(folder: Path) -> Iterator[tuple[str, Path]]:
         for name in sorted(names):
             path = Path(parent, name)
             inside = path.relative_to(folder)
-            if inside.parts[0] not in (JOURNAL, LOCK) and not (len(inside.parts) == 1 and name.endswith(".tmp")):
+            if inside.parts[0] not in _PRIVATE and not (len(inside.parts) == 1 and name.endswith(".tmp")):
                 yield inside.as_posix(), path
 
 
-def discard(root: Path, folder: Path) -> None:
-    """Take away a pending folder that has been committed."""
-    aside = root / "tmp" / f"done-{folder.name}"
-    shutil.rmtree(aside, ignore_errors=True)
+def refresh(folder: Path) -> None:
+    """Write a pending run's documents again where something was added after it ended: by a thread or a process that
+    was still at it."""
+    compiled = json.loads((folder / COMPILED).read_bytes()) if (folder / COMPILED).exists() else {}
+    # A metrics.csv without a point was taken away after it was looked at.
+    if any(compiled.get(name) != size for name, size in _sizes(folder).items()):
+        _compile(folder)
+
+
+def extent(folder: Path) -> dict[str, int]:
+    """Every file of a pending run and its size, to tell whether something was added since."""
+    return {path: file.stat().st_size for path, file in committed_files(folder)} | {
+        JOURNAL: (folder / JOURNAL).stat().st_size
+    }
+
+
+def discard(root: Path, folder: Path, committed: Mapping[str, int]) -> bool:
+    """Take away a pending folder of which `committed` (its `extent`) is on the branch.
+
+    False where it has more by now: then it stays, to be committed again.
+    """
+    aside = root / "tmp" / f"done-{folder.name}-{secrets.token_hex(4)}"
     aside.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        folder.rename(aside)  # at once gone for readers; then at leisure
+    folder.rename(aside)  # at once gone for readers; then at leisure
+    if extent(aside) != committed:
+        aside.rename(folder)
+        return False
     shutil.rmtree(aside, ignore_errors=True)
+    return True
 
 
 # --- reading ----------------------------------------------------------------------------------------------------

@@ -253,6 +253,7 @@ def check_experiment_name(name: object) -> str:
 
 
 _MAX_FOLDER = 240
+_MAX_PATH, _MAX_PARTS = 1000, 50
 _WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?")
 _FOLDER_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
@@ -295,6 +296,10 @@ def check_artifact_path(path: str) -> str:
     'models/lin_reg.bin'
     """
     parts = [part for part in path.split("/") if part not in ("", ".")]
+    if len(path) > _MAX_PATH or len(parts) > _MAX_PARTS:
+        raise UsageError(
+            f"artifact path {path[:40] + '…'!r} is too long", f"{_MAX_PATH} characters in {_MAX_PARTS} parts fit"
+        )
     if path.startswith("/") or not parts:
         raise UsageError(f"artifact path {path!r} is not a relative path of a file")
     for part in parts:
@@ -376,11 +381,18 @@ def _check_names(value: Any) -> None:
             _check_names(item)
 
 
+_MAX_DEPTH = 50
 _MAX_BITS = 10_000  # Python turns no integer of over 4,300 digits into text
 
 
-def plain(value: Any) -> Any:
-    """A value as YAML and JSON hold it: text, numbers, booleans, None, lists and mappings stay; all else is text."""
+def plain(value: Any, depth: int = 0) -> Any:
+    """A value as YAML and JSON hold it: text, numbers, booleans, None, lists and mappings stay; all else is text.
+
+    Raises:
+        UsageError: nested too deep, or an integer too large.
+    """
+    if depth > _MAX_DEPTH:
+        raise UsageError(f"a value nested over {_MAX_DEPTH} deep cannot be recorded", "log it as an artifact")
     if value is None or isinstance(value, (bool, int, float)):
         if isinstance(value, int) and value.bit_length() > _MAX_BITS:
             raise UsageError(f"an integer of {value.bit_length()} bits is too large to write as a number", "pass a str")
@@ -389,13 +401,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, str):
         return clean_text(str(value))
     if isinstance(value, Mapping):
-        return {clean_text(str(key)): plain(item) for key, item in value.items()}
+        return {clean_text(str(key)): plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [plain(item, depth + 1) for item in value]
     if isinstance(value, (set, frozenset)):
-        return sorted((plain(item) for item in value), key=str)
+        return sorted((plain(item, depth + 1) for item in value), key=str)
     if hasattr(value, "tolist"):  # numpy and torch: a scalar or nested lists
-        return plain(value.tolist())
+        return plain(value.tolist(), depth)
     return clean_text(str(value))
 
 

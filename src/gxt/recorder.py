@@ -7,6 +7,7 @@ underneath (a full disk, a broken repository) warns once and lets the program go
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 import time
@@ -46,6 +47,7 @@ from gxt.names import readable_name
 from gxt.system import SystemSampler
 
 _CAPTURE_TIMEOUT = 20.0
+_ATTACH_TRIES = 50
 
 
 _open_runs: set[ActiveRun] = set()
@@ -54,6 +56,16 @@ _open_runs: set[ActiveRun] = set()
 def open_runs() -> list[ActiveRun]:
     """The runs that this process began and has not ended; held here, so that none is lost with its last name."""
     return [run for run in _open_runs if run.pid == os.getpid()]
+
+
+def _after_fork() -> None:
+    """The child's runs are its parent's now, who may end them first."""
+    for run in _open_runs:
+        run._append = run._live.metrics.append_checked
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class ActiveRun:
@@ -88,7 +100,8 @@ class ActiveRun:
         self.pid = os.getpid()
         self._repo = repo
         self._live = recording
-        self._append = recording.metrics.append
+        # Who does not hold the run's lock has to look whether it still is.
+        self._append = recording.metrics.append if owner else recording.metrics.append_checked
         self._names: dict[str, str] = {}
         self._params: dict[str, Any] = {}
         self._params_read = 0
@@ -188,10 +201,11 @@ class ActiveRun:
         elif type(step) is not int:
             step = step_number(step)
         when = time.time_ns() // 1_000_000 if timestamp is None else _milliseconds(timestamp)
+        line = f"{step},{name},{layout.metric_value(value)},{when}\n".encode()
         try:
-            self._append(f"{step},{name},{layout.metric_value(value)},{when}\n".encode())
+            self._append(line)
         except OSError as error:
-            self._trouble(error)
+            self._not_taken(error, line)
 
     def log_metrics(
         self, metrics: Mapping[str, Any], step: int | None = None, timestamp: int | datetime | None = None
@@ -204,10 +218,11 @@ class ActiveRun:
             f"{at},{names.get(key) or self._metric_name(key)},{layout.metric_value(number(value))},{when}\n"
             for key, value in metrics.items()
         ]
+        data = "".join(lines).encode()
         try:
-            self._append("".join(lines).encode())
+            self._append(data)
         except OSError as error:
-            self._trouble(error)
+            self._not_taken(error, data)
 
     def log(self, values: Mapping[str, Any], step: int | None = None) -> None:
         """Record a mapping of metrics, nested ones joined by dots, at `step` or one after the last `log` here."""
@@ -248,13 +263,18 @@ class ActiveRun:
         self._check_open()
         target = f"{layout.ARTIFACTS}/{check_artifact_path(path)}"
         try:
+            self._go_on_if_gone()
             self._live.write_file(target, fill)
-        except OSError as error:
+            if self._go_on_if_gone():
+                self._live.write_file(target, fill)
+        except (OSError, GxtError) as error:
+            if isinstance(error, UsageError):
+                raise
             self._trouble(error, f"artifact {path} was not recorded")
 
     def log_text(self, text: str, artifact_file: str) -> None:
         """Record text as an artifact in UTF-8."""
-        self._write_artifact(artifact_file, lambda out: out.write(clean_text(text).encode()))
+        self._write_artifact(os.fspath(artifact_file), lambda out: out.write(clean_text(str(text)).encode()))
 
     def log_dict(self, dictionary: Mapping[str, Any] | list[Any], artifact_file: str) -> None:
         """Record a mapping or list as an artifact: YAML where the file is called .yaml or .yml, JSON otherwise."""
@@ -365,7 +385,7 @@ class ActiveRun:
         Raises:
             UsageError: no such status.
         """
-        status = status.lower()
+        status = str(status).lower()
         if status not in STATUSES or status == RUNNING:
             raise UsageError(f"a run cannot end as {status!r}", f"one of {FINISHED}, {FAILED}, {KILLED}")
         with self._lock:
@@ -385,7 +405,7 @@ class ActiveRun:
         try:
             self._live.finish(*(self._keep or (status, exit_code, None)))
             store.commit_pending(self._repo)
-        except (GxtError, OSError) as error:
+        except Exception as error:  # of whatever kind: training comes first
             self._live.close()
             self._trouble(error, "it ended, but is not on the branch yet")
 
@@ -418,24 +438,57 @@ class ActiveRun:
         self._check_open()
         try:
             self._live.record(op, **content)
-        except OSError as error:
+            if self._go_on_if_gone():
+                self._live.record(op, **content)
+        except (OSError, GxtError) as error:
             self._trouble(error)
 
-    def _trouble(self, error: Exception, what: str = "some of it is not on the disk") -> None:
-        """Warn once; training comes first."""
+    def _not_taken(self, error: OSError, data: bytes) -> None:
+        """Points could not be appended: because the run has ended elsewhere, or the disk is full."""
+        if not isinstance(error, live.RunGoneError):
+            self._trouble(error, level=4)
+            return
+        try:
+            self._go_on_if_gone()
+            if not (error.perhaps_written and self._live.has_points(data)):
+                self._append(data)
+        except (OSError, GxtError) as again:
+            self._trouble(again)
+
+    def _go_on_if_gone(self) -> bool:
+        """Where the run was ended and committed by the process that owns it, go on here as an edit of it."""
+        with self._lock:
+            mine = self.owner and self.pid == os.getpid()
+            if mine or self._live.is_in_place():
+                return False
+            self._live.close_files()
+            self._live, before = _attach(self._repo, self.run_id)
+            self.owner, self.pid, self._capture = self._live.is_owner, os.getpid(), None
+            self._resumed = True
+            if self.owner:
+                self._keep = (before.status, before.exit_code, before.ended)
+                _open_runs.add(self)
+            self._append = self._live.metrics.append if self.owner else self._live.metrics.append_checked
+            return True
+
+    def _trouble(self, error: Exception, what: str = "some of it is not on the disk", level: int = 3) -> None:
+        """Warn once, as from `level` calls up; training comes first."""
         if self._warned:
             return
         self._warned = True
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         warnings.warn(
             GxtWarning(f"run {self.name} ({self.run_id}): {what}: {reason}; afterwards run `gxt recover`"),
-            stacklevel=3,
+            stacklevel=level,
         )
 
     # --- provenance -------------------------------------------------------------------------------------------------
 
     def capture_provenance(self, origin: Mapping[str, str] | None, background: bool) -> None:
         """Record where the run comes from; `origin` is the command and entrypoint, this Python program's if None."""
+        if background:
+            # A fork while the thread imports would leave the child with an import lock that nobody ever releases.
+            capture.preload()
         about = dict(origin) if origin is not None else capture.python_origin(self._repo.work_tree)
         # The command is known at once; git's answers may take a moment in a large repository.
         self._record("source", values=about)
@@ -505,7 +558,10 @@ def _milliseconds(timestamp: int | datetime) -> int:
         return int(moment.astimezone(timezone.utc).timestamp() * 1000)
     if isinstance(timestamp, bool):
         raise UsageError(f"timestamp {timestamp} is no time", "milliseconds since 1970 UTC, or a datetime")
-    return int(number(timestamp, "timestamp"))
+    when = number(timestamp, "timestamp")
+    if not math.isfinite(when):
+        raise UsageError(f"timestamp {timestamp} is no time", "milliseconds since 1970 UTC, or a datetime")
+    return int(when)
 
 
 # --- starting -------------------------------------------------------------------------------------------------------
@@ -582,17 +638,8 @@ def resume(
     Raises:
         NotFoundError: no such run.
     """
-    store.commit_pending(repo)
-    run = store.read_run(repo, run_id)
-    if run.deleted:
-        raise UsageError(f"run {run.name} is deleted", f"`gxt restore {run_id}` brings it back")
-    files = store.resumable_files(repo, run)
-    if from_step is not None:
-        points = layout.read_points(files.get(layout.METRICS_CSV, b""))
-        files[layout.METRICS_CSV] = layout.write_points(p for p in points if p.step <= from_step)
-    going_on = run.reopened()
-    recording = _create(repo, going_on, True, files)
-    active = ActiveRun(repo, recording, going_on, True, on_end)
+    recording, before = _reopen(repo, run_id, from_step)
+    active = ActiveRun(repo, recording, before.reopened(), True, on_end)
     active._resumed = True
     last_step = live.last_step(recording.path)
     active._next_step = 0 if last_step is None else last_step + 1
@@ -600,8 +647,46 @@ def resume(
 
 
 def amend(repo: Repository, run_id: str) -> ActiveRun:
-    """Add to a run that has ended, whose status and end stay as they are. Raises NotFoundError when there is none."""
-    active = resume(repo, run_id)
-    before = store.read_run(repo, run_id)
-    active._keep = (before.status, before.exit_code, before.ended)
+    """Add to a run that has ended, whose status and end stay as they are; to one that records, join it.
+
+    Raises:
+        NotFoundError: no such run.
+    """
+    recording, before = _attach(repo, run_id)
+    active = ActiveRun(repo, recording, before, recording.is_owner, lambda run, status: None)
+    active._resumed = True
+    if recording.is_owner:
+        active._keep = (before.status, before.exit_code, before.ended)
     return active
+
+
+def _attach(repo: Repository, run_id: str) -> tuple[LiveRun, Run]:
+    """A run's live folder: where it records, or opened again to add to it, by whoever comes first."""
+    for _ in range(_ATTACH_TRIES):
+        with contextlib.suppress(NotFoundError, FileNotFoundError):
+            folder = live.live_path(store.root(repo), run_id)
+            if folder.is_dir() and live.is_alive(folder):
+                return LiveRun(store.root(repo), run_id), live.read(folder)
+        try:
+            recording, before = _reopen(repo, run_id)
+        except FileExistsError:  # somebody else was first
+            continue
+        recording.record("amend", status=before.status, exit_code=before.exit_code, time=before.ended)
+        return recording, before
+    raise GxtError(f"run {run_id} is being changed by others", "try again")
+
+
+def _reopen(repo: Repository, run_id: str, from_step: int | None = None) -> tuple[LiveRun, Run]:
+    """A run of the branch as a live run again, and as it was. Raises FileExistsError where it records already."""
+    with store.committing(repo):  # so that nobody changes it between reading and reopening
+        store.commit_waiting(repo)
+        if live.live_path(store.root(repo), run_id).is_dir():
+            raise FileExistsError(run_id)
+        run = store.read_run(repo, run_id)
+        if run.deleted:
+            raise UsageError(f"run {run.name} is deleted", f"`gxt restore {run_id}` brings it back")
+        files = store.resumable_files(repo, run)
+        if from_step is not None:
+            points = layout.read_points(files.get(layout.METRICS_CSV, b""))
+            files[layout.METRICS_CSV] = layout.write_points(p for p in points if p.step <= from_step)
+        return _create(repo, run.reopened(), True, files), run

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from gxt import git, layout, live
-from gxt.errors import FormatError, GitError, GxtWarning, NotFoundError, RefMovedError, UsageError
+from gxt.errors import FormatError, GitError, GxtWarning, NotFoundError, RefLockedError, RefMovedError, UsageError
 from gxt.git import Content, Repository
 from gxt.model import RUN_ID, Experiment, Run, experiment_folder, experiment_name, now
 
 DEFAULT_BRANCH = "gxt"
 _TRIES = 20
+_LOCK_TRIES = 6
+_ROUNDS = 5  # of committing what is still being added to
 _LOCK_TIMEOUT = 60.0
 
 
@@ -174,33 +176,55 @@ def missing_runs(repo: Repository, have: str | None, other: str) -> set[str]:
 def commit_pending(repo: Repository) -> list[Run]:
     """Put every ended run on the branch, crashed ones as killed, in one commit. Returns the runs committed.
 
+    A run that cannot be read or compiled stays where it is, with a warning, and holds up no other.
+
     Raises:
         GitError: git does not take the commit; the runs stay pending and the next commit takes them along.
     """
+    with committing(repo):
+        return commit_waiting(repo)
+
+
+def commit_waiting(repo: Repository) -> list[Run]:
+    """As `commit_pending`, for a caller that holds the lock of `committing`."""
     base = root(repo)
-    with _commit_lock(repo):
-        for folder in live.live_runs(base):
+    for folder in live.live_runs(base):
+        with _set_aside(folder):
             if not live.is_alive(folder):
                 live.recover(base, folder.name)
+    committed: dict[str, Run] = {}
+    for _ in range(_ROUNDS):
         runs: dict[Path, Run] = {}
+        extents: dict[Path, dict[str, int]] = {}
         for folder in live.pending_runs(base):
-            try:
+            with _set_aside(folder):
+                live.refresh(folder)
+                extents[folder] = live.extent(folder)
                 runs[folder] = live.read(folder)
-            except FormatError as error:
-                warnings.warn(GxtWarning(f"a pending run cannot be read and stays where it is: {error}"), stacklevel=2)
         if not runs:
-            return []
+            break
+        _commit(repo, lambda at, runs=runs: _plan_pending(runs), [run.experiment for run in runs.values()])  # type: ignore[misc]
+        committed |= {run.id: run for run in runs.values()}
+        grown = [folder for folder in runs if not live.discard(base, folder, extents[folder])]
+        if not grown:
+            break
+    return list(committed.values())
 
-        def plan(at: Tip) -> tuple[Changes, str]:
-            changes: Changes = []
-            for folder, run in runs.items():
-                changes += _pending_changes(folder, run)
-            return changes, layout.runs_message(list(runs.values()))
 
-        _commit(repo, plan, [run.experiment for run in runs.values()])
-        for folder in runs:
-            live.discard(base, folder)
-    return list(runs.values())
+@contextlib.contextmanager
+def _set_aside(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # whatever is wrong with this one must not keep the others off the branch
+        reason = str(error) or type(error).__name__
+        warnings.warn(GxtWarning(f"a run cannot be committed and stays in {folder}: {reason}"), stacklevel=4)
+
+
+def _plan_pending(runs: Mapping[Path, Run]) -> tuple[Changes, str]:
+    changes: Changes = []
+    for folder, run in runs.items():
+        changes += _pending_changes(folder, run)
+    return changes, layout.runs_message(list(runs.values()))
 
 
 def _pending_changes(folder: Path, run: Run) -> Changes:
@@ -231,7 +255,7 @@ def edit_run(repo: Repository, run_id: str, edit: Callable[[Run], Run], what: st
         changes: Changes = [(f"{path}/{name}", data) for name, data in after.items() if before.get(name) != data]
         return changes, layout.edit_message(edited[0], what)
 
-    with _commit_lock(repo):
+    with committing(repo):
         _commit(repo, plan)
     return edited[0]
 
@@ -270,7 +294,7 @@ def edit_experiment(repo: Repository, experiment: Experiment, what: str) -> Expe
     """Write an experiment's document to the branch, as it is created or changed."""
     message = f"{experiment.name}: {what}\n"
     _open_experiments.discard((repo.common_dir, experiment.name))
-    with _commit_lock(repo):
+    with committing(repo):
         _commit(
             repo,
             lambda at: (
@@ -301,14 +325,14 @@ def purge(repo: Repository, run_ids: Iterable[str]) -> list[Run]:
         subject = f"purge {len(purged)} deleted run{'s' if len(purged) > 1 else ''}"
         return changes, f"{subject}\n\n{lines}\n\n{trailers}\n"
 
-    with _commit_lock(repo):
+    with committing(repo):
         _commit(repo, plan)
     return purged
 
 
 def init(repo: Repository) -> bool:
     """Make the run branch with its gxt.yaml, or the local one from a remote's. False where it is there already."""
-    with _commit_lock(repo):
+    with committing(repo):
         settings = git.config(repo)
         at = tip(repo, settings)
         if at.commit is not None and at.remote_ref is None:
@@ -340,8 +364,9 @@ def _commit(repo: Repository, plan: Callable[[Tip], tuple[Changes, str]], experi
                 message,
                 settings,
             )
-        except RefMovedError:
-            if attempt == _TRIES - 1:
+        except (RefMovedError, RefLockedError) as error:
+            # Git itself holds a ref's lock for milliseconds; one that stays was left behind.
+            if attempt >= (_TRIES if isinstance(error, RefMovedError) else _LOCK_TRIES) - 1:
                 raise
             time.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 6)))
             continue
@@ -380,7 +405,7 @@ def _branch_documents(repo: Repository, at: Tip, experiments: Sequence[str]) -> 
 
 
 @contextlib.contextmanager
-def _commit_lock(repo: Repository) -> Iterator[None]:
+def committing(repo: Repository) -> Iterator[None]:
     """One committer at a time in a clone; the others' runs wait in pending and are taken along.
 
     The lock only saves work: what keeps two writers apart is git's own check when the ref moves.

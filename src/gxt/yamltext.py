@@ -108,6 +108,7 @@ _PLAIN = re.compile(r"(?:[\w/]|\.(?=[\w/]))[^\x00-\x1f\x7f\[\]{},?\"'`\\]*")
 _TYPED = re.compile(
     r"""~|=|<<|null|Null|NULL|[yYnN]|yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF
     |[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)
+    |[eE][0-9]+
     |[-+]?0b[01_]+|[-+]?0o?[0-7_]+|[-+]?0x[0-9a-fA-F_]+
     |[-+]?(\.[0-9_]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?
     |[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?
@@ -160,6 +161,7 @@ def _escape(character: str) -> str:
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_LONGEST_INT = 4000  # Python reads no integer of over 4,300 digits
 _WORDS: dict[str, bool | None] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
 _WORDS |= dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(("false", "False", "FALSE"), False)
 
@@ -172,7 +174,7 @@ def parse_scalar(text: str) -> Any:
     """
     if text in _WORDS:
         return _WORDS[text]
-    if _INT.fullmatch(text):
+    if _INT.fullmatch(text) and len(text) < _LONGEST_INT:
         return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
     if _FLOAT.fullmatch(text):
         sign = "-" if text[0] == "-" else ""

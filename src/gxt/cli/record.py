@@ -193,7 +193,7 @@ def _history(file: str, step_keys: Sequence[str]) -> list[Row]:
 def _artifact(text: str) -> tuple[str, str | None]:
     """`PATH[:FOLDER]`; a colon that is part of the path itself stays with it."""
     path, folder = text, None
-    if not Path(text).exists() and ":" in text:
+    if ":" in text and not os.path.exists(text):
         path, _, folder = text.rpartition(":")
     artifacts.files_of(Path(path), folder)  # says now what is wrong with it
     return path, folder

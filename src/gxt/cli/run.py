@@ -32,6 +32,7 @@ _PASSED_ON = [
     if hasattr(signal, name)
 ]
 _LONGEST_LINE = 1 << 16
+_IDLE = 5.0  # seconds
 _ENDING = ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGKILL")
 
 
@@ -95,16 +96,16 @@ def _tee_until_exit(process: subprocess.Popen[bytes], run: ActiveRun) -> int:
     assert process.stdout and process.stderr
     log = Appender(run.folder / layout.OUTPUT_LOG)
     before = {number: signal.signal(number, _passing_to(process)) for number in _PASSED_ON}
-    threads = [
-        threading.Thread(target=_tee, args=(source, ours, log), daemon=True)
-        for source, ours in ((process.stdout, sys.stdout.buffer), (process.stderr, sys.stderr.buffer))
+    tees = [
+        _Tee(source, ours.buffer if ours is not None else None, log)
+        for source, ours in ((process.stdout, sys.stdout), (process.stderr, sys.stderr))
     ]
     try:
-        for thread in threads:
-            thread.start()
+        for tee in tees:
+            tee.start()
         code = process.wait()
-        for thread in threads:
-            thread.join(2.0)  # a grandchild may hold the pipe open for long
+        for tee in tees:
+            _wait_for(tee)
         return code
     finally:
         for number, handler in before.items():
@@ -112,20 +113,43 @@ def _tee_until_exit(process: subprocess.Popen[bytes], run: ActiveRun) -> int:
         log.close()
 
 
-def _tee(source: IO[bytes], ours: IO[bytes], log: Appender) -> None:
-    """Pass bytes on as they come, and log them by whole lines, so that two streams do not mix within one."""
-    unfinished = b""
-    while piece := os.read(source.fileno(), 1 << 16):
-        with contextlib.suppress(BrokenPipeError, ValueError):  # nobody reads us any more; the log still grows
-            ours.write(piece)
-            ours.flush()
-        unfinished += piece
-        whole = max(unfinished.rfind(b"\n"), unfinished.rfind(b"\r")) + 1  # a progress bar never ends its line
-        if len(unfinished) - whole > _LONGEST_LINE:
-            whole = len(unfinished)
-        _log(log, unfinished[:whole])
-        unfinished = unfinished[whole:]
-    _log(log, unfinished)
+class _Tee(threading.Thread):
+    """Passes bytes on as they come, and logs them by whole lines, so that two streams do not mix within one."""
+
+    def __init__(self, source: IO[bytes], ours: IO[bytes] | None, log: Appender) -> None:
+        super().__init__(daemon=True)
+        self._source, self._ours, self._log = source, ours, log
+        self.passed = 0
+
+    def run(self) -> None:
+        unfinished = b""
+        while piece := os.read(self._source.fileno(), 1 << 16):
+            unfinished += piece
+            whole = max(unfinished.rfind(b"\n"), unfinished.rfind(b"\r")) + 1  # a progress bar never ends its line
+            if len(unfinished) - whole > _LONGEST_LINE:
+                whole = len(unfinished)
+            _log(self._log, unfinished[:whole])
+            unfinished = unfinished[whole:]
+            self._pass_on(piece)
+            self.passed += len(piece)
+        _log(self._log, unfinished)
+
+    def _pass_on(self, piece: bytes) -> None:
+        if self._ours is None:
+            return
+        try:
+            self._ours.write(piece)
+            self._ours.flush()
+        except (OSError, ValueError):  # nobody reads us any more; the command goes on, and so does its log
+            self._ours = None
+
+
+def _wait_for(tee: _Tee) -> None:
+    """Until the pipe has ended, or has been idle for a while: a grandchild may hold it open for long."""
+    before = -1
+    while tee.is_alive() and tee.passed != before:
+        before = tee.passed
+        tee.join(_IDLE)
 
 
 def _log(log: Appender, data: bytes) -> None:

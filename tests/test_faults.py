@@ -1,0 +1,278 @@
+"""What goes wrong around a recorder: collectors, forks, writers that come late, locks left behind, closed outputs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from gxt import catalog, layout, live, recorder, store
+from gxt.errors import GitError, GxtWarning, UsageError
+from gxt.git import Repository
+from gxt.live import Appender
+from helpers import git, record, run_python
+
+
+def test_a_collector_at_work_takes_nothing_away(repo: Repository, work: Path) -> None:
+    """`git gc --prune=now` deletes loose objects that nothing reaches yet; a run's must not be among them."""
+    stop = threading.Event()
+
+    def collect() -> None:
+        while not stop.is_set():
+            subprocess.run(["git", "gc", "--prune=now", "-q"], cwd=work, capture_output=True, check=False)
+
+    collector = threading.Thread(target=collect)
+    collector.start()
+    try:
+        ids = [record(repo, metrics={"rmse": 1.0}) for _ in range(40)]
+    finally:
+        stop.set()
+        collector.join()
+    store.commit_pending(repo)
+    assert {run.id for run in catalog.listing(repo).runs} == set(ids)
+    assert {run.place for run in catalog.listing(repo).runs} == {"branch"}
+    git("fsck", "--strict", cwd=work)
+
+
+def test_a_fork_right_after_the_start_can_import(repo: Repository, work: Path) -> None:
+    """The provenance thread must hold no import lock that a child would inherit for good."""
+    code = """
+        import os, sys, time, gxt
+        delay = float(sys.argv[1])
+        with gxt.start_run():
+            time.sleep(delay)
+            child = os.fork()
+            if child == 0:
+                import importlib.metadata, email.message, socket, json, zipfile, csv, configparser
+                list(importlib.metadata.distributions())
+                os._exit(0)
+            for _ in range(1000):
+                if os.waitpid(child, os.WNOHANG)[0]:
+                    break
+                time.sleep(0.01)
+            else:
+                os.kill(child, 9)
+                sys.exit("the child hangs")
+        """
+    for delay in ("0.002", "0.004", "0.006", "0.008", "0.010"):
+        assert run_python(delay, code=code).stderr == ""
+
+
+def test_a_process_that_joined_and_outlives_its_owner_loses_nothing(repo: Repository, work: Path) -> None:
+    child = """
+import sys, gxt
+run = gxt.start_run()
+gxt.log_metric("n", 0, step=0)
+print("joined", flush=True)
+sys.stdin.readline()  # the owner has ended, and its run is on the branch
+for step in range(1, 20):
+    gxt.log_metric("n", step, step=step)
+gxt.set_tag("late", "yes")
+gxt.log_text("late", "late.txt")
+gxt.end_run()
+"""
+    run_python(
+        code=f"""
+        import subprocess, sys, gxt
+        with gxt.start_run(run_name="owner") as run:
+            child = subprocess.Popen(
+                [sys.executable, "-c", {child!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            assert child.stdout.readline() == "joined\\n"
+        assert gxt.get_run(run.run_id).place == "branch"
+        child.communicate("go on\\n")
+        assert child.returncode == 0
+        """
+    )
+    run = catalog.find(repo, "owner")
+    assert (run.status, run.place) == ("finished", "branch")
+    assert [point.value for point in catalog.points(repo, run)] == list(range(20))
+    assert run.tags == {"late": "yes"} and "artifacts/late.txt" in catalog.files(repo, run)
+
+
+def test_a_forked_child_that_outlives_its_parents_run_loses_nothing(repo: Repository, work: Path) -> None:
+    run_python(
+        code="""
+        import os, gxt
+        read, write = os.pipe()
+        run = gxt.start_run(run_name="owner")
+        child = os.fork()
+        if child == 0:
+            os.read(read, 1)
+            for step in range(10):
+                gxt.log_metric("n", step, step=step)
+            run.end()
+            os._exit(0)
+        gxt.end_run()
+        os.write(write, b"x")
+        os.waitpid(child, 0)
+        """
+    )
+    run = catalog.find(repo, "owner")
+    assert (run.status, run.place, run.metrics["n"].count) == ("finished", "branch", 10)
+
+
+def test_a_late_writer_that_is_killed_leaves_the_status_as_it_was(repo: Repository, work: Path) -> None:
+    run_id = record(repo, status="failed")
+    run_python(
+        code=f"""
+        import os, gxt
+        from gxt import fluent, recorder
+        late = recorder.amend(fluent.repository(), {run_id!r})
+        late.log_metric("late", 1)
+        os.kill(os.getpid(), 9)
+        """,
+        check=False,
+    )
+    before = store.read_run(repo, run_id)
+    store.commit_pending(repo)
+    after = store.read_run(repo, run_id)
+    assert (after.status, after.ended) == (before.status, before.ended) and after.metrics["late"].last == 1
+
+
+def test_additions_to_a_finished_run_at_once_are_all_kept(repo: Repository, work: Path) -> None:
+    run_id = record(repo)
+    commands = [
+        subprocess.Popen(
+            [sys.executable, "-m", "gxt", "log", "--run", run_id, "-m", f"loss={n}", "--step", str(n), "-t", f"t{n}=v"],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(12)
+    ]
+    errors = [command.communicate()[1] for command in commands]
+    assert [command.returncode for command in commands] == [0] * 12, errors
+    store.commit_pending(repo)
+    run = store.read_run(repo, run_id)
+    assert sorted(point.step for point in catalog.points(repo, run)) == list(range(12))
+    assert len(run.tags) == 12 and run.metrics["loss"].count == 12
+
+
+def test_one_run_that_cannot_be_committed_holds_up_no_other(repo: Repository, work: Path) -> None:
+    broken = recorder.begin(repo, "taxi")
+    (broken.folder / "run.yaml.tmp").mkdir()  # where a document would be written
+    with pytest.warns(GxtWarning, match="not on the branch yet"):
+        broken.end()
+    with pytest.warns(GxtWarning, match=f"cannot be committed and stays in .*{broken.run_id}"):
+        other = record(repo)
+    assert store.read_run(repo, other).status == "finished"
+    (broken.folder / "run.yaml.tmp").rmdir()
+    store.commit_pending(repo)
+    assert store.read_run(repo, broken.run_id).status == "finished"
+
+
+def test_a_lock_left_behind_is_named_and_nothing_is_lost(repo: Repository, work: Path) -> None:
+    record(repo)
+    lock = repo.common_dir / "refs" / "heads" / "gxt.lock"
+    lock.touch()
+    with pytest.warns(GxtWarning, match="not on the branch yet"):
+        run_id = record(repo)
+    with pytest.raises(GitError, match=r"refs/heads/gxt\.lock exists"):
+        store.commit_pending(repo)
+    lock.unlink()
+    assert [run.id for run in store.commit_pending(repo)] == [run_id]
+
+
+def test_a_line_that_was_cut_does_not_swallow_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(b"step,metric,value,time\n0,loss,1,5\n7,loss,0.5,1795")  # its process was killed
+    file = Appender(path)
+    file.append(b"8,loss,0.25,6\n")
+    file.close()
+    assert [point.step for point in layout.read_points(path.read_bytes())] == [0, 8]
+
+
+def test_values_that_no_document_can_hold_are_refused_at_the_call(repo: Repository) -> None:
+    run = recorder.begin(repo, "taxi")
+    deep: list[object] = []
+    for _ in range(400):
+        deep = [deep]
+    for call in (
+        lambda: run.log_param("deep", deep),
+        lambda: run.log_param("huge", 10**5000),
+        lambda: run.log_text("x", "/".join(["a"] * 1200)),
+        lambda: run.log_metric("m", 1, timestamp=float("nan")),  # type: ignore[arg-type]
+        lambda: run.log_metric("m", 1, timestamp=False),
+    ):
+        with pytest.raises(UsageError):
+            call()
+    run.end()
+    assert store.read_run(repo, run.run_id).params == {}
+
+
+@pytest.mark.parametrize("run_id", ["..", "/", "../../refs", "x" * 300, "20261123-083000-3f9a1c2e"])
+def test_an_environment_that_names_no_run_is_passed_over(repo: Repository, work: Path, run_id: str) -> None:
+    before = sorted(path for path in work.rglob("*") if "objects" not in path.parts)
+    run_python(code="import gxt\nwith gxt.start_run(run_name='own'):\n    pass", GXT_RUN_ID=run_id)
+    assert catalog.find(repo, "own").status == "finished"
+    new = {path.name for path in work.rglob("*")} - {path.name for path in before}
+    assert not new & {live.JOURNAL, "metrics.csv"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_command_goes_on_when_nobody_takes_its_output(repo: Repository, work: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "gxt", "run", "--", "seq", "1", "200000"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 0
+    log = catalog.read_file(repo, catalog.find(repo, "@last"), "output.log") or b""
+    assert log.count(b"\n") == 200_000
+
+
+def test_a_slow_reader_of_the_output_loses_none_of_it(repo: Repository, work: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gxt", "run", "--", "seq", "1", "60000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout
+    out = process.stdout.read(10)
+    threading.Event().wait(3.0)  # longer than the command takes
+    out += process.stdout.read()
+    process.wait(30)
+    assert out.count(b"\n") == 60_000
+    log = catalog.read_file(repo, catalog.find(repo, "@last"), "output.log") or b""
+    assert log.count(b"\n") == 60_000
+
+
+def test_long_arguments_are_no_paths(repo: Repository, work: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gxt", "run", "--", "sh", "-c", f"true # {'a' * 5000}"], capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    done = subprocess.run(
+        [sys.executable, "-m", "gxt", "log", "-a", "x" * 300], capture_output=True, check=False, text=True
+    )
+    assert done.returncode == 2 and "is no path" in done.stderr
+
+
+def test_an_author_in_no_encoding_is_recorded_somehow(repo: Repository, work: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import gxt; gxt.start_run(run_name='x').end()"],
+        env=os.environb | {b"GIT_AUTHOR_NAME": b"\xff\xfe"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0 and done.stderr == b"", done.stderr
+    assert "ada@example.com" in str(catalog.find(repo, "x").author)
+
+
+def test_runs_left_open_outside_the_main_stack_are_ended_at_exit(repo: Repository, work: Path) -> None:
+    run_python(
+        code="""
+        import threading, gxt
+        thread = threading.Thread(target=lambda: gxt.start_run(run_name="in-thread"))
+        thread.start()
+        thread.join()
+        gxt.create_run(run_name="object").log_metric("a", 1)
+        """
+    )
+    runs = {run.name: (run.status, run.place) for run in catalog.listing(repo).runs}
+    assert runs == {"in-thread": ("finished", "branch"), "object": ("finished", "branch")}
