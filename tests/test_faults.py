@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gxt import catalog, layout, live, recorder, store
+from gxt import git as gxt_git
 from gxt.errors import GitError, GxtWarning, UsageError
 from gxt.git import Repository
 from gxt.live import Appender
@@ -276,3 +277,22 @@ def test_runs_left_open_outside_the_main_stack_are_ended_at_exit(repo: Repositor
     )
     runs = {run.name: (run.status, run.place) for run in catalog.listing(repo).runs}
     assert runs == {"in-thread": ("finished", "branch"), "object": ("finished", "branch")}
+
+
+def test_packs_are_put_together_within_the_user_s_own_settings(repo: Repository, work: Path) -> None:
+    def packs() -> int:
+        return len(list((repo.common_dir / "objects" / "pack").glob("*.pack")))
+
+    git("config", "gc.autoPackLimit", "5", cwd=work)
+    git("config", "gc.autoDetach", "false", cwd=work)
+    git("config", "maintenance.auto", "false", cwd=work)
+    for _ in range(8):
+        record(repo)
+    assert packs() >= 8
+    git("config", "--unset", "maintenance.auto", cwd=work)
+    record(repo)
+    (collector,) = gxt_git._maintaining
+    assert collector.wait(60) == 0
+    assert packs() == 1
+    git("fsck", "--strict", cwd=work)
+    assert len(catalog.listing(repo).runs) == 9

@@ -24,73 +24,57 @@ UNNAMED_NOTEBOOK = "notebook"
 # --- secrets --------------------------------------------------------------------------------------------------
 
 _SECRET_WORDS = frozenset(
-    ["token", "password", "passwd", "passphrase", "pwd", "secret", "apikey", "credential", "credentials"]
+    "token password passwd passphrase pwd pass secret apikey credential auth authorization cookie bearer".split()
 )
-_SECRET_PAIRS = frozenset(
-    [
-        ("api", "key"),
-        ("access", "key"),
-        ("secret", "key"),
-        ("private", "key"),
-        ("auth", "key"),
-        ("account", "key"),
-    ]
-)
+_SECRET_KEYS = frozenset("api access secret private auth account ssh encryption signing openai license shared".split())
 # Words of language models, whose `eos_token` and the like are no secrets.
 _HARMLESS_TOKENS = frozenset(
-    [
-        "pad",
-        "eos",
-        "bos",
-        "unk",
-        "sep",
-        "cls",
-        "mask",
-        "special",
-        "start",
-        "end",
-        "stop",
-        "sos",
-        "blank",
-        "decoder",
-        "per",
-        "next",
-        "image",
-        "prompt",
-        "n",
-        "num",
-        "max",
-    ]
+    "pad eos bos unk sep cls mask special start end stop sos blank decoder per next image prompt n num max".split()
 )
 
 
 def is_secret(name: str) -> bool:
-    """Whether a param or option of that name holds a secret: `api_key`, `dbPassword`, `HF_TOKEN`, not `eos_token`."""
+    """Whether a param or option of that name holds a secret: `api_key`, `dbPassword`, `HF_TOKEN`, not `eos_token`.
+
+    >>> is_secret("passwords"), is_secret("max_tokens"), is_secret("keyword")
+    (True, False, False)
+    """
     split = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
     words = [word for word in re.split(r"[^A-Za-z0-9]+", split.lower()) if word]
     if not words:
         return False
-    before = words[-2] if len(words) > 1 else ""
-    if words[-1] == "token":
+    last, before = words[-1], words[-2] if len(words) > 1 else ""
+    if last == "token":  # but `tokens` are counted
         return before not in _HARMLESS_TOKENS
-    return words[-1] in _SECRET_WORDS or (before, words[-1]) in _SECRET_PAIRS
+    if last in ("key", "keys"):
+        return before in _SECRET_KEYS
+    return last in _SECRET_WORDS or (last.endswith("s") and last[:-1] in _SECRET_WORDS - {"token", "pas"})
 
 
 def mask_value(name: str, value: Any) -> Any:
-    """A param's value with its secrets masked: the whole of it by its name, members of a mapping by theirs."""
+    """A param's value with its secrets masked: all that stands under a secret's name, and passwords in URLs."""
+    if is_secret(name):
+        return _masked(name, value)
     if isinstance(value, Mapping):
         return {key: mask_value(key, item) for key, item in value.items()}
     if isinstance(value, str):
-        return MASK if value and is_secret(name) else mask_urls(value)
+        return mask_urls(value)
+    return [mask_value(name, item) for item in value] if isinstance(value, list) else value
+
+
+def _masked(name: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _masked(name, item) for key, item in value.items()}
     if isinstance(value, list):
-        return [mask_value(name, item) for item in value]
+        return [_masked(name, item) for item in value]
+    if value is None or isinstance(value, bool) or value == "":
+        return value
     # A number called `token` counts something; one called `password` may be one.
-    numeric_secret = isinstance(value, int) and not isinstance(value, bool) and not name.lower().endswith("token")
-    return MASK if numeric_secret and is_secret(name) else value
+    return value if isinstance(value, (int, float)) and name.lower().endswith("token") else MASK
 
 
 def mask_arguments(arguments: Sequence[str]) -> list[str]:
-    """A command's arguments with secrets masked: `--token X`, `--token=X`, `token=X`, passwords in URLs.
+    """A command's arguments with secrets masked: `--token X`, `--token=X`, `token=X`, `-pkey=X`, passwords in URLs.
 
     >>> mask_arguments(["train.py", "--api-key", "k", "-p", "password=x", "https://me:pw@host/"])
     ['train.py', '--api-key', '***', '-p', 'password=***', 'https://host/']
@@ -98,28 +82,59 @@ def mask_arguments(arguments: Sequence[str]) -> list[str]:
     masked = []
     hide_next = False
     for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if hide_next and not argument.startswith("-"):
+        if hide_next and not argument.startswith("--"):
             masked.append(MASK)
-        elif equals and value and is_secret(name.rstrip(":")):
-            masked.append(f"{name}={MASK}")
         else:
-            masked.append(mask_urls(argument))
-        hide_next = not equals and argument.startswith("-") and is_secret(argument)
+            masked.append(mask_urls(_mask_assigned(argument)))
+        option = argument.removesuffix("=")
+        hide_next = argument.startswith("-") and "=" not in option and is_secret(option)
     return masked
 
 
-_URL_USER = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^\s/@:]*)(?P<password>:[^\s/@]*)?@")
+# A name and what assigns to it, anywhere in an argument: after -p, in JSON, in a header, in a script given by -c.
+# An option's letter may run into the name: -ppassword=X.
+_ASSIGNMENT = re.compile(
+    r"""(?P<option>(?<![-\w])-[A-Za-z])?(?P<name>[A-Za-z][\w.-]*)
+    (?: ["']?\s*(?::=|=|:(?!//))\s* | (?P<space>\s+)(?=[^\s=:-]) )""",
+    re.VERBOSE,
+)
+_ASSIGNED = re.compile(r"""(?:(?:Bearer|Basic|Token)\s+)?("[^"]*"|'[^']*'|[^\s,;&}"']+)""", re.IGNORECASE)
+
+
+def _mask_assigned(argument: str) -> str:
+    parts, at = [], 0
+    for match in _ASSIGNMENT.finditer(argument):
+        secret = is_secret(match["name"]) or is_secret((match["option"] or "")[1:] + match["name"])
+        # `--api-key X` within one argument is meant; "the password is" in a sentence assigns nothing.
+        in_words = match["space"] and not argument[: match.start("name")].endswith("-")
+        if match.start() < at or not secret or in_words:
+            continue
+        value = _ASSIGNED.match(argument, match.end())
+        if value is not None:
+            parts += [argument[at : match.end()], MASK]
+            at = value.end()
+    return "".join([*parts, argument[at:]])
+
+
+_URL_USER = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^\s/@:]*)(?P<password>:\S*)?@(?=[^\s@]*)")
+_URL_QUERY = re.compile(r"(?P<name>[?&][A-Za-z][\w.-]*=)(?P<value>[^\s&#]+)")
 
 
 def mask_urls(text: str) -> str:
-    """Text without the passwords of the URLs in it; for http also without the user, who may be a token."""
+    """Text without the passwords of the URLs in it; for http also without the user, who may be a token.
+
+    Secrets among a URL's query values are masked as well, signatures included.
+    """
 
     def shown(match: re.Match[str]) -> str:
         keep_user = not match["scheme"].lower().startswith("http") and match["user"]
         return f"{match['scheme']}{match['user']}@" if keep_user else match["scheme"]
 
-    return _URL_USER.sub(shown, text)
+    def query(match: re.Match[str]) -> str:
+        name = match["name"][1:-1]
+        return f"{match['name']}{MASK}" if is_secret(name) or name.lower() in ("sig", "signature") else match[0]
+
+    return _URL_QUERY.sub(query, _URL_USER.sub(shown, text)) if "://" in text else text
 
 
 # --- the code ---------------------------------------------------------------------------------------------------

@@ -301,6 +301,41 @@ def objects_size(repo: Repository) -> int:
     return (int(counts["size"]) + int(counts["size-pack"])) * 1024
 
 
+_maintaining: list[subprocess.Popen[bytes]] = []
+
+
+def maintain(repo: Repository, settings: Mapping[str, str]) -> bool:
+    """Have git put packs together in the background, when there are more than the user's gc.autoPackLimit allows.
+
+    Nobody waits for it. False where there is nothing to do, or the user's maintenance.auto or gc.auto forbid it.
+    """
+    _maintaining[:] = [process for process in _maintaining if process.poll() is None]
+    limit = int(settings.get("gc.autopacklimit", "50"))
+    forbidden = settings.get("gc.auto") == "0" or settings.get("maintenance.auto", "true").lower() == "false"
+    if forbidden or not limit or _maintaining or _count_packs(repo) <= limit:
+        return False
+    with _starting, contextlib.suppress(OSError):
+        _maintaining.append(
+            subprocess.Popen(
+                ["git", f"--git-dir={repo.common_dir}", "gc", "--auto", "--quiet"],
+                cwd=repo.common_dir,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C in the terminal is not meant for it
+            )
+        )
+    return True
+
+
+def _count_packs(repo: Repository) -> int:
+    try:
+        return sum(name.endswith(".pack") for name in os.listdir(repo.common_dir / "objects" / "pack"))
+    except OSError:
+        return 0
+
+
 # --- refs and commits ----------------------------------------------------------------------------------------
 
 

@@ -372,6 +372,7 @@ def _commit(repo: Repository, plan: Callable[[Tip], tuple[Changes, str]], experi
             continue
         for name in names:
             live.forget_experiment(root(repo), name)
+        git.maintain(repo, settings)
         return commit
     raise AssertionError("unreachable")
 
