@@ -24,7 +24,7 @@ def tag(repo: Repository, run: Run, tags: Mapping[str, str], delete: Iterable[st
             raise NotFoundError(f"run {run.name} has no tag {name!r}")
     values = {check_name("tag", name): mask_value(name, clean_text(text)) for name, text in tags.items()}
     if _is_recording(repo, run):
-        active = recorder.join(repo, run.id)
+        active = recorder.amend(repo, run.id)
         active.set_tags(values)
         for name in gone:
             active.delete_tag(name)
@@ -44,7 +44,7 @@ def note(repo: Repository, run: Run, text: str) -> None:
     """Set a run's note; blank text takes it away."""
     cleaned = clean_text(text).strip()
     if _is_recording(repo, run):
-        active = recorder.join(repo, run.id)
+        active = recorder.amend(repo, run.id)
         active.set_note(cleaned)
         active.end()
         return

@@ -6,6 +6,7 @@ its parent's run: a forked one by inheriting it, any other by GXT_RUN_ID in its 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import warnings
@@ -183,11 +184,11 @@ def start_run(
     outer = _outer_run()
     experiment = _name_of(experiment_id) if experiment_id else experiment_name
     lifecycle.watch(_end_all)
+    joined = None if run_id is not None or nested else _join_outer(outer)
     if run_id is not None:
         run = _go_on(run_id, resume_from_step)
-    elif outer is not None and not nested and _process.joined_in != os.getpid() and _is_recording(outer):
-        _process.joined_in = os.getpid()
-        run = recorder.join(repository(), outer, _forget)
+    elif joined is not None:
+        run = joined
         if run_name or tags or description:
             warnings.warn(GxtWarning(f"joined the run {run.name} of the parent process; its name stays"), stacklevel=2)
     else:
@@ -277,7 +278,8 @@ def _go_on(run_id: str, from_step: int | None) -> ActiveRun:
     if folder.is_dir() and live.is_alive(folder):
         if from_step is not None:
             raise UsageError(f"run {run_id} is still recording; it can be joined, not taken back to a step")
-        return recorder.join(repo, run_id, _forget)
+        with contextlib.suppress(NotFoundError):  # it has just ended
+            return recorder.join(repo, run_id, _forget)
     return recorder.resume(repo, run_id, from_step, _forget)
 
 
@@ -293,8 +295,15 @@ def _outer_run() -> str | None:
     return _process.inherited
 
 
-def _is_recording(run_id: str) -> bool:
-    return RUN_ID.fullmatch(run_id) is not None and live.live_path(store.root(repository()), run_id).is_dir()
+def _join_outer(run_id: str | None) -> ActiveRun | None:
+    """The run that this process was born into, joined the first time; None later, and where it does not record."""
+    if run_id is None or _process.joined_in == os.getpid():
+        return None
+    with contextlib.suppress(NotFoundError):
+        joined = recorder.join(repository(), run_id, _forget)
+        _process.joined_in = os.getpid()
+        return joined
+    return None
 
 
 def _forget(run: ActiveRun, status: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from gxt import artifacts, capture, edits, fluent, git, intake, live, recorder, store
+from gxt import artifacts, capture, edits, fluent, git, intake, recorder
 from gxt.cli import output
 from gxt.cli.params import Given, complete_live, complete_run, given_options, read_input, repository
 from gxt.errors import FormatError
@@ -206,9 +206,6 @@ def _existing_run(repo: Repository, text: str) -> ActiveRun:
         from gxt import catalog
 
         run_id = catalog.find(repo, text).id
-    folder = live.live_path(store.root(repo), run_id)
-    if folder.is_dir() and live.is_alive(folder):
-        return recorder.join(repo, run_id)
     return recorder.amend(repo, run_id)
 
 
