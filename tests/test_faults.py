@@ -72,6 +72,7 @@ print("joined", flush=True)
 sys.stdin.readline()  # the owner has ended, and its run is on the branch
 for step in range(1, 20):
     gxt.log_metric("n", step, step=step)
+gxt.log_param("depth", 3)
 gxt.set_tag("late", "yes")
 gxt.log_text("late", "late.txt")
 gxt.end_run()
@@ -92,7 +93,9 @@ gxt.end_run()
     run = catalog.find(repo, "owner")
     assert (run.status, run.place) == ("finished", "branch")
     assert [point.value for point in catalog.points(repo, run)] == list(range(20))
-    assert run.tags == {"late": "yes"} and "artifacts/late.txt" in catalog.files(repo, run)
+    assert (
+        run.tags == {"late": "yes"} and run.params == {"depth": 3} and "artifacts/late.txt" in catalog.files(repo, run)
+    )
 
 
 def test_a_forked_child_that_outlives_its_parents_run_loses_nothing(repo: Repository, work: Path) -> None:

@@ -59,9 +59,10 @@ def open_runs() -> list[ActiveRun]:
 
 
 def _after_fork() -> None:
-    """The child's runs are its parent's now, who may end them first."""
+    """A child has its parent's runs, and the parent may end them first."""
     for run in _open_runs:
         run._append = run._live.metrics.append_checked
+        run._lock = threading.RLock()  # another thread may have held it, and is not here
 
 
 if hasattr(os, "register_at_fork"):
@@ -144,8 +145,9 @@ class ActiveRun:
     def _read_params(self) -> None:
         """Learn what was logged so far, by other processes too."""
         try:
+            self._go_on_if_gone()
             logged, self._params_read = live.params_since(self._live.path, self._params_read)
-        except OSError as error:
+        except (OSError, GxtError) as error:
             self._trouble(error)
             return
         for values in logged:
@@ -465,6 +467,7 @@ class ActiveRun:
             self._live, before = _attach(self._repo, self.run_id)
             self.owner, self.pid, self._capture = self._live.is_owner, os.getpid(), None
             self._resumed = True
+            self._params_read = 0
             if self.owner:
                 self._keep = (before.status, before.exit_code, before.ended)
                 _open_runs.add(self)
