@@ -182,3 +182,24 @@ def test_workers_forked_while_git_runs_do_not_hold_it_up(repo: Repository, work:
     runs = catalog.listing(repo).runs
     assert [run.status for run in runs] == ["finished"] * 20
     assert all("dirty" in run.source for run in runs)
+
+
+def test_a_worker_that_outlives_its_killed_owner_does_not_make_the_run_look_alive(repo: Repository, work: Path) -> None:
+    done = run_python(
+        code="""
+        import os, time, gxt
+        gxt.start_run(run_name="victim")
+        child = os.fork()
+        if child == 0:
+            os.close(1), os.close(2)
+            time.sleep(100)
+        print(child, flush=True)
+        os.kill(os.getpid(), 9)
+        """,
+        check=False,
+    )
+    worker = int(done.stdout)
+    try:
+        assert catalog.find(repo, "victim").status == "crashed"
+    finally:
+        os.kill(worker, 9)
