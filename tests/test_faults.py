@@ -299,3 +299,17 @@ def test_packs_are_put_together_within_the_user_s_own_settings(repo: Repository,
     assert packs() == 1
     git("fsck", "--strict", cwd=work)
     assert len(catalog.listing(repo).runs) == 9
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_while_the_run_branch_is_checked_out_runs_wait(repo: Repository, work: Path, linked: bool) -> None:
+    first = record(repo)
+    tree = work.parent / "runs" if linked else work
+    git(*(["worktree", "add", "-q", str(tree), "gxt"] if linked else ["checkout", "-q", "gxt"]), cwd=work)
+    with pytest.warns(GxtWarning, match="is checked out in"):
+        second = record(repo)
+    assert git("status", "--short", cwd=tree) == ""
+    assert {run.id: run.place for run in catalog.listing(repo).runs} == {first: "branch", second: "pending"}
+    git("checkout", "-q", "--detach", cwd=tree)
+    store.commit_pending(repo)
+    assert {run.place for run in catalog.listing(repo).runs} == {"branch"}

@@ -357,6 +357,27 @@ def remote_branches(repo: Repository, branch: str, settings: Mapping[str, str]) 
     return dict(sorted(found.items(), key=lambda item: (item[0] != f"refs/remotes/origin/{branch}", item[0])))
 
 
+def checked_out_in(repo: Repository, ref: str, settings: Mapping[str, str]) -> Path | None:
+    """The work tree that has a branch checked out, None where none has."""
+    wanted = f"ref: {ref}\n".encode()
+    if not is_true(settings.get("core.bare")) and _read_head(repo.common_dir) == wanted:
+        return repo.common_dir.parent
+    for folder in sorted((repo.common_dir / "worktrees").glob("*")):
+        if _read_head(folder) == wanted:
+            try:
+                return Path(os.fsdecode((folder / "gitdir").read_bytes().strip())).parent
+            except OSError:  # the work tree is just being removed
+                continue
+    return None
+
+
+def _read_head(git_dir: Path) -> bytes:
+    try:
+        return (git_dir / "HEAD").read_bytes()
+    except OSError:
+        return b""
+
+
 def merge_base(repo: Repository, one: str, other: str) -> str | None:
     """The commit that two histories have in common last, None where they have none."""
     code, out, err = _ask(repo.common_dir, "merge-base", one, other)

@@ -353,6 +353,12 @@ def _commit(repo: Repository, plan: Callable[[Tip], tuple[Changes, str]], experi
     settings = git.config(repo)
     for attempt in range(_TRIES):
         at = tip(repo, settings)
+        if holder := git.checked_out_in(repo, at.ref, settings):
+            # Its index would still be the old tip's: everything new would look deleted, and `git commit -a` do it.
+            raise GitError(
+                f"the run branch is checked out in {holder}, where new runs would look deleted",
+                "check out another branch there, then `gxt recover` commits what waits",
+            )
         changes, message = plan(at)
         try:
             commit = git.commit_files(
