@@ -11,7 +11,7 @@ from gxt import catalog
 from gxt.git import Repository
 from gxt.layout import SYSTEM_HEADER
 from gxt.system import SystemSampler
-from helpers import git
+from helpers import git, run_python
 
 psutil = pytest.importorskip("psutil")
 
@@ -60,3 +60,22 @@ def test_a_resumed_run_s_samples_are_added(repo: Repository) -> None:
     data = catalog.read_file(repo, catalog.find(repo, "@last"), "system.csv") or b""
     assert data.count(SYSTEM_HEADER) == 1
     assert [row["metric"] for row in samples(data)].count("cpu_percent") >= 2
+
+
+def test_without_psutil_only_a_call_that_asks_fails(work: Path, repo: Repository) -> None:
+    git("config", "gxt.systemMetrics", "true", cwd=work)
+    done = run_python(
+        code="""
+        import sys
+        sys.modules["psutil"] = None  # as if it were not installed
+        import gxt
+        with gxt.start_run(run_name="configured"):
+            pass
+        try:
+            gxt.start_run(run_name="asked", log_system_metrics=True)
+        except ImportError as error:
+            print(error)
+        """
+    )
+    assert "gxt.systemMetrics is set, but" in done.stderr and "pip install 'git-gxt[system]'" in done.stdout
+    assert [(run.name, run.status) for run in catalog.listing(repo).runs] == [("configured", "finished")]

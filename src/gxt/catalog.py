@@ -188,28 +188,27 @@ def _referred(found: Listing, reference: str, text: str) -> Run:
 
 def folder_of(repo: Repository, run: Run) -> Path | None:
     """Where a run's files are while it is not on the branch."""
-    base = store.root(repo)
-    return (
-        {"live": live.live_path, "pending": live.pending_path}[run.place](base, run.id)
-        if run.place != "branch"
-        else None
-    )
+    if run.place == "branch":
+        return None
+    where = live.live_path if run.place == "live" else live.pending_path
+    return where(store.root(repo), run.id)
 
 
 def files(repo: Repository, run: Run) -> dict[str, int]:
     """A run's files: path in its folder, and size in bytes. For a resumed run, those of before too."""
-    found: dict[str, int] = {}
-    at = store.tip(repo, git.config(repo))
-    if at.commit is not None and (run.place == "branch" or _is_on_branch(repo, at.commit, run)):
-        found = {file.path: file.size for file in store.run_files(repo, at.commit, run)}
+    found = {path: file.size for path, file in _files_on_branch(repo, run).items()}
     folder = folder_of(repo, run)
     if folder is not None:
         found |= {path: file.stat().st_size for path, file in live.committed_files(folder)}
     return dict(sorted(found.items()))
 
 
-def _is_on_branch(repo: Repository, commit: str, run: Run) -> bool:
-    return store.read_file(repo, commit, run, layout.RUN_YAML) is not None
+def _files_on_branch(repo: Repository, run: Run) -> dict[str, git.TreeFile]:
+    """A run's files on the branch by path; none for a run that has never been there."""
+    commit = store.tip(repo, git.config(repo)).commit
+    if commit is None or store.read_file(repo, commit, run, layout.RUN_YAML) is None:
+        return {}
+    return {file.path: file for file in store.run_files(repo, commit, run)}
 
 
 def read_file(repo: Repository, run: Run, path: str) -> bytes | None:
@@ -231,10 +230,7 @@ def export(repo: Repository, run: Run, target: Path, below: str = "") -> list[st
 
     A file that is there already is replaced; others in the folder are left alone.
     """
-    at = store.tip(repo, git.config(repo))
-    on_branch = {}
-    if at.commit is not None and (run.place == "branch" or _is_on_branch(repo, at.commit, run)):
-        on_branch = {file.path: file for file in store.run_files(repo, at.commit, run)}
+    on_branch = _files_on_branch(repo, run)
     folder = folder_of(repo, run)
     in_folder = dict(live.committed_files(folder)) if folder is not None else {}
     prefix = below.rstrip("/")

@@ -18,10 +18,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from gxt import git, lifecycle, live, recorder, store
-from gxt.errors import GitError, GxtWarning, NotFoundError, UsageError
+from gxt.capture import mask_value
+from gxt.errors import GitError, GxtWarning, MissingPackageError, NotFoundError, UsageError
 from gxt.git import Repository
 from gxt.model import DEFAULT_EXPERIMENT, FINISHED, RUN_ID, Experiment, check_experiment_name, check_name, clean_text
 from gxt.recorder import ActiveRun
+from gxt.system import check_available
 
 RUN_ID_VARIABLE = "GXT_RUN_ID"
 TRACKING_URI_VARIABLE = "GXT_TRACKING_URI"
@@ -130,7 +132,7 @@ def create_experiment(name: str, *, description: str | None = None, tags: Mappin
     described = replace(
         experiment,
         description=clean_text(description) if description else None,
-        tags={check_name("tag", key): clean_text(str(value)) for key, value in (tags or {}).items()},
+        tags={check_name("tag", key): mask_value(key, clean_text(str(v))) for key, v in (tags or {}).items()},
     )
     return store.edit_experiment(repo, described, "created").id
 
@@ -222,6 +224,7 @@ def create_run(
 ) -> ActiveRun:
     """Start a run without making it the active one: any number can be open at once, each through its own methods."""
     repo = repository()
+    sampled = _is_sampled(log_system_metrics)
     run = recorder.begin(
         repo,
         experiment_name or current_experiment(),
@@ -230,12 +233,24 @@ def create_run(
         tags=tags,
         note=description,
     )
-    if log_system_metrics is None:
-        log_system_metrics = git.is_true(git.config(repo).get("gxt.systemmetrics"))
-    if log_system_metrics:
+    if sampled:
         run.sample_system()
     lifecycle.watch(_end_all)
     return run
+
+
+def _is_sampled(asked: bool | None) -> bool:
+    """Whether to sample the machine. Raises MissingPackageError only where this very call asks for what it cannot."""
+    if asked is False or (asked is None and not git.is_true(git.config(repository()).get("gxt.systemmetrics"))):
+        return False
+    try:
+        check_available()
+    except MissingPackageError as error:
+        if asked:
+            raise
+        warnings.warn(GxtWarning(f"gxt.systemMetrics is set, but {error}"), stacklevel=4)
+        return False
+    return True
 
 
 def end_run(status: str = FINISHED) -> None:
