@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,16 +28,42 @@ def git_bytes(*args: str, cwd: Path | None = None) -> bytes:
 
 
 def run_python(
-    *args: str, code: str | None = None, cwd: Path | None = None, check: bool = True, **variables: str
+    *args: str,
+    code: str | None = None,
+    cwd: Path | None = None,
+    check: bool = True,
+    leave_children: bool = False,
+    **variables: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run this Python in a process of its own: a script and its arguments, or `code`; `variables` go to its
-    environment."""
+    """Run this Python in its own process: a script and its arguments, or `code`; `variables` go to its environment.
+
+    Waits for what it started as well, unless `leave_children`: a git that a killed process had just begun to start
+    holds copies of its files, locks among them, until it is under way.
+    """
     command = [sys.executable, *(("-c", textwrap.dedent(code)) if code is not None else ()), *args]
-    done = subprocess.run(
-        command, cwd=cwd, env=os.environ | variables, capture_output=True, text=True, check=False, timeout=120
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
-    assert not check or done.returncode == 0, done.stderr
-    return done
+    out, err = process.communicate(timeout=120)
+    deadline = time.monotonic() + 5  # where nobody buries orphans, they stay in the group
+    while not leave_children and _group_exists(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert not check or process.returncode == 0, err
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def _group_exists(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def write_script(path: Path, code: str) -> Path:

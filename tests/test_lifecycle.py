@@ -197,6 +197,7 @@ def test_a_worker_that_outlives_its_killed_owner_does_not_make_the_run_look_aliv
         os.kill(os.getpid(), 9)
         """,
         check=False,
+        leave_children=True,
     )
     worker = int(done.stdout)
     try:
