@@ -59,7 +59,7 @@ def delete(repo: Repository, run: Run) -> None:
         hint = "it ends with the process that records it" if owned else f"`gxt finish {run.id}` ends it"
         raise UsageError(f"run {run.name} ({run.id}) is still recording", hint)
     _on_branch(repo, run)
-    store.edit_run(repo, run.id, lambda at: replace(at, deleted=now()), "deleted")
+    store.mark_deleted(repo, run.id, True)
 
 
 def restore(repo: Repository, run: Run) -> None:
@@ -67,7 +67,7 @@ def restore(repo: Repository, run: Run) -> None:
     if not run.deleted:
         hint = f"`gxt restore --experiment {run.experiment}` brings it back with all its runs"
         raise UsageError(f"run {run.name} is hidden with its experiment {run.experiment!r}", hint)
-    store.edit_run(repo, run.id, lambda at: replace(at, deleted=None), "restored")
+    store.mark_deleted(repo, run.id, False)
 
 
 def delete_experiment(repo: Repository, experiment: Experiment) -> None:

@@ -82,13 +82,7 @@ def read_params(data: bytes, name: str) -> dict[str, Any]:
     if ending == ".toml":
         return _toml(data, name)
     if ending == ".json":
-        try:
-            content = json.loads(data)
-        except ValueError as error:
-            raise FormatError(f"{name}: not valid JSON: {error}") from None
-        if not isinstance(content, dict):
-            raise FormatError(f"{name}: expected an object, found {type(content).__name__}")
-        return dict(content)
+        return _json_object(data, name)
     return load_mapping(data, name)
 
 
@@ -141,13 +135,17 @@ def _numbered(row: Row, index: int) -> Row:
 
 
 def _json_row(line: str, where: str, step_keys: Sequence[str]) -> Row:
+    return _row(_json_object(line, where), where, step_keys)
+
+
+def _json_object(text: str | bytes, where: str) -> dict[str, Any]:
     try:
-        content = json.loads(line)
+        content = json.loads(text)
     except ValueError as error:
         raise FormatError(f"{where}: not valid JSON: {error}") from None
     if not isinstance(content, dict):
         raise FormatError(f"{where}: expected an object, found {type(content).__name__}")
-    return _row(content, where, step_keys)
+    return content
 
 
 def _row(content: Mapping[str, Any], where: str, step_keys: Sequence[str]) -> Row:

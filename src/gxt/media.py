@@ -149,7 +149,7 @@ def table(data: Any, path: str, before: bytes | None) -> Fill:
         buffer = io.StringIO()
         csv.writer(buffer, lineterminator="\n").writerows([columns, *rows])
         return lambda out: out.write(buffer.getvalue().encode())
-    frame = _pandas("writing a table as Parquet").DataFrame(rows, columns=columns)
+    frame = require_pandas("writing a table as Parquet").DataFrame(rows, columns=columns)
     return lambda out: frame.to_parquet(out, index=False)
 
 
@@ -166,7 +166,7 @@ def read_table(data: bytes, path: str) -> tuple[list[str], list[list[Any]]]:
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{path} is not a table: {error}") from None
     if kind == ".parquet":
-        frame = _pandas("reading Parquet").read_parquet(io.BytesIO(data))
+        frame = require_pandas("reading Parquet").read_parquet(io.BytesIO(data))
         return [str(column) for column in frame.columns], frame.to_numpy(dtype=object).tolist()
     raise UsageError(f"{path} is not a table", "tables end in .json, .csv or .parquet")
 
@@ -208,7 +208,8 @@ def _json_cell(cell: Any) -> Any:
     return plain(cell)
 
 
-def _pandas(purpose: str) -> Any:
+def require_pandas(purpose: str) -> Any:
+    """The module pandas. Raises MissingPackageError, which says what it is needed for."""
     try:
         import pandas
     except ImportError:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gxt import catalog, fluent, git, layout, media, query, store
-from gxt.errors import MissingPackageError, NotFoundError, UsageError
+from gxt.errors import NotFoundError, UsageError
 from gxt.model import Experiment, Run, flatten
 
 
@@ -68,7 +68,7 @@ def search_runs(
 
 
 def _frame(runs: Sequence[Run], found: catalog.Listing) -> Any:
-    pandas = _pandas("search_runs as a DataFrame")
+    pandas = media.require_pandas("search_runs as a DataFrame")
     ids = {experiment.name: experiment.id for experiment in found.experiments}
     repo = fluent.repository()
     branch = store.branch_name(git.config(repo))
@@ -110,7 +110,7 @@ def load_table(
     Raises:
         NotFoundError: none of the runs has it.
     """
-    pandas = _pandas("load_table")
+    pandas = media.require_pandas("load_table")
     repo = fluent.repository()
     if run_ids is not None:
         runs = [catalog.find(repo, run_id) for run_id in run_ids]
@@ -161,11 +161,3 @@ def download_artifacts(
 def _existing(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _pandas(purpose: str) -> Any:
-    try:
-        import pandas
-    except ImportError:
-        raise MissingPackageError("pandas", purpose, "pandas") from None
-    return pandas
