@@ -23,6 +23,8 @@ ORDER = [
     "query",
     "render",
     "git",
+    "rescue",
+    "appender",
     "live",
     "store",
     "catalog",

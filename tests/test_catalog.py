@@ -199,7 +199,8 @@ def test_a_run_s_files_are_read_wherever_it_is(repo: Repository, tmp_path: Path,
     assert found.place == place
     files = catalog.files(repo, found)
     assert files["artifacts/models/a.txt"] == 5
-    assert ("run.yaml" in files) == (place != "live")
+    run_yaml = catalog.read_file(repo, found, "run.yaml")
+    assert run_yaml is not None and len(run_yaml) == files["run.yaml"] and run.run_id.encode() in run_yaml
     assert catalog.read_file(repo, found, "artifacts/models/a.txt") == b"hello"
     assert catalog.read_file(repo, found, "artifacts/missing") is None
     assert [(p.step, p.value) for p in catalog.points(repo, found)] == [(2, 1.5)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import gxt.git
-from gxt.errors import GitError, NotARepositoryError, RefLockedError, RefMovedError, UsageError
+from gxt.errors import FileChangedError, GitError, NotARepositoryError, RefLockedError, RefMovedError, UsageError
 from gxt.git import Identity, Repository
 from helpers import git, record
 
@@ -191,14 +191,14 @@ def test_ancestors(repo: Repository) -> None:
         gxt.git.merge_base(repo, "0" * 40, new)
 
 
-def commit(repo: Repository, old: str | None, parent: str | None, **files: bytes | Path | None) -> str:
+def commit(repo: Repository, old: str | None, parent: str | None, **files: gxt.git.Content) -> str:
     changes = [(name.replace("__", "/"), content) for name, content in files.items()]
     return gxt.git.commit_files(repo, "refs/heads/gxt", old, parent, changes, "a message\n", gxt.git.config(repo))
 
 
 def test_files_are_committed_replaced_and_taken_away(repo: Repository, work: Path) -> None:
     (work / "big").write_bytes(os.urandom(300_000))
-    first = commit(repo, None, None, a=b"1", folder__b=b"\x00\n", big=work / "big", empty=b"")
+    first = commit(repo, None, None, a=b"1", folder__b=b"\x00\n", big=(work / "big", 300_000), empty=b"")
     assert git("rev-parse", "gxt") == first
     assert git("cat-file", "-s", "gxt:big") == "300000" and git("cat-file", "-s", "gxt:empty") == "0"
     second = commit(repo, first, first, a=b"2", folder__b=None, missing=None)
@@ -239,9 +239,17 @@ def test_a_ref_that_somebody_locks_is_told_apart(repo: Repository) -> None:
 
 
 def test_a_file_that_cannot_be_read_commits_nothing(repo: Repository, tmp_path: Path) -> None:
-    with pytest.raises(OSError):
-        commit(repo, None, None, a=tmp_path / "missing")
+    (tmp_path / "short").write_bytes(b"12")
+    for missing in ((tmp_path / "missing", 1), (tmp_path / "short", 3)):
+        with pytest.raises(FileChangedError):
+            commit(repo, None, None, a=missing)
     assert git("for-each-ref", "refs/heads/gxt") == ""
+
+
+def test_a_file_that_grows_is_committed_as_it_was_when_it_was_looked_at(repo: Repository, tmp_path: Path) -> None:
+    (tmp_path / "growing").write_bytes(b"123 and more")
+    commit(repo, None, None, a=(tmp_path / "growing", 3))
+    assert git("show", "gxt:a") == "123"
 
 
 def test_git_s_own_words_reach_the_error(repo: Repository) -> None:

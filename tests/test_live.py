@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from gxt import layout, live
 from gxt.errors import FormatError, NotFoundError, UsageError
-from gxt.live import Appender, LiveRun
+from gxt.live import LiveRun
 from gxt.model import Run
 from helpers import run_python
 
@@ -30,81 +29,9 @@ def recording(root: Path) -> Iterator[LiveRun]:
     run.close()
 
 
-# --- appending --------------------------------------------------------------------------------------------------
-
-
-def test_each_line_is_in_the_file_when_append_returns(tmp_path: Path) -> None:
-    file = Appender(tmp_path / "log")
-    for number in range(3):
-        file.append(b"line %d\n" % number)
-        assert (tmp_path / "log").read_bytes().count(b"\n") == number + 1
-    file.close()
-    with pytest.raises(OSError):
-        file.append(b"late\n")
-
-
-def test_two_appenders_share_a_file(tmp_path: Path) -> None:
-    one, other = Appender(tmp_path / "log"), Appender(tmp_path / "log")
-    one.append(b"1\n")
-    other.append(b"2\n")
-    one.append(b"3\n")
-    assert (tmp_path / "log").read_bytes() == b"1\n2\n3\n"
-    one.close()
-    other.close()
-
-
-def test_threads_do_not_tear_each_other_s_lines(tmp_path: Path) -> None:
-    file = Appender(tmp_path / "log")
-    threads = [
-        threading.Thread(target=lambda mark=mark: [file.append(mark * 99 + b"\n") for _ in range(200)])
-        for mark in (b"a", b"b", b"c", b"d")
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    file.close()
-    lines = (tmp_path / "log").read_bytes().splitlines()
-    assert len(lines) == 800 and all(len(line) == 99 and len(set(line)) == 1 for line in lines)
-
-
-@pytest.fixture
-def full_disk() -> Iterator[object]:
-    """A function that lets no file grow beyond some bytes, or any again with None: the disk is full, for us."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def limit(size: int | None) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (before[0] if size is None else size, before[1]))
-
-    yield limit
-    limit(None)
-
-
-def test_what_a_full_disk_refuses_is_written_once_there_is_room(tmp_path: Path, full_disk) -> None:  # type: ignore[no-untyped-def]
-    path = tmp_path / "metrics.csv"
-    file = Appender(path)
-    file.append(layout.METRICS_HEADER)
-    file.append(b"0,rmse,1,5\n")
-    full_disk(path.stat().st_size + 4)  # the next line is cut in its middle
-    for line in (b"1,rmse,2,5\n", b"2,rmse,3,5\n", b"3,rmse,4,5\n"):
-        with pytest.raises(OSError):
-            file.append(line)
-    full_disk(None)
-    file.append(b"4,rmse,5,5\n")
-    file.close()
-    points = list(layout.read_points(path.read_bytes()))
-    assert [(p.step, p.value) for p in points] == [(step, step + 1.0) for step in range(5)]
-
-
-def test_a_flush_writes_what_is_left_over(tmp_path: Path, full_disk) -> None:  # type: ignore[no-untyped-def]
-    file = Appender(tmp_path / "log")
-    full_disk(0)
-    with pytest.raises(OSError):
-        file.append(b"kept\n")
-    full_disk(None)
-    file.sync()
-    file.close()
-    assert (tmp_path / "log").read_bytes() == b"kept\n"
+def contents(snapshot: live.Snapshot) -> dict[str, bytes]:
+    """What would be committed of a run."""
+    return {path: data if isinstance(data, bytes) else data.read() for path, data in snapshot.files.items()}
 
 
 # --- a live run -------------------------------------------------------------------------------------------------
@@ -156,7 +83,7 @@ def test_a_finished_run_is_whole_and_pending(root: Path, recording: LiveRun) -> 
     folder = recording.finish("failed", exit_code=3)
     assert folder == live.pending_path(root, RUN_ID)
     assert live.live_runs(root) == [] and live.pending_runs(root) == [folder]
-    files = {path: file.read_bytes() for path, file in live.committed_files(folder)}
+    files = contents(live.snapshot(folder))
     assert sorted(files) == ["artifacts/a/b.txt", "metrics.csv", "metrics.yaml", "params.yaml", "run.yaml"]
     run = layout.read_run("taxi", RUN_ID, files)
     assert (run.status, run.exit_code, run.params) == ("failed", 3, {"alpha": 0.1})
@@ -171,13 +98,12 @@ def test_ending_takes_what_is_no_artifact_and_no_document_along(recording: LiveR
     recording.write_file("artifacts/lock", lambda out: out.write(b"mine"))
     recording.write_file("artifacts/journal.jsonl", lambda out: out.write(b"mine"))
     folder = recording.finish()
-    assert [path for path, _ in live.committed_files(folder) if not path.endswith(".yaml")] == [
+    assert [path for path in live.snapshot(folder).files if not path.endswith(".yaml")] == [
         "output.log",
         "artifacts/journal.jsonl",
         "artifacts/kept.tmp",
         "artifacts/lock",
     ]
-    assert not (folder / "metrics.csv").exists()
 
 
 def test_a_file_appears_whole_or_not_at_all(recording: LiveRun) -> None:
@@ -293,7 +219,7 @@ def test_lines_that_a_crash_cut_are_dropped_and_the_rest_is_kept(root: Path, rec
     recording.close()
     folder = live.recover(root, RUN_ID)
     assert folder is not None
-    files = {path: file.read_bytes() for path, file in live.committed_files(folder)}
+    files = contents(live.snapshot(folder))
     assert files["metrics.csv"] == b"step,metric,value,time\n0,rmse,1,7\n1,rmse,2,7\n"
     run = layout.read_run("taxi", RUN_ID, files)
     assert (run.params, run.status, run.metrics["rmse"].count) == ({"alpha": 0.1}, "killed", 2)

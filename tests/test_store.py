@@ -454,6 +454,7 @@ def test_a_crash_after_the_rename_is_repaired_by_the_next_commit(repo: Repositor
 def test_a_crash_after_the_commit_does_no_harm(repo: Repository, tmp_path: Path) -> None:
     run = recorder.begin(repo, "taxi")
     run.log_metric("rmse", 6.3)
+    run._stop_threads()  # its provenance is complete
     folder = run._live.finish("finished")
     shutil.copytree(folder, tmp_path / "copy")
     store.commit_pending(repo)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
+import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from gxt.errors import UsageError
+from gxt.errors import GxtWarning, UsageError
 from gxt.model import check_artifact_path
+
+_TRIES = 3
 
 
 def files_of(local_path: Path, folder: str | None, contents_only: bool = False) -> list[tuple[Path, str]]:
@@ -70,6 +73,21 @@ def copier(source: Path) -> Callable[[IO[bytes]], None]:
         except OSError as error:
             raise UsageError(f"artifact {str(source)!r} cannot be read: {error.strerror}") from None
         with stream:
-            shutil.copyfileobj(stream, out, 1 << 20)
+            for _ in range(_TRIES):
+                out.seek(0)
+                out.truncate()
+                if _copy(stream, out):
+                    return
+        warnings.warn(GxtWarning(f"{str(source)!r} was being written while it was copied"), stacklevel=5)
 
     return fill
+
+
+def _copy(source: IO[bytes], out: IO[bytes]) -> bool:
+    """Copy a file from its beginning. False where somebody wrote to it meanwhile."""
+    before = os.fstat(source.fileno())
+    source.seek(0)
+    while piece := source.read(1 << 20):
+        out.write(piece)
+    after = os.fstat(source.fileno())
+    return (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)

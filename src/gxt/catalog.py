@@ -199,8 +199,12 @@ def files(repo: Repository, run: Run) -> dict[str, int]:
     found = {path: file.size for path, file in _files_on_branch(repo, run).items()}
     folder = folder_of(repo, run)
     if folder is not None:
-        found |= {path: file.stat().st_size for path, file in live.committed_files(folder)}
+        found |= {path: _size(content) for path, content in live.snapshot(folder).files.items()}
     return dict(sorted(found.items()))
+
+
+def _size(content: bytes | live.Piece) -> int:
+    return len(content) if isinstance(content, bytes) else content.size
 
 
 def _files_on_branch(repo: Repository, run: Run) -> dict[str, git.TreeFile]:
@@ -214,8 +218,9 @@ def _files_on_branch(repo: Repository, run: Run) -> dict[str, git.TreeFile]:
 def read_file(repo: Repository, run: Run, path: str) -> bytes | None:
     """One of a run's files whole, None where it has none of that name."""
     folder = folder_of(repo, run)
-    if folder is not None and (folder / path).is_file():
-        return (folder / path).read_bytes()
+    content = live.snapshot(folder).files.get(path) if folder is not None else None
+    if content is not None:
+        return content if isinstance(content, bytes) else content.read()
     at = store.tip(repo, git.config(repo))
     return None if at.commit is None else store.read_file(repo, at.commit, run, path)
 
@@ -232,7 +237,7 @@ def export(repo: Repository, run: Run, target: Path, below: str = "") -> list[st
     """
     on_branch = _files_on_branch(repo, run)
     folder = folder_of(repo, run)
-    in_folder = dict(live.committed_files(folder)) if folder is not None else {}
+    in_folder = live.snapshot(folder).files if folder is not None else {}
     prefix = below.rstrip("/")
     wanted = sorted(
         path for path in on_branch.keys() | in_folder.keys() if not prefix or (path + "/").startswith(prefix + "/")
@@ -241,7 +246,9 @@ def export(repo: Repository, run: Run, target: Path, below: str = "") -> list[st
         destination = target / path
         destination.parent.mkdir(parents=True, exist_ok=True)
         if path in in_folder:
-            shutil.copyfile(in_folder[path], destination)
+            content = in_folder[path]
+            with open(destination, "wb") as out:
+                out.writelines([content] if isinstance(content, bytes) else content.chunks())
             continue
         with store.open_file(repo, on_branch[path]) as stream, open(destination, "wb") as out:
             shutil.copyfileobj(stream, out, 1 << 20)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -97,6 +96,8 @@ def _digest_file(path: Path) -> str:
 
 
 def _digest(pieces: Iterable[bytes]) -> str:
+    import hashlib  # here for start-up time
+
     sha = hashlib.sha256()
     for piece in pieces:
         sha.update(piece)

@@ -9,7 +9,7 @@ from gxt import live, recorder, store
 from gxt.capture import mask_value
 from gxt.errors import NotFoundError, UsageError
 from gxt.git import Repository
-from gxt.model import Experiment, Run, check_name, clean_text, now
+from gxt.model import RUNNING, Experiment, Run, check_name, clean_text, now
 
 
 def tag(repo: Repository, run: Run, tags: Mapping[str, str], delete: Iterable[str] = ()) -> None:
@@ -83,6 +83,8 @@ def restore_experiment(repo: Repository, experiment: Experiment) -> None:
 def finish(repo: Repository, run_id: str, status: str) -> None:
     """End a run that no process owns, or whose process is gone, and commit it.
 
+    So too one that is on the branch as running, by a checkpoint of another clone.
+
     Raises:
         NotFoundError: it is not recording.
         UsageError: its process is alive and will end it itself.
@@ -90,7 +92,10 @@ def finish(repo: Repository, run_id: str, status: str) -> None:
     base = store.root(repo)
     folder = live.live_path(base, run_id)
     if not folder.is_dir():
-        raise NotFoundError(f"run {run_id} is not recording")
+        if store.read_run(repo, run_id).status != RUNNING:
+            raise NotFoundError(f"run {run_id} is not recording")
+        store.edit_run(repo, run_id, lambda at: replace(at, status=status, ended=now()), f"ended as {status}")
+        return
     if not live.is_owned(folder):
         live.LiveRun(base, run_id).finish(status)
     elif live.recover(base, run_id, status) is None:

@@ -55,6 +55,10 @@ class RefLockedError(GitError):
     """Another git command holds the run branch's lock, or a crash left it behind."""
 
 
+class FileChangedError(GitError):
+    """A file became shorter, or went away, while it was committed. Callers look at it again."""
+
+
 class FormatError(GxtError):
     """Something on the run branch, or given as input, cannot be read as what it claims to be."""
 

@@ -12,7 +12,7 @@ import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -21,7 +21,16 @@ from gxt import git, lifecycle, live, recorder, store
 from gxt.capture import mask_value
 from gxt.errors import GitError, GxtWarning, MissingPackageError, NotFoundError, UsageError
 from gxt.git import Repository
-from gxt.model import DEFAULT_EXPERIMENT, FINISHED, RUN_ID, Experiment, check_experiment_name, check_name, clean_text
+from gxt.model import (
+    DEFAULT_EXPERIMENT,
+    FINISHED,
+    RUN_ID,
+    Experiment,
+    check_experiment_name,
+    check_name,
+    clean_text,
+    seconds_of,
+)
 from gxt.recorder import ActiveRun
 from gxt.system import check_available
 
@@ -89,8 +98,11 @@ def repository() -> Repository:
 
 def current_experiment() -> str:
     """The experiment that new runs go to: what was set, GXT_EXPERIMENT_NAME, git config gxt.experiment, "default"."""
-    name = _process.experiment or os.environ.get(EXPERIMENT_VARIABLE)
-    return name or git.config(repository()).get("gxt.experiment", DEFAULT_EXPERIMENT)
+    return _chosen_experiment() or git.config(repository()).get("gxt.experiment", DEFAULT_EXPERIMENT)
+
+
+def _chosen_experiment() -> str | None:
+    return _process.experiment or os.environ.get(EXPERIMENT_VARIABLE)
 
 
 def set_experiment(experiment_name: str | None = None, experiment_id: str | None = None) -> Experiment:
@@ -152,6 +164,7 @@ def start_run(
     *,
     experiment_name: str | None = None,
     resume_from_step: int | None = None,
+    commit_every: float | str | timedelta | None = None,
 ) -> ActiveRun:
     """Start a run and make it the active one; also a context manager that ends it.
 
@@ -167,6 +180,8 @@ def start_run(
         log_system_metrics: sample CPU, memory, GPUs; git config `gxt.systemMetrics` when not given.
         experiment_name, experiment_id: where the run goes; `set_experiment`'s when not given.
         resume_from_step: with `run_id`, drop the points after this step.
+        commit_every: put the run on the branch that often while it records ("5m", or seconds), for machines that may
+            be taken away; git config `gxt.commitEvery` when not given.
 
     Raises:
         UsageError: a run is active already and `nested` is not set.
@@ -188,7 +203,10 @@ def start_run(
     lifecycle.watch(_end_all)
     joined = None if run_id is not None or nested else _join_outer(outer)
     if run_id is not None:
+        seconds = _commit_interval(commit_every, git.config(repository()))
         run = _go_on(run_id, resume_from_step)
+        if seconds and run.owner:
+            run.commit_every(seconds)
     elif joined is not None:
         run = joined
         if run_name or tags or description:
@@ -200,6 +218,7 @@ def start_run(
             run_name=run_name,
             parent_run_id=parent,
             log_system_metrics=log_system_metrics,
+            commit_every=commit_every,
         )
         run._on_end = _forget
     if tags:
@@ -221,13 +240,17 @@ def create_run(
     tags: Mapping[str, Any] | None = None,
     description: str | None = None,
     log_system_metrics: bool | None = None,
+    commit_every: float | str | timedelta | None = None,
 ) -> ActiveRun:
     """Start a run without making it the active one: any number can be open at once, each through its own methods."""
     repo = repository()
-    sampled = _is_sampled(log_system_metrics)
+    settings = git.config(repo)
+    sampled = _is_sampled(log_system_metrics, settings)
+    seconds = _commit_interval(commit_every, settings)
     run = recorder.begin(
         repo,
-        experiment_name or current_experiment(),
+        experiment_name or _chosen_experiment() or settings.get("gxt.experiment", DEFAULT_EXPERIMENT),
+        settings,
         name=run_name,
         parent=parent_run_id,
         tags=tags,
@@ -235,13 +258,20 @@ def create_run(
     )
     if sampled:
         run.sample_system()
+    if seconds:
+        run.commit_every(seconds)
     lifecycle.watch(_end_all)
     return run
 
 
-def _is_sampled(asked: bool | None) -> bool:
+def _commit_interval(asked: float | str | timedelta | None, settings: Mapping[str, str]) -> float | None:
+    every = settings.get("gxt.commitevery") if asked is None else asked
+    return seconds_of(every) if every is not None else None
+
+
+def _is_sampled(asked: bool | None, settings: Mapping[str, str]) -> bool:
     """Whether to sample the machine. Raises MissingPackageError only where this very call asks for what it cannot."""
-    if asked is False or (asked is None and not git.is_true(git.config(repository()).get("gxt.systemmetrics"))):
+    if asked is False or (asked is None and not git.is_true(settings.get("gxt.systemmetrics"))):
         return False
     try:
         check_available()

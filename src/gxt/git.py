@@ -11,7 +11,6 @@ import contextlib
 import os
 import re
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from gxt.errors import GitError, NotARepositoryError, RefLockedError, RefMovedError, UsageError
+from gxt.errors import FileChangedError, GitError, NotARepositoryError, RefLockedError, RefMovedError, UsageError
 
 # Inside a hook, and in `git rebase --exec`, git names its own directory, index and object store in the environment;
 # a command that means another repository must not inherit them (githooks(5)). What `git rev-parse --local-env-vars`
@@ -140,6 +139,8 @@ def _call(
     with contextlib.ExitStack() as stack:
         source: int | IO[bytes] = subprocess.DEVNULL
         if stdin:  # from a file: a pipe would not end while a process forked meanwhile has a copy of it
+            import tempfile  # here for start-up time
+
             source = stack.enter_context(tempfile.TemporaryFile())
             source.write(stdin)
             source.seek(0)
@@ -294,46 +295,137 @@ def head(repo: Repository) -> Head:
     return Head(commit, branch, dirty)
 
 
-def objects_size(repo: Repository) -> int:
-    """The bytes that the repository's objects take, packed and loose."""
-    out = _git(repo, "count-objects", "-v").decode()
-    counts = dict(line.split(": ") for line in out.splitlines())
-    return (int(counts["size"]) + int(counts["size-pack"])) * 1024
-
-
+# A commit of a run is a pack of its own, with a new copy of the experiment's list of runs (30 bytes a run).
+_MOST_NEW_PACKS, _MOST_NEW_BYTES = 24, 8 << 20
 _maintaining: list[subprocess.Popen[bytes]] = []
 
 
-def maintain(repo: Repository, settings: Mapping[str, str]) -> bool:
-    """Have git put packs together in the background, when there are more than the user's gc.autoPackLimit allows.
+def maintain(repo: Repository, settings: Mapping[str, str], marker: Path) -> bool:
+    """Have git put small packs together in the background, when enough have come since the last time.
 
-    Nobody waits for it. False where there is nothing to do, or the user's maintenance.auto or gc.auto forbid it.
+    Nobody waits for it, and it leaves large packs alone (`git repack --geometric`). `marker` is a file of the caller's:
+    it tells when that was, and is locked while git is at it. False where there is nothing to do, or the user's
+    maintenance.auto, gc.auto or gc.autoPackLimit forbid it.
     """
     _maintaining[:] = [process for process in _maintaining if process.poll() is None]
     limit = int(settings.get("gc.autopacklimit", "50"))
     forbidden = settings.get("gc.auto") == "0" or settings.get("maintenance.auto", "true").lower() == "false"
-    if forbidden or not limit or _maintaining or _count_packs(repo) <= limit:
+    if forbidden or not limit or _maintaining:
         return False
-    with _starting, contextlib.suppress(OSError):
-        _maintaining.append(
-            subprocess.Popen(
-                ["git", f"--git-dir={repo.common_dir}", "gc", "--auto", "--quiet"],
+    try:
+        since = marker.stat().st_mtime_ns
+    except FileNotFoundError:
+        marker.touch()
+        return False
+    new = sorted(size for size, changed in _packs(repo) if changed > since)[:-1]  # the largest is what was put together
+    if len(new) < min(limit, _MOST_NEW_PACKS) and sum(new) < _MOST_NEW_BYTES:
+        return False
+    # In a partial clone, only git knows which packs it has promised to keep apart.
+    partial = "extensions.partialclone" in settings or any(key.endswith(".promisor") for key in settings)
+    task = ["gc", "--auto", "--quiet"] if partial else ["repack", "--geometric=2", "-d", "-l", "-q"]
+    with open(marker, "r+b") as lock, contextlib.suppress(OSError):
+        from filelock import lock_descriptor  # here for start-up time
+
+        if not lock_descriptor(lock.fileno(), blocking=False):
+            return False
+        os.utime(marker)
+        with _starting:
+            process = subprocess.Popen(
+                ["git", f"--git-dir={repo.common_dir}", "-c", "pack.threads=1", *task],
                 cwd=repo.common_dir,
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C in the terminal is not meant for it
+                pass_fds=(lock.fileno(),) if os.name == "posix" else (),  # and so the lock lasts as long as it does
             )
-        )
+        _maintaining.append(process)
+        if hasattr(os, "setpriority"):
+            os.setpriority(os.PRIO_PROCESS, process.pid, 10)  # training comes first
     return True
 
 
-def _count_packs(repo: Repository) -> int:
-    try:
-        return sum(name.endswith(".pack") for name in os.listdir(repo.common_dir / "objects" / "pack"))
-    except OSError:
-        return 0
+def _packs(repo: Repository) -> Iterator[tuple[int, int]]:
+    """Each pack's size in bytes, and when it came."""
+    with contextlib.suppress(OSError), os.scandir(repo.common_dir / "objects" / "pack") as entries:
+        for entry in entries:
+            if entry.name.endswith(".pack"):
+                with contextlib.suppress(FileNotFoundError):
+                    about = entry.stat()
+                    yield about.st_size, about.st_mtime_ns
+
+
+class ObjectCounts(NamedTuple):
+    """What a repository's objects come to: how many are loose and in packs, the packs, and all their bytes."""
+
+    loose: int
+    packed: int
+    packs: int
+    size: int
+
+
+def count_objects(repo: Repository) -> ObjectCounts:
+    """How many objects there are, and what they take."""
+    out = _git(repo, "count-objects", "-v").decode()
+    counts = {key: int(value) for key, value in (line.split(": ") for line in out.splitlines()) if value.isdigit()}
+    size = (counts["size"] + counts["size-pack"] + counts["size-garbage"]) * 1024
+    return ObjectCounts(counts["count"], counts["in-pack"], counts["packs"], size)
+
+
+def collect_garbage(repo: Repository, progress: bool) -> None:
+    """`git gc` as the user has set it up; with `progress`, git shows its own on stderr.
+
+    Raises:
+        GitError: git refuses, or another `git gc` is at work.
+    """
+    command = ["git", f"--git-dir={repo.common_dir}", "gc", *([] if progress else ["--quiet"])]
+    with _starting:
+        process = subprocess.Popen(
+            command,
+            cwd=repo.common_dir,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=None if progress else subprocess.PIPE,
+        )
+    _, err = process.communicate()
+    if process.returncode:
+        raise _failure(["gc"], (err or b"").decode("utf-8", "replace").strip())
+
+
+_STALE_LOCK, _STALE_KEEP, _STALE_TEMPORARY = 60.0, 600.0, 86_400.0  # seconds
+
+
+def remove_stale_lock(repo: Repository, ref: str) -> Path | None:
+    """Take away a ref's lock that a crash left behind: git holds one for milliseconds, this one for over a minute."""
+    lock = repo.common_dir / f"{ref}.lock"
+    with contextlib.suppress(OSError):
+        if _age(lock) > _STALE_LOCK:
+            lock.unlink()
+            return lock
+    return None
+
+
+def remove_leftovers(repo: Repository) -> list[Path]:
+    """Take away what a killed `git fast-import` left: half packs, and marks that keep a pack from being put together
+    with others. Returns what was taken."""
+    removed = []
+    folder = repo.common_dir / "objects" / "pack"
+    for file in [*folder.glob("tmp_*"), *folder.glob("*.keep"), *repo.common_dir.glob("fast_import_crash_*")]:
+        with contextlib.suppress(OSError):
+            if file.suffix == ".keep":
+                stale = _age(file) > _STALE_KEEP and file.read_bytes().strip() == b"fast-import"
+            else:
+                stale = _age(file) > _STALE_TEMPORARY
+            if stale:
+                file.unlink()
+                removed.append(file)
+    return removed
+
+
+def _age(path: Path) -> float:
+    return time.time() - path.stat().st_mtime
 
 
 # --- refs and commits ----------------------------------------------------------------------------------------
@@ -386,6 +478,11 @@ def merge_base(repo: Repository, one: str, other: str) -> str | None:
     return out.decode().strip() or None
 
 
+def is_ancestor(repo: Repository, one: str, other: str) -> bool:
+    """Whether `other` has `one` in its history; False also where `one` is not there any more."""
+    return _ask(repo.common_dir, "merge-base", "--is-ancestor", one, other)[0] == 0
+
+
 def count_commits(repo: Repository, have: str, lack: str) -> int:
     """How many commits `have` contains that `lack` does not."""
     return int(_git(repo, "rev-list", "--count", f"{lack}..{have}"))
@@ -407,12 +504,21 @@ def read_objects(repo: Repository, names: Iterable[str]) -> list[bytes | None]:
 
     One process for all. Content is held in memory: this is for documents and trees, not for large artifacts.
     """
+    return [found.content if found else None for found in _read_batch(repo, names)]
+
+
+class _Object(NamedTuple):
+    oid: str
+    content: bytes
+
+
+def _read_batch(repo: Repository, names: Iterable[str]) -> list[_Object | None]:
     wanted = list(names)
     if not wanted:
         return []
     requests = "".join(name + "\n" for name in wanted).encode("utf-8", "surrogateescape")
     out = _git(repo, "cat-file", "--batch", stdin=requests)
-    contents: list[bytes | None] = []
+    found: list[_Object | None] = []
     at = 0
     for _ in wanted:
         end = out.index(b"\n", at)
@@ -420,11 +526,27 @@ def read_objects(repo: Repository, names: Iterable[str]) -> list[bytes | None]:
         at = end + 1
         if len(header) == 3 and header[2].isdigit():
             size = int(header[2])
-            contents.append(out[at : at + size])
+            found.append(_Object(header[0].decode(), out[at : at + size]))
             at += size + 1
         else:
-            contents.append(None)  # `<name> missing`
-    return contents
+            found.append(None)  # `<name> missing`
+    return found
+
+
+def is_same(repo: Repository, one: str, other: str) -> bool:
+    """Whether two names, such as `<commit>:<path>`, mean one object that is there."""
+    asked = f"{one}\n{other}\n".encode("utf-8", "surrogateescape")
+    out = _git(repo, "cat-file", "--batch-check=%(objectname)", stdin=asked).split(b"\n")
+    return out[0] == out[1] and not out[0].endswith(b" missing")
+
+
+def read_at(repo: Repository, ref: str, paths: Sequence[str]) -> tuple[str | None, list[bytes | None]]:
+    """The commit that a ref is at, and the files at these paths; one process for all of it.
+
+    Somebody may move the ref in between: then the files may be those of its next commit.
+    """
+    at, *files = _read_batch(repo, [f"{ref}^{{commit}}", *(f"{ref}:{path}" for path in paths)])
+    return at.oid if at else None, [found.content if found else None for found in files]
 
 
 def tree_entries(tree: bytes, oid_length: int) -> list[TreeEntry]:
@@ -478,8 +600,8 @@ def open_blob(repo: Repository, oid: str) -> Iterator[IO[bytes]]:
 
 # --- committing -----------------------------------------------------------------------------------------------
 
-Content = bytes | Path | None
-"""A file's new content: bytes, a file to read it from, or None to take the path away."""
+Content = bytes | tuple[Path, int] | None
+"""A file's new content: bytes, a file and how many of its bytes, or None to take the path away."""
 
 
 def commit_files(
@@ -498,11 +620,12 @@ def commit_files(
 
     Raises:
         RefMovedError: somebody else moved the ref; read its new tip and try again.
+        FileChangedError: a file is gone or shorter than was said.
         GitError: git refused for another reason (a hook, a lock, a full disk, no signing key).
     """
     sign = is_true(settings.get("commit.gpgsign"))
     author, committer = identity(settings, "author"), identity(settings, "committer")
-    when = f"{int(time.time())} {time.strftime('%z')}"
+    when = f"{max(0, int(time.time()))} {time.strftime('%z')}"  # git has no date before 1970
     # A commit to be signed is first made beside the branch: fast-import cannot sign.
     target = f"refs/gxt/unsigned/{os.getpid()}" if sign else ref
     head_lines = [f"commit {target}", "mark :1", f"author {author} {when}", f"committer {committer} {when}"]
@@ -576,15 +699,18 @@ def _write_change(stream: IO[bytes], path: str, content: Content) -> None:
     if isinstance(content, bytes):
         write(_data(content))
         return
-    with content.open("rb") as source:
-        left = os.fstat(source.fileno()).st_size
+    file, left = content
+    try:
+        source = file.open("rb")
+    except FileNotFoundError:
+        raise FileChangedError(f"{file} is gone") from None
+    with source:
         write(b"data %d\n" % left)
-        # No more than was announced: the file may still grow under a writer that has not noticed the end.
         while left and (piece := source.read(min(left, 1 << 20))):
             write(piece)
             left -= len(piece)
         if left:
-            raise GitError(f"{content} became shorter while it was read")
+            raise FileChangedError(f"{file} became shorter while it was read")
         write(b"\n")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 import sys
@@ -114,6 +112,9 @@ def read_history(text: str, name: str, step_keys: Sequence[str] = STEP_KEYS) -> 
     if text.lstrip().startswith("{"):
         lines = [(at, line) for at, line in enumerate(text.splitlines(), 1) if line.strip()]
         return [_numbered(_json_row(line, f"{name}, line {at}", step_keys), i) for i, (at, line) in enumerate(lines)]
+    import csv  # here for start-up time
+    import io
+
     try:
         header, *rows = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
     except csv.Error as error:

@@ -10,8 +10,6 @@ experiments/<experiment>/<run-id>/metrics.csv, system.csv, environment.txt, outp
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -271,17 +269,20 @@ def read_points(data: bytes) -> Iterator[MetricPoint]:
             step, metric, value, time = line.decode().split(",")
             yield MetricPoint(int(step), metric, float(value), int(time))
         except ValueError:
-            point = _quoted_point(line)
+            point = _quoted_point(line) if b'"' in line else None  # else the header, or a broken line
             if point is not None:
                 yield point
 
 
 def _quoted_point(line: bytes) -> MetricPoint | None:
+    import csv  # here for start-up time: few names need it
+    import io
+
     try:
         ((step, metric, value, time),) = csv.reader(io.StringIO(line.decode()))
         return MetricPoint(int(step), metric, float(value), int(time))
     except (ValueError, csv.Error):
-        return None  # the header, or a broken line
+        return None
 
 
 def write_points(points: Iterable[MetricPoint]) -> bytes:

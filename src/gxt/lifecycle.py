@@ -15,27 +15,31 @@ from gxt.capture import ipython_shell
 from gxt.model import FINISHED, KILLED
 from gxt.recorder import status_after
 
-_SIGTERM_CODE = 128 + signal.SIGTERM
+# What a scheduler sends before it takes the machine away, and what a terminal sends when it is closed. (`nohup`
+# ignores the latter, and then so do we.)
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _watching = False
 _watching_cells = False
 _terminated = False
 _exiting = False
-_told_while_exiting = False
+_told_while_exiting: int | None = None
 
 
 def watch(end_all: Callable[[str], None]) -> None:
-    """Have `end_all(status)` called when this process ends, by SIGTERM too. Once a process is enough."""
+    """Have `end_all(status)` called when this process ends, by SIGTERM and SIGHUP too. Once a process is enough."""
     global _watching  # noqa: PLW0603 (atexit and signal handlers are one for a process as well)
     if _watching:
         return
     _watching = True
     atexit.register(_at_exit, end_all)
-    # SIGTERM ends a process without a word by default. As an exception it unwinds `with` blocks, like Ctrl-C.
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _on_sigterm)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(before=_hold_sigterm, after_in_parent=_let_sigterm, after_in_child=_after_fork)
+    # They end a process without a word by default. As an exception they unwind `with` blocks, like Ctrl-C.
+    if threading.current_thread() is not threading.main_thread():
+        return
+    ours = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, _on_signal)
+    if ours and hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_hold_signals, after_in_parent=_let_signals, after_in_child=_after_fork)
 
 
 def _at_exit(end_all: Callable[[str], None]) -> None:
@@ -43,40 +47,41 @@ def _at_exit(end_all: Callable[[str], None]) -> None:
     _exiting = True
     end_all(_status_at_exit())
     _restore_default()
-    if _told_while_exiting:
-        os.kill(os.getpid(), signal.SIGTERM)
+    if _told_while_exiting is not None:
+        os.kill(os.getpid(), _told_while_exiting)
 
 
-def _on_sigterm(number: int, frame: FrameType | None) -> None:
+def _on_signal(number: int, frame: FrameType | None) -> None:
     global _terminated, _told_while_exiting  # noqa: PLW0603
     if _exiting:  # the runs are just being committed; that comes first
-        _told_while_exiting = True
+        _told_while_exiting = number
         return
     _terminated = True
-    raise SystemExit(_SIGTERM_CODE)
+    raise SystemExit(128 + number)
 
 
 # A forked worker is told to end by SIGTERM, and has no run of its own to care for: it gets the default back. Until
-# then the signal is held, since Python forgets one that comes while a fork is under way.
+# then the signals are held, since Python forgets one that comes while a fork is under way.
 _before_fork = threading.local()
 
 
-def _hold_sigterm() -> None:
-    _before_fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+def _hold_signals() -> None:
+    _before_fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
 
 
-def _let_sigterm() -> None:
+def _let_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, _before_fork.mask)
 
 
 def _after_fork() -> None:
     _restore_default()
-    _let_sigterm()
+    _let_signals()
 
 
 def _restore_default() -> None:
-    if signal.getsignal(signal.SIGTERM) is _on_sigterm:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in _ENDING:
+        if signal.getsignal(number) is _on_signal:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _status_at_exit() -> str:

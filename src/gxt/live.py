@@ -2,8 +2,9 @@
 `gxt/pending/<run-id>` once it has ended. This module knows nothing of git's objects.
 
 A live folder holds an append-only journal.jsonl (a JSON object a line: what was set), metrics.csv in its final form,
-artifacts/, and `lock`, held by the process that records. Ending a run writes the run's documents beside them and
-renames the folder to pending: from then on it is whole, and any later commit takes it along.
+artifacts/, and `lock`, held by the process that records. Ending a run appends a last line and renames the folder to
+pending: from then on it is whole, and any later commit takes it along. A run's documents are made from the journal and
+the points when they are needed (`snapshot`); a folder never holds two accounts of one run.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ import contextlib
 import errno
 import json
 import os
-import secrets
-import shutil
-import threading
-from collections import deque
+import time
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 from weakref import WeakSet
 
-from gxt import layout
+from gxt import layout, rescue
+from gxt.appender import Appender
 from gxt.errors import FormatError, NotFoundError, UsageError
 from gxt.model import (
     CRASHED,
@@ -31,19 +32,16 @@ from gxt.model import (
     RUN_ID,
     RUNNING,
     Experiment,
+    MetricPoint,
     Run,
     experiment_folder,
     new_experiment_id,
     now,
+    random_digits,
     summarise,
 )
 
-JOURNAL, LOCK, COMPILED = "journal.jsonl", "lock", "compiled.json"
-_PRIVATE = (JOURNAL, LOCK, COMPILED)
-"""What is not committed. `compiled.json` tells how much of the journal and the points the documents were made from."""
-
-# Ends the rest of a line that a full disk cut, so that no reader takes it for a whole one: CAN, then the newline.
-_CUT = b"\x18\n"
+JOURNAL, LOCK = "journal.jsonl", "lock"
 _TAIL = 1 << 20
 
 
@@ -81,6 +79,26 @@ def disk_usage(root: Path) -> int:
     return total
 
 
+_STALE = 86_400.0  # seconds
+
+
+def remove_leftovers(root: Path) -> list[Path]:
+    """Take away the folders of processes that died while they made or removed one. Returns what was taken."""
+    removed = []
+    for folder in (root / "tmp").glob("*"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _STALE:
+                _remove(folder)
+                removed.append(folder)
+    return removed
+
+
+def _remove(folder: Path) -> None:
+    import shutil  # here for start-up time
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _run_folders(parent: Path) -> list[Path]:
     with contextlib.suppress(FileNotFoundError):
         return sorted(path for path in parent.iterdir() if RUN_ID.fullmatch(path.name))
@@ -88,105 +106,6 @@ def _run_folders(parent: Path) -> list[Path]:
 
 
 # --- writing ---------------------------------------------------------------------------------------------
-
-
-class RunGoneError(OSError):
-    """The file to write to has been taken away: the run ended elsewhere.
-
-    Attributes:
-        perhaps_written: the line was written all the same, and nobody can tell whether it was still committed.
-    """
-
-    def __init__(self, perhaps_written: bool) -> None:
-        super().__init__(errno.ENOENT, "the run has ended elsewhere")
-        self.perhaps_written = perhaps_written
-
-
-class Appender:
-    """A file that grows by whole lines: one unbuffered write each, so that many processes can share it.
-
-    What a full disk refuses is kept in memory and goes before the next line.
-    """
-
-    __slots__ = ("_backlog", "_fd", "_lock", "_path")
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-        self._backlog: deque[bytes] = deque()
-        self._lock = threading.Lock()
-        size = os.fstat(self._fd).st_size
-        if size and hasattr(os, "pread") and os.pread(self._fd, 1, size - 1) != b"\n":
-            self.append(_CUT)  # a process that is gone was cut off in a line; what we add must not become part of it
-
-    def append(self, line: bytes) -> None:
-        """Hand a line to the operating system. Raises OSError where it is not taken; it is tried again later."""
-        if self._backlog:
-            self._append_behind(line)
-            return
-        try:
-            written = os.write(self._fd, line)
-        except OSError:
-            self._keep(line, 0)
-            raise
-        if written != len(line):
-            self._keep(line, written)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def append_checked(self, line: bytes) -> None:
-        """As `append`, for a process that does not hold the run's lock. Raises RunGoneError where the run is gone."""
-        if not self.is_in_place():
-            raise RunGoneError(perhaps_written=False)
-        self.append(line)
-        if not self.is_in_place():
-            raise RunGoneError(perhaps_written=True)
-
-    def is_in_place(self) -> bool:
-        """Whether the file is still where it was opened, and not moved, deleted or replaced by another."""
-        try:
-            return os.path.samestat(os.fstat(self._fd), os.stat(self._path))
-        except FileNotFoundError:
-            return False
-
-    def _append_behind(self, line: bytes) -> None:
-        with self._lock:
-            self._backlog.append(line)
-        self.flush()
-
-    def flush(self) -> None:
-        """Write what could not be written before. Raises OSError at the first piece that is not taken still."""
-        with self._lock:
-            while self._backlog:
-                piece = self._backlog.popleft()
-                try:
-                    written = os.write(self._fd, piece)
-                except OSError:
-                    self._backlog.appendleft(piece)
-                    raise
-                if written != len(piece):
-                    self._backlog.appendleft(_rest(piece, written))
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def _keep(self, data: bytes, written: int) -> None:
-        with self._lock:
-            self._backlog.append(_rest(data, written))
-
-    def sync(self) -> None:
-        """Have the operating system put the file on the disk."""
-        self.flush()
-        os.fsync(self._fd)
-
-    def close(self) -> None:
-        """Close the file; appending to it afterwards raises OSError."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-
-def _rest(data: bytes, written: int) -> bytes:
-    """What is still to be written of some lines, from the one on that was cut."""
-    whole = data.rfind(b"\n", 0, written) + 1
-    return (_CUT if written > whole else b"") + data[whole:]
 
 
 class LiveRun:
@@ -205,6 +124,7 @@ class LiveRun:
         self.path = live_path(root, run_id)
         self.is_owner = lock is not None
         self._lock = lock
+        self._names: dict[str, dict[str, str]] = {}  # by folder: what file systems may not tell apart, to the name
         try:
             self._journal = Appender(self.path / JOURNAL)
             self.metrics = Appender(self.path / layout.METRICS_CSV)
@@ -215,7 +135,7 @@ class LiveRun:
     def create(cls, root: Path, run: Run, owned: bool = True, files: Mapping[str, bytes] | None = None) -> LiveRun:
         """Begin to record `run`. `files` are there from the start: those of a finished run that goes on."""
         # Built aside and renamed, so that no reader sees it before its lock is held.
-        building = root / "tmp" / f"{run.id}-{secrets.token_hex(4)}"
+        building = root / "tmp" / f"{run.id}-{random_digits(8)}"
         (root / "live").mkdir(parents=True, exist_ok=True)
         building.mkdir(parents=True)
         (building / LOCK).touch()
@@ -227,7 +147,7 @@ class LiveRun:
         try:
             building.rename(live_path(root, run.id))
         except OSError:
-            shutil.rmtree(building, ignore_errors=True)
+            _remove(building)
             raise
         return cls(root, run.id, lock)
 
@@ -239,11 +159,13 @@ class LiveRun:
         """Have `fill` write the content of a file in the run's folder; it appears whole or not at all.
 
         Raises:
-            UsageError: a part of the path is a file already, or the path is a folder.
-            OSError: the disk does not take it.
+            UsageError: a part of the path is a file already, the path is a folder, or there is one that not every
+                file system tells apart from it.
+            OSError: the disk does not take it; where another file system does, it is kept there for `recover`.
         """
+        self._check_distinct(path)
         target = self.path / path
-        beside = self.path / f"{secrets.token_hex(8)}.tmp"
+        beside = self.path / f"{random_digits(16)}.tmp"
         try:
             with open(beside, "wb") as out:
                 fill(out)
@@ -253,8 +175,27 @@ class LiveRun:
             beside.replace(target)
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
             raise UsageError(f"{path!r} cannot be both a file and a folder of the run") from None
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT) and (place := rescue.keep_file(self.run_id, path, fill)):
+                raise OSError(error.errno, f"{error.strerror}; it is kept in {place}") from None
+            raise
         finally:
             beside.unlink(missing_ok=True)
+
+    def _check_distinct(self, path: str) -> None:
+        # On macOS and Windows two such paths are one file, and a checkout of the run would lose one of them.
+        parent = ""
+        for part in PurePosixPath(path).parts:
+            if parent not in self._names:
+                with contextlib.suppress(OSError):
+                    self._names[parent] = {_folded(name): name for name in os.listdir(self.path / parent)}
+            known = self._names.setdefault(parent, {}).setdefault(_folded(part), part)
+            if known != part:
+                raise UsageError(
+                    f"{path!r} differs from {parent + known!r} only in case, or in how accents are encoded",
+                    "some file systems take the two for one; choose another name",
+                )
+            parent += f"{part}/"
 
     def is_in_place(self) -> bool:
         """Whether this is still the folder that the run records in."""
@@ -281,26 +222,33 @@ class LiveRun:
     def discard(self) -> None:
         """Take the run away, with all it has."""
         self.close_files()
-        aside = self.root / "tmp" / f"{self.run_id}-{secrets.token_hex(4)}"
+        aside = self.root / "tmp" / f"{self.run_id}-{random_digits(8)}"
         self.path.rename(aside)  # at once gone for readers
         self.close()
-        shutil.rmtree(aside, ignore_errors=True)
+        _remove(aside)
+
+    def sync(self) -> None:
+        """Have the operating system put what was logged on the disk."""
+        self.metrics.sync()
+        self._journal.sync()
 
     def finish(self, status: str = FINISHED, exit_code: int | None = None, ended: int | None = None) -> Path:
-        """End the run, now unless `ended` says when: write its documents and move its folder to pending.
+        """End the run, now unless `ended` says when: move its folder to pending.
 
         Returns the pending folder.
 
         Raises:
             OSError: the disk does not take it. The live folder is kept, and `recover` tries again.
         """
-        self.metrics.flush()
-        self.record("end", status=status, exit_code=exit_code, time=ended or now())
-        self.metrics.sync()
-        self._journal.sync()
-        _compile(self.path)
+        with contextlib.suppress(OSError):  # kept by the journal, and tried again by its sync
+            self.record("end", status=status, exit_code=exit_code, time=ended or now())
+        self.sync()
         self.close()  # before the rename: Windows renames no folder with an open file in it
         return _to_pending(self.root, self.run_id)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _line(operation: Mapping[str, Any]) -> bytes:
@@ -375,16 +323,44 @@ def recover(root: Path, run_id: str, status: str = KILLED) -> Path | None:
     if lock is None:
         return None
     try:
-        if read(folder).ended is None:
+        take_back_rescued(folder)
+        if _replay(folder).ended is None:
             journal = Appender(folder / JOURNAL)
             journal.append(_line(_end_of(folder, status)))
             journal.close()
-        _compile(folder)
     except FileNotFoundError:  # its process was just ending it, and has
         return None
     finally:
         lock.release()
     return _to_pending(root, run_id)
+
+
+def take_back_rescued(folder: Path) -> None:
+    """Put into a run's folder what a full disk refused and was kept elsewhere. Raises OSError while it is full."""
+    for name, lines in rescue.kept_lines(folder.name):
+        _add_missing(folder / name, lines)
+    rescue.move_files(folder.name, folder)
+    rescue.forget(folder.name)
+
+
+def _add_missing(path: Path, lines: bytes) -> None:
+    """Append the lines that the file does not hold; some may have gone there before their process died."""
+    with open(path, "a+b") as file:
+        file.seek(max(0, file.tell() - len(lines) - _TAIL))
+        have = Counter(file.read().split(b"\n"))
+    missing = []
+    for line in lines.split(b"\n")[:-1]:  # what follows the last newline was never whole
+        if have[line]:
+            have[line] -= 1
+        else:
+            missing.append(line + b"\n")
+    if missing:
+        appender = Appender(path)
+        try:
+            appender.append(b"".join(missing))
+            appender.sync()
+        finally:
+            appender.close()
 
 
 def _end_of(folder: Path, status: str) -> dict[str, Any]:
@@ -395,38 +371,6 @@ def _end_of(folder: Path, status: str) -> dict[str, Any]:
     return {"op": "end", "time": last_sign_of_life(folder), "status": status}
 
 
-def _compile(folder: Path) -> None:
-    """Write the documents of section "A run" of docs/format.md beside the files that are final already."""
-    sizes = _sizes(folder)
-    points_file = folder / layout.METRICS_CSV
-    data = points_file.read_bytes() if points_file.exists() else b""
-    points = list(layout.read_points(data))
-    if data.count(b"\n") != len(points) + 1 or not data.endswith(b"\n"):  # lines that a crash cut
-        data = layout.write_points(points)
-        _write(points_file, data)
-    run = replace(_replay(folder), metrics=summarise(points))
-    for name, content in layout.run_files(run).items():
-        _write(folder / name, content)
-    if not points:
-        points_file.unlink(missing_ok=True)
-    (folder / COMPILED).write_text(json.dumps(sizes))
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    """How much there is of what the documents are made from."""
-    sources = (folder / JOURNAL, folder / layout.METRICS_CSV)
-    return {path.name: path.stat().st_size for path in sources if path.exists()}
-
-
-def _write(path: Path, content: bytes) -> None:
-    beside = path.with_name(path.name + ".tmp")
-    with open(beside, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-
-
 def _to_pending(root: Path, run_id: str) -> Path:
     target = pending_path(root, run_id)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -435,62 +379,118 @@ def _to_pending(root: Path, run_id: str) -> Path:
     return target
 
 
-def committed_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The files of a pending run that go on the branch: path in the run's folder, and where it is now."""
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            path = Path(parent, name)
-            inside = path.relative_to(folder)
-            if inside.parts[0] not in _PRIVATE and not (len(inside.parts) == 1 and name.endswith(".tmp")):
-                yield inside.as_posix(), path
+def discard(root: Path, taken: Snapshot) -> bool:
+    """Take away a pending folder that is on the branch as `taken` says.
 
-
-def refresh(folder: Path) -> None:
-    """Write a pending run's documents again where something was added after it ended: by a thread or a process that
-    was still at it."""
-    compiled = json.loads((folder / COMPILED).read_bytes()) if (folder / COMPILED).exists() else {}
-    # A metrics.csv without a point was taken away after it was looked at.
-    if any(compiled.get(name) != size for name, size in _sizes(folder).items()):
-        _compile(folder)
-
-
-def extent(folder: Path) -> dict[str, int]:
-    """Every file of a pending run and its size, to tell whether something was added since."""
-    return {path: file.stat().st_size for path, file in committed_files(folder)} | {
-        JOURNAL: (folder / JOURNAL).stat().st_size
-    }
-
-
-def discard(root: Path, folder: Path, committed: Mapping[str, int]) -> bool:
-    """Take away a pending folder of which `committed` (its `extent`) is on the branch.
-
-    False where it has more by now: then it stays, to be committed again.
+    False where it has more by now, from a thread or a process that was still at it: then it stays, to be committed
+    again.
     """
-    aside = root / "tmp" / f"done-{folder.name}-{secrets.token_hex(4)}"
+    folder = taken.folder
+    aside = root / "tmp" / f"done-{folder.name}-{random_digits(8)}"
     aside.parent.mkdir(parents=True, exist_ok=True)
     folder.rename(aside)  # at once gone for readers; then at leisure
-    if extent(aside) != committed:
+    if _extent(aside) != taken.extent:
         aside.rename(folder)
         return False
-    shutil.rmtree(aside, ignore_errors=True)
+    _remove(aside)
     return True
 
 
 # --- reading ----------------------------------------------------------------------------------------------------
 
 
-def read(folder: Path) -> Run:
-    """A run as it stands in a live or pending folder, its metrics summarised so far.
+class Piece(NamedTuple):
+    """The first `size` bytes of a file, which may be growing."""
+
+    path: Path
+    size: int
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, some at a time."""
+        left = self.size
+        with self.path.open("rb") as file:
+            while left and (chunk := file.read(min(left, 1 << 20))):
+                yield chunk
+                left -= len(chunk)
+
+    def read(self) -> bytes:
+        """The bytes, all at once."""
+        return b"".join(self.chunks())
+
+
+Extent = dict[str, tuple[int, int]]
+"""The files of a run's folder: path to size and time of change, to tell whether something was added since."""
+
+
+class Snapshot(NamedTuple):
+    """What the branch is to hold of a run, at one moment of its folder.
+
+    Attributes:
+        folder: where it was read.
+        run: what its documents say.
+        files: path in the run's folder to content.
+        extent: what was there when it was read.
+    """
+
+    folder: Path
+    run: Run
+    files: dict[str, bytes | Piece]
+    extent: Extent
+
+
+def snapshot(folder: Path) -> Snapshot:
+    """A live or pending run as the branch is to hold it. Raises as `read` does."""
+    extent = _extent(folder)  # first: what comes while we read must show as a difference later
+    points, whole = _points(folder)
+    run = replace(_replay(folder), metrics=summarise(points))
+    files: dict[str, bytes | Piece] = dict(layout.run_files(run))
+    for path, (size, _) in extent.items():
+        if path not in (JOURNAL, layout.METRICS_CSV):
+            files[path] = Piece(folder / path, size)
+    if points:
+        files[layout.METRICS_CSV] = whole
+    return Snapshot(folder, run, files, extent)
+
+
+def _extent(folder: Path) -> Extent:
+    found = {}
+    top = str(folder)
+    for parent, folders, names in os.walk(top):
+        folders.sort()
+        inside = parent[len(top) + 1 :].replace(os.sep, "/")
+        for name in sorted(names):
+            if not inside and (name == LOCK or name.endswith(".tmp")):
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                about = os.stat(os.path.join(parent, name))
+                found[f"{inside}/{name}" if inside else name] = (about.st_size, about.st_mtime_ns)
+    return found
+
+
+def _points(folder: Path) -> tuple[list[MetricPoint], bytes | Piece]:
+    """A run's points so far, and the metrics.csv that holds just these."""
+    path = folder / layout.METRICS_CSV
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return [], b""
+    points = list(layout.read_points(data))
+    whole = data.rfind(b"\n") + 1
+    if data.count(b"\n") == len(points) + 1:  # the header, and a line a point
+        return points, Piece(path, whole)
+    return points, layout.write_points(points)  # a crash or a full disk cut a line
+
+
+def read(folder: Path, summary: bool = True) -> Run:
+    """A run as it stands in a live or pending folder, its metrics summarised so far, unless `summary` is false.
 
     Raises:
         FormatError: the journal does not say which run it is.
         FileNotFoundError: the run is not there any more.
     """
     run = _replay(folder)
-    with contextlib.suppress(FileNotFoundError):
-        points = layout.read_points((folder / layout.METRICS_CSV).read_bytes())
-        run = replace(run, metrics=summarise(points))
+    if summary:
+        run = replace(run, metrics=summarise(_points(folder)[0]))
     if folder.parent.name == "pending":
         return replace(run, place="pending")
     alive = run.ended is not None or is_alive(folder)
@@ -523,9 +523,7 @@ def last_sign_of_life(folder: Path) -> int:
 
 def last_step(folder: Path) -> int | None:
     """The greatest step logged so far, None before the first point."""
-    with contextlib.suppress(FileNotFoundError):
-        return max((p.step for p in layout.read_points((folder / layout.METRICS_CSV).read_bytes())), default=None)
-    return None
+    return max((point.step for point in _points(folder)[0]), default=None)
 
 
 def _operations(folder: Path) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,6 @@ Nothing of matplotlib, plotly, PIL or pandas is imported until an object needs i
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Callable, Mapping
@@ -147,6 +146,8 @@ def table(data: Any, path: str, before: bytes | None) -> Fill:
         return lambda out: out.write(text.encode() + b"\n")
     if kind == ".csv":
         buffer = io.StringIO()
+        import csv  # here for start-up time
+
         csv.writer(buffer, lineterminator="\n").writerows([columns, *rows])
         return lambda out: out.write(buffer.getvalue().encode())
     frame = require_pandas("writing a table as Parquet").DataFrame(rows, columns=columns)
@@ -172,6 +173,8 @@ def read_table(data: bytes, path: str) -> tuple[list[str], list[list[Any]]]:
 
 
 def _csv_rows(data: bytes) -> tuple[list[str], list[list[Any]]]:
+    import csv
+
     columns, *rows = csv.reader(io.StringIO(data.decode(), newline=""))
     return columns, [list(row) for row in rows]
 

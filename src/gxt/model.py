@@ -6,12 +6,12 @@ Times are integers: milliseconds since 1970-01-01 UTC.
 from __future__ import annotations
 
 import math
+import os
 import re
-import secrets
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -99,10 +99,10 @@ class Run:
 
     @property
     def duration(self) -> float | None:
-        """Seconds from start to end, None while it runs or where either is unknown."""
+        """Seconds from start to end, None while it runs or where either is unknown; 0 where the clock was set back."""
         if self.started is None or self.ended is None:
             return None
-        return (self.ended - self.started) / 1000
+        return max(0, self.ended - self.started) / 1000
 
     def reopened(self) -> Run:
         """The run as it goes on after it had ended."""
@@ -210,12 +210,40 @@ def parse_time(text: str) -> int:
 def new_run_id(started: int) -> str:
     """A run id for a run that starts at `started`: sortable, unique across machines."""
     moment = datetime.fromtimestamp(started // 1000, timezone.utc)
-    return f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+    # Not %Y: a clock that was never set may say year 1, which that writes without its zeros.
+    return f"{moment.year:04}{moment:%m%d-%H%M%S}-{random_digits(8)}"
 
 
 def new_experiment_id() -> str:
     """16 random hexadecimal digits."""
-    return secrets.token_hex(8)
+    return random_digits(16)
+
+
+def random_digits(count: int) -> str:
+    """So many random hexadecimal digits, an even number of them."""
+    return os.urandom(count // 2).hex()  # as the module `secrets`, which is slow to load
+
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d)?")
+_UNITS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+
+def seconds_of(duration: object) -> float:
+    """A duration in seconds: a number of them, a timedelta, or text such as `90`, `30s`, `5m`, `1.5h`, `1d`.
+
+    Raises:
+        UsageError: it is none, or not positive.
+    """
+    seconds: float | None = None
+    if isinstance(duration, timedelta):
+        seconds = duration.total_seconds()
+    elif isinstance(duration, (int, float)) and not isinstance(duration, bool):
+        seconds = float(duration)
+    elif isinstance(duration, str) and (match := _DURATION.fullmatch(duration.strip().lower())):
+        seconds = float(match[1]) * _UNITS[match[2]]
+    if seconds is None or not 0 < seconds < math.inf:
+        raise UsageError(f"{duration!r} is no duration", "seconds, or text such as 30s, 5m or 1h")
+    return seconds
 
 
 def check_name(kind: str, name: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 
 _ADJECTIVES = (
     "able agile amber bold brave bright brisk calm candid clear clever cosmic crisp curious daring deft eager early "
@@ -23,4 +23,5 @@ _ANIMALS = (
 
 def readable_name() -> str:
     """An adjective and an animal, at random."""
-    return f"{secrets.choice(_ADJECTIVES)}-{secrets.choice(_ANIMALS)}"
+    first, second = (int.from_bytes(os.urandom(4), "big") for _ in range(2))
+    return f"{_ADJECTIVES[first % len(_ADJECTIVES)]}-{_ANIMALS[second % len(_ANIMALS)]}"

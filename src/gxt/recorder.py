@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import IO, Any, NoReturn
 
 from gxt import artifacts, capture, git, layout, live, media, store
+from gxt.appender import RunGoneError
 from gxt.datasets import describe
 from gxt.errors import FormatError, GitError, GxtError, GxtWarning, NotFoundError, UsageError
 from gxt.git import Repository
@@ -62,7 +63,8 @@ def _after_fork() -> None:
     """A child has its parent's runs, and the parent may end them first."""
     for run in _open_runs:
         run._append = run._live.metrics.append_checked
-        run._lock = threading.RLock()  # another thread may have held it, and is not here
+        # Other threads may have held these, and are not here.
+        run._lock, run._checkpointing = threading.RLock(), threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -72,7 +74,7 @@ if hasattr(os, "register_at_fork"):
 class ActiveRun:
     """A run that records. A context manager: leaving it ends the run.
 
-    An exception on the way out marks the run failed; KeyboardInterrupt and SIGTERM mark it killed.
+    An exception on the way out marks the run failed; KeyboardInterrupt, SIGTERM and SIGHUP mark it killed.
 
     Attributes:
         run_id: the run's id.
@@ -113,6 +115,9 @@ class ActiveRun:
         self._capture: threading.Thread | None = None
         self._resumed = False
         self._sampler: SystemSampler | None = None
+        self._committer: _Committer | None = None
+        self._committed: store.Checkpoint | None = None
+        self._checkpointing = threading.Lock()
         self._lock = threading.RLock()
         if owner:
             _open_runs.add(self)
@@ -396,30 +401,63 @@ class ActiveRun:
             self._ended = True
         _open_runs.discard(self)
         self._append = self._refuse
-        if self._sampler is not None:
-            self._sampler.stop()
-        if self._capture is not None and self.pid == os.getpid():
-            self._capture.join(_CAPTURE_TIMEOUT)
+        self._stop_threads()
         self._on_end(self, status)
         if not self.owner or self.pid != os.getpid():
             self._live.close_files()
             return
         try:
             self._live.finish(*(self._keep or (status, exit_code, None)))
-            store.commit_pending(self._repo)
+            store.commit_pending(self._repo, self.run_id)
         except Exception as error:  # of whatever kind: training comes first
             self._live.close()
             self._trouble(error, "it ended, but is not on the branch yet")
+
+    def commit(self) -> None:
+        """Put the run on the branch as it stands now, with the status running; it goes on recording.
+
+        What a machine that is taken away has then lost is what came since. A commit that fails warns.
+
+        >>> with gxt.start_run() as run:  # doctest: +SKIP
+        ...     for epoch in range(100):
+        ...         run.log_metric("loss", train(epoch), step=epoch)
+        ...         run.commit()
+        """
+        self._check_open()
+        try:
+            self._checkpoint()
+        except (OSError, GxtError) as error:
+            self._trouble(error, "it is not on the branch yet")
+
+    def _checkpoint(self) -> None:
+        self._go_on_if_gone()
+        self._live.sync()
+        with self._checkpointing:
+            self._committed = store.checkpoint(self._repo, self.run_id, self._committed)
+
+    def commit_every(self, seconds: float) -> None:
+        """Have the run committed that often while it records, by a thread: see `commit`."""
+        self._committer = _Committer(self, seconds)
+        self._committer.start()
 
     def discard(self) -> None:
         """Take the run away as if it had never begun."""
         self._ended = True
         _open_runs.discard(self)
         self._append = self._refuse
-        if self._capture is not None:
-            self._capture.join(_CAPTURE_TIMEOUT)
+        self._stop_threads()
         self._on_end(self, FAILED)
         self._live.discard()
+
+    def _stop_threads(self) -> None:
+        if self.pid != os.getpid():
+            return  # a fork has none of them
+        if self._committer is not None:
+            self._committer.stop()
+        if self._sampler is not None:
+            self._sampler.stop()
+        if self._capture is not None:
+            self._capture.join(_CAPTURE_TIMEOUT)
 
     def __enter__(self) -> ActiveRun:
         return self
@@ -447,7 +485,7 @@ class ActiveRun:
 
     def _not_taken(self, error: OSError, data: bytes) -> None:
         """Points could not be appended: because the run has ended elsewhere, or the disk is full."""
-        if not isinstance(error, live.RunGoneError):
+        if not isinstance(error, RunGoneError):
             self._trouble(error, level=4)
             return
         try:
@@ -487,7 +525,9 @@ class ActiveRun:
 
     # --- provenance -------------------------------------------------------------------------------------------------
 
-    def capture_provenance(self, origin: Mapping[str, str] | None, background: bool) -> None:
+    def capture_provenance(
+        self, origin: Mapping[str, str] | None, settings: Mapping[str, str] | None, background: bool
+    ) -> None:
         """Record where the run comes from; `origin` is the command and entrypoint, this Python program's if None."""
         if background:
             # A fork while the thread imports would leave the child with an import lock that nobody ever releases.
@@ -496,14 +536,16 @@ class ActiveRun:
         # The command is known at once; git's answers may take a moment in a large repository.
         self._record("source", values=about)
         if background:
-            self._capture = threading.Thread(target=self._capture_all, name="gxt-provenance", daemon=True)
+            self._capture = threading.Thread(
+                target=self._capture_all, args=(settings,), name="gxt-provenance", daemon=True
+            )
             self._capture.start()
         else:
-            self._capture_all()
+            self._capture_all(settings)
 
-    def _capture_all(self) -> None:
+    def _capture_all(self, settings: Mapping[str, str] | None) -> None:
         try:
-            settings = git.config(self._repo)
+            settings = git.config(self._repo) if settings is None else settings
         except GxtError:
             settings = {}
         with contextlib.suppress(OSError):  # the disk is full, or the run was ended without waiting for us
@@ -525,12 +567,32 @@ class ActiveRun:
         self._sampler.start()
 
 
+class _Committer(threading.Thread):
+    """Commits a run that records, every so often."""
+
+    def __init__(self, run: ActiveRun, seconds: float) -> None:
+        super().__init__(name="gxt-commit", daemon=True)
+        self._run, self._seconds = run, seconds
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopping.wait(self._seconds):
+            with contextlib.suppress(UsageError):  # it has just ended
+                self._run.commit()
+
+    def stop(self) -> None:
+        """No more after the one that is perhaps under way."""
+        self._stopping.set()
+        self.join()
+
+
 def status_after(error: BaseException | None) -> str:
     """The status of a run whose block was left by that exception."""
     if error is None:
         return FINISHED
     if isinstance(error, SystemExit):
-        return {None: FINISHED, 0: FINISHED, 128 + 15: KILLED}.get(error.code, FAILED)  # type: ignore[arg-type]
+        # 128 + SIGHUP and SIGTERM are how a process says that such a signal ended it.
+        return {None: FINISHED, 0: FINISHED, 128 + 1: KILLED, 128 + 15: KILLED}.get(error.code, FAILED)  # type: ignore[arg-type]
     return KILLED if isinstance(error, KeyboardInterrupt) else FAILED
 
 
@@ -573,6 +635,7 @@ def _milliseconds(timestamp: int | datetime) -> int:
 def begin(
     repo: Repository,
     experiment: str,
+    settings: Mapping[str, str] | None = None,
     *,
     name: str | None = None,
     parent: str | None = None,
@@ -585,6 +648,7 @@ def begin(
     """Start a new run of an experiment.
 
     Args:
+        settings: git's configuration, where the caller has it already.
         origin: the command and entrypoint to record; this Python program's when None.
         owned: False for a run that goes on when this process ends, until `gxt finish`.
     """
@@ -603,7 +667,7 @@ def begin(
     )
     recording = _create(repo, run, owned)
     active = ActiveRun(repo, recording, run, owned, on_end)
-    active.capture_provenance(origin, background=owned)
+    active.capture_provenance(origin, settings, background=owned)
     if tags:
         active.set_tags(tags)
     return active
@@ -625,7 +689,7 @@ def join(
 ) -> ActiveRun:
     """Log to a run that records elsewhere. Raises NotFoundError when it does not."""
     recording = LiveRun(store.root(repo), run_id)
-    return ActiveRun(repo, recording, live.read(recording.path), False, on_end)
+    return ActiveRun(repo, recording, live.read(recording.path, summary=False), False, on_end)
 
 
 def resume(
@@ -669,7 +733,7 @@ def _attach(repo: Repository, run_id: str) -> tuple[LiveRun, Run]:
         with contextlib.suppress(NotFoundError, FileNotFoundError):
             folder = live.live_path(store.root(repo), run_id)
             if folder.is_dir() and live.is_alive(folder):
-                return LiveRun(store.root(repo), run_id), live.read(folder)
+                return LiveRun(store.root(repo), run_id), live.read(folder, summary=False)
         try:
             recording, before = _reopen(repo, run_id)
         except FileExistsError:  # somebody else was first

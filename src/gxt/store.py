@@ -7,18 +7,31 @@ processes can write at once. Nothing here touches the work tree or the index.
 from __future__ import annotations
 
 import contextlib
-import random
+import json
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from gxt import git, layout, live
-from gxt.errors import FormatError, GitError, GxtWarning, NotFoundError, RefLockedError, RefMovedError, UsageError
+from gxt.errors import (
+    FileChangedError,
+    FormatError,
+    GitError,
+    GxtWarning,
+    NotFoundError,
+    RefLockedError,
+    RefMovedError,
+    UsageError,
+)
 from gxt.git import Content, Repository
+from gxt.live import Snapshot
 from gxt.model import RUN_ID, Experiment, Run, experiment_folder, experiment_name, now
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 DEFAULT_BRANCH = "gxt"
 _TRIES = 20
@@ -67,13 +80,20 @@ def branch_name(settings: Mapping[str, str]) -> str:
 
 def tip(repo: Repository, settings: Mapping[str, str]) -> Tip:
     """Where the run branch stands now; a remote's, while there is no local one."""
+    return _tip_and_files(repo, settings, [])[0]
+
+
+def _tip_and_files(
+    repo: Repository, settings: Mapping[str, str], paths: Sequence[str]
+) -> tuple[Tip, list[bytes | None]]:
     ref = f"refs/heads/{branch_name(settings)}"
-    (local,) = git.resolve(repo, [ref])
+    local, files = git.read_at(repo, ref, paths)
     if local:
-        return Tip(ref, local)
-    for remote_ref, commit in git.remote_branches(repo, branch_name(settings), settings).items():
-        return Tip(ref, commit, remote_ref)
-    return Tip(ref, None)
+        return Tip(ref, local), files
+    for remote_ref in git.remote_branches(repo, branch_name(settings), settings):
+        commit, files = git.read_at(repo, remote_ref, paths)
+        return Tip(ref, commit, remote_ref), files
+    return Tip(ref, None), files
 
 
 # --- reading ---------------------------------------------------------------------------------------------------
@@ -173,16 +193,24 @@ def missing_runs(repo: Repository, have: str | None, other: str) -> set[str]:
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
-def commit_pending(repo: Repository) -> list[Run]:
+def commit_pending(repo: Repository, run_id: str | None = None) -> list[Run]:
     """Put every ended run on the branch, crashed ones as killed, in one commit. Returns the runs committed.
 
-    A run that cannot be read or compiled stays where it is, with a warning, and holds up no other.
+    With `run_id`, it is enough that this run is there: where another process takes it along meanwhile, that will do.
+
+    A run that cannot be read stays where it is, with a warning, and holds up no other.
 
     Raises:
         GitError: git does not take the commit; the runs stay pending and the next commit takes them along.
     """
-    with committing(repo):
+    waiting = None if run_id is None else live.pending_path(root(repo), run_id)
+    lock = _acquire(repo, unless=lambda: waiting is not None and not waiting.exists())
+    if lock is None:
+        return []
+    try:
         return commit_waiting(repo)
+    finally:
+        lock.release()
 
 
 def commit_waiting(repo: Repository) -> list[Run]:
@@ -193,22 +221,88 @@ def commit_waiting(repo: Repository) -> list[Run]:
             if not live.is_alive(folder):
                 live.recover(base, folder.name)
     committed: dict[str, Run] = {}
-    for _ in range(_ROUNDS):
-        runs: dict[Path, Run] = {}
-        extents: dict[Path, dict[str, int]] = {}
+    for rounds_left in reversed(range(_ROUNDS)):
+        taken: list[Snapshot] = []
         for folder in live.pending_runs(base):
             with _set_aside(folder):
-                live.refresh(folder)
-                extents[folder] = live.extent(folder)
-                runs[folder] = live.read(folder)
-        if not runs:
+                live.take_back_rescued(folder)
+                taken.append(live.snapshot(folder))
+        if not taken:
             break
-        _commit(repo, lambda at, runs=runs: _plan_pending(runs), [run.experiment for run in runs.values()])  # type: ignore[misc]
-        committed |= {run.id: run for run in runs.values()}
-        grown = [folder for folder in runs if not live.discard(base, folder, extents[folder])]
+        try:
+            _commit_snapshots(repo, taken)
+        except FileChangedError:  # somebody is still at it
+            if rounds_left:
+                continue
+            raise
+        committed |= {snapshot.run.id: snapshot.run for snapshot in taken}
+        grown = [snapshot for snapshot in taken if not live.discard(base, snapshot)]
         if not grown:
             break
     return list(committed.values())
+
+
+def checkpoint(repo: Repository, run_id: str, since: Checkpoint | None = None) -> Checkpoint:
+    """Put a run that still records on the branch as it stands now, with the status running.
+
+    `since` is what the last call gave: what has not changed is not written again, and nothing at all where all is as
+    it was.
+
+    Raises:
+        NotFoundError: the run is not recording.
+        GitError: git does not take the commit; the run goes on in its folder.
+    """
+    folder = live.live_path(root(repo), run_id)
+    with committing(repo):
+        for rounds_left in reversed(range(_ROUNDS)):
+            try:
+                snapshot = live.snapshot(folder)
+            except FileNotFoundError:
+                raise NotFoundError(f"run {run_id} is not recording") from None
+            if since is not None and since.snapshot.extent == snapshot.extent:
+                return since
+            try:
+                return Checkpoint(snapshot, _commit_checkpoint(repo, snapshot, since))
+            except FileChangedError:
+                if not rounds_left:
+                    raise
+    raise AssertionError("unreachable")
+
+
+class Checkpoint(NamedTuple):
+    """A running run as it was committed, and the commit."""
+
+    snapshot: Snapshot
+    commit: str
+
+
+def _commit_checkpoint(repo: Repository, snapshot: Snapshot, since: Checkpoint | None) -> str:
+    run = snapshot.run
+    folder = layout.run_path(run.experiment, run.id)
+
+    def plan(at: Tip) -> tuple[Changes, str]:
+        same: set[str] = set()
+        if since and at.commit and git.is_same(repo, f"{since.commit}:{folder}", f"{at.commit}:{folder}"):
+            same = {path for path, about in snapshot.extent.items() if since.snapshot.extent.get(path) == about}
+        return _snapshot_changes(snapshot, same), layout.runs_message([run])
+
+    return _commit(repo, plan, [run.experiment])
+
+
+def _commit_snapshots(repo: Repository, taken: Sequence[Snapshot]) -> None:
+    changes = [change for snapshot in taken for change in _snapshot_changes(snapshot)]
+    runs = [snapshot.run for snapshot in taken]
+    _commit(repo, lambda at: (changes, layout.runs_message(runs)), [run.experiment for run in runs])
+
+
+def _snapshot_changes(snapshot: Snapshot, same: Collection[str] = ()) -> Changes:
+    """What to write for a run; the files in `same` are on the branch as they are."""
+    target = layout.run_path(snapshot.run.experiment, snapshot.run.id)
+    # A run that was resumed may have lost what it had before; taking away a path that is not there is no change.
+    gone: Changes = [
+        (f"{target}/{name}", None) for name in (layout.METRICS_CSV, layout.INPUTS_YAML) if name not in snapshot.files
+    ]
+    return gone + [(f"{target}/{name}", content) for name, content in snapshot.files.items() if name not in same]
 
 
 @contextlib.contextmanager
@@ -218,23 +312,6 @@ def _set_aside(folder: Path) -> Iterator[None]:
     except Exception as error:  # whatever is wrong with this one must not keep the others off the branch
         reason = str(error) or type(error).__name__
         warnings.warn(GxtWarning(f"a run cannot be committed and stays in {folder}: {reason}"), stacklevel=4)
-
-
-def _plan_pending(runs: Mapping[Path, Run]) -> tuple[Changes, str]:
-    changes: Changes = []
-    for folder, run in runs.items():
-        changes += _pending_changes(folder, run)
-    return changes, layout.runs_message(list(runs.values()))
-
-
-def _pending_changes(folder: Path, run: Run) -> Changes:
-    target = layout.run_path(run.experiment, run.id)
-    files = dict(live.committed_files(folder))
-    # A run that was resumed may have lost what it had before; taking away a path that is not there is no change.
-    gone: Changes = [
-        (f"{target}/{name}", None) for name in (layout.METRICS_CSV, layout.INPUTS_YAML) if name not in files
-    ]
-    return gone + [(f"{target}/{name}", path) for name, path in files.items()]
 
 
 def edit_run(repo: Repository, run_id: str, edit: Callable[[Run], Run], what: str) -> Run:
@@ -352,13 +429,14 @@ def _commit(repo: Repository, plan: Callable[[Tip], tuple[Changes, str]], experi
     names = sorted(set(experiments))
     settings = git.config(repo)
     for attempt in range(_TRIES):
-        at = tip(repo, settings)
+        at, documents = _tip_and_files(repo, settings, _branch_documents(names))
         if holder := git.checked_out_in(repo, at.ref, settings):
             # Its index would still be the old tip's: everything new would look deleted, and `git commit -a` do it.
             raise GitError(
                 f"the run branch is checked out in {holder}, where new runs would look deleted",
                 "check out another branch there, then `gxt recover` commits what waits",
             )
+        _compare_with_last(repo, at)
         changes, message = plan(at)
         try:
             commit = git.commit_files(
@@ -366,29 +444,92 @@ def _commit(repo: Repository, plan: Callable[[Tip], tuple[Changes, str]], experi
                 at.ref,
                 at.local_commit,
                 at.commit,
-                _branch_documents(repo, at, names) + changes,
+                _new_documents(repo, at, names, documents) + changes,
                 message,
                 settings,
             )
         except (RefMovedError, RefLockedError) as error:
+            if lock := git.remove_stale_lock(repo, at.ref):
+                warnings.warn(GxtWarning(f"removed {lock}, a lock that a crash left behind"), stacklevel=2)
+                continue
             # Git itself holds a ref's lock for milliseconds; one that stays was left behind.
             if attempt >= (_TRIES if isinstance(error, RefMovedError) else _LOCK_TRIES) - 1:
                 raise
-            time.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 6)))
+            _pause(0.01 * 2 ** min(attempt, 6))
             continue
         for name in names:
             live.forget_experiment(root(repo), name)
-        git.maintain(repo, settings)
+        _remember(repo, at.ref, commit)
+        if git.maintain(repo, settings, root(repo) / "maintenance.lock"):
+            clean_up(repo)
         return commit
     raise AssertionError("unreachable")
 
 
-def _branch_documents(repo: Repository, at: Tip, experiments: Sequence[str]) -> Changes:
-    paths = [layout.GXT_YAML, *map(layout.experiment_path, experiments)]
-    if at.commit is None:
-        found: list[bytes | None] = [None] * len(paths)
+def clean_up(repo: Repository) -> list[Path]:
+    """Take away what processes that were killed in the middle of a commit left behind. Returns what was taken."""
+    removed = live.remove_leftovers(root(repo)) + git.remove_leftovers(repo)
+    lock = git.remove_stale_lock(repo, f"refs/heads/{branch_name(git.config(repo))}")
+    return [*removed, lock] if lock else removed
+
+
+def _pause(most: float) -> None:
+    """Wait a random while, so that those who were in each other's way are not again."""
+    import random  # here for start-up time
+
+    time.sleep(random.uniform(0, most))
+
+
+# --- a branch that somebody else changes ------------------------------------------------------------------------
+
+_LAST = "last.json"
+
+
+def _last_commits(repo: Repository) -> dict[str, str]:
+    """Where this clone's last commit left each run branch."""
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads((root(repo) / _LAST).read_bytes())
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _remember(repo: Repository, ref: str, commit: str) -> None:
+    path = root(repo) / _LAST
+    beside = path.with_suffix(".tmp")  # one committer at a time
+    with contextlib.suppress(OSError):  # then the next commit has less to compare with
+        beside.write_text(json.dumps(_last_commits(repo) | {ref: commit}))
+        beside.replace(path)
+
+
+def _compare_with_last(repo: Repository, at: Tip) -> None:
+    """Where somebody deleted or rewrote the branch since our last commit, keep what it held, and say so."""
+    last = _last_commits(repo).get(at.ref)
+    if not last or last == at.local_commit:
+        return
+    if at.local_commit is not None and git.is_ancestor(repo, last, at.local_commit):
+        return
+    branch = at.ref.removeprefix("refs/heads/")
+    kept = f"refs/gxt/kept/{branch}-{last[:12]}"
+    what = "was rewritten" if at.local_commit else "was deleted"
+    with contextlib.suppress(RefMovedError):  # it is kept already, or its commits are gone
+        git.create_ref(repo, kept, last)
+    if git.resolve(repo, [kept])[0]:
+        then = f"what it held is kept as {kept} (`git update-ref -d {kept}` lets it go)"
     else:
-        found = git.read_objects(repo, [f"{at.commit}:{path}" for path in paths])
+        then = "the commits that it held are gone from this repository"
+    _remember(repo, at.ref, at.local_commit or "")
+    warnings.warn(GxtWarning(f"the branch {branch} {what} since the last run was recorded here; {then}"), stacklevel=2)
+
+
+# --- what the branch itself needs -------------------------------------------------------------------------------
+
+
+def _branch_documents(experiments: Sequence[str]) -> list[str]:
+    return [layout.GXT_YAML, *map(layout.experiment_path, experiments)]
+
+
+def _new_documents(repo: Repository, at: Tip, experiments: Sequence[str], found: Sequence[bytes | None]) -> Changes:
+    """What the branch itself needs and lacks; `found` are its documents so far."""
     changes: Changes = []
     if found[0] is None:
         changes += [
@@ -400,9 +541,11 @@ def _branch_documents(repo: Repository, at: Tip, experiments: Sequence[str]) -> 
             f"{at.ref} is written in format {version}; this gxt writes format {layout.FORMAT}",
             "upgrade: pip install -U git-gxt",
         )
-    for name, path, document in zip(experiments, paths[1:], found[1:], strict=True):
+    for name, document in zip(experiments, found[1:], strict=True):
         if document is None:
-            changes.append((path, layout.experiment_document(live.new_experiment(root(repo), name))))
+            changes.append(
+                (layout.experiment_path(name), layout.experiment_document(live.new_experiment(root(repo), name)))
+            )
         elif b"\ndeleted: " in document:
             hint = f"`gxt restore --experiment {name}` shows them"
             warnings.warn(
@@ -417,24 +560,37 @@ def committing(repo: Repository) -> Iterator[None]:
 
     The lock only saves work: what keeps two writers apart is git's own check when the ref moves.
     """
-    from filelock import FileLock, Timeout  # here for start-up time
-
-    base = root(repo)
-    try:
-        base.mkdir(exist_ok=True)
-        lock = FileLock(base / "commit.lock", timeout=_LOCK_TIMEOUT)
-        lock.acquire()
-    except Timeout:
-        raise GitError(
-            f"another process has been committing for over {_LOCK_TIMEOUT:.0f} seconds",
-            "`gxt recover` commits what waits",
-        ) from None
-    except OSError as error:
-        raise GitError(f"cannot write to {base}: {error.strerror}") from None
+    lock = _acquire(repo, unless=lambda: False)
+    assert lock is not None
     try:
         yield
     finally:
         lock.release()
+
+
+def _acquire(repo: Repository, unless: Callable[[], bool]) -> FileLock | None:
+    """The committers' lock; None where there is no need for it any more while somebody else has it."""
+    from filelock import FileLock, Timeout  # here for start-up time
+
+    base = root(repo)
+    deadline = time.monotonic() + _LOCK_TIMEOUT
+    try:
+        base.mkdir(exist_ok=True)
+        lock = FileLock(base / "commit.lock")
+        while True:
+            with contextlib.suppress(Timeout):
+                lock.acquire(blocking=False)
+                return lock
+            if unless():
+                return None
+            if time.monotonic() > deadline:
+                raise GitError(
+                    f"another process has been committing for over {_LOCK_TIMEOUT:.0f} seconds",
+                    "`gxt recover` commits what waits",
+                )
+            _pause(0.005)
+    except OSError as error:
+        raise GitError(f"cannot write to {base}: {error.strerror}") from None
 
 
 # --- experiments -----------------------------------------------------------------------------------------------

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gxt.appender import Appender
 from gxt.errors import MissingPackageError
 from gxt.layout import csv_name, metric_value
-from gxt.live import Appender
 from gxt.model import now
 
 INTERVAL = 10.0

@@ -30,6 +30,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "init": "upkeep",
         "status": "upkeep",
         "recover": "upkeep",
+        "gc": "upkeep",
         "completion": "completion",
         "demo": "demo",
     },

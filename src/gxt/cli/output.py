@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
@@ -13,6 +11,12 @@ from typing import TextIO
 import click
 
 from gxt.errors import FormatError, GxtError, GxtWarning
+
+
+def _terminal_size() -> os.terminal_size:
+    import shutil  # here for start-up time
+
+    return shutil.get_terminal_size()
 
 
 def is_terminal() -> bool:
@@ -34,12 +38,12 @@ def paint(text: str, style: str) -> str:
 
 def width() -> int | None:
     """The terminal's width in columns; None in a pipe, where nothing is cut."""
-    return shutil.get_terminal_size().columns if is_terminal() else None
+    return _terminal_size().columns if is_terminal() else None
 
 
 def page(text: str) -> None:
     """Print, through a pager where the text is longer than the terminal."""
-    if is_terminal() and text.count("\n") >= shutil.get_terminal_size().lines:
+    if is_terminal() and text.count("\n") >= _terminal_size().lines:
         os.environ.setdefault("LESS", "-FRX")
         click.echo_via_pager(text)
     else:
@@ -101,6 +105,8 @@ def show_bug(error: Exception, arguments: Sequence[str]) -> int:
         "",
         "".join(traceback.format_exception(error)),
     ]
+    import tempfile
+
     with tempfile.NamedTemporaryFile("w", prefix="gxt-bug-", suffix=".log", delete=False, encoding="utf-8") as log:
         log.write("\n".join(about))
     _err(f"{click.style('gxt:', fg='red')} this is a bug in gxt: {type(error).__name__}: {str(error)[:200]}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from gxt import artifacts, capture, edits, fluent, git, intake, recorder
+from gxt import artifacts, capture, edits, fluent, git, intake, recorder, store
 from gxt.cli import output
 from gxt.cli.params import Given, complete_live, complete_run, given_options, read_input, repository
 from gxt.errors import FormatError
@@ -69,8 +69,9 @@ def begin(repo: Repository, given: Given, origin: Mapping[str, str], owned: bool
 
         parent = catalog.find(repo, given.parent).id
     experiment = given.experiment or os.environ.get(fluent.EXPERIMENT_VARIABLE)
-    experiment = experiment or git.config(repo).get("gxt.experiment", DEFAULT_EXPERIMENT)
-    return recorder.begin(repo, experiment, name=given.name, parent=parent, origin=origin, owned=owned)
+    settings = git.config(repo)
+    experiment = experiment or settings.get("gxt.experiment", DEFAULT_EXPERIMENT)
+    return recorder.begin(repo, experiment, settings, name=given.name, parent=parent, origin=origin, owned=owned)
 
 
 def _own_command() -> dict[str, str]:
@@ -116,6 +117,7 @@ def _own_command() -> dict[str, str]:
     help="Add to this run instead of a new one.",
 )
 @click.option("--status", type=STATUS, default=FINISHED, show_default=True, help="How the run ended.")
+@click.option("--commit", "commit_now", is_flag=True, help="With --run: put the run on the branch while it goes on.")
 @click.pass_context
 def log_command(
     ctx: click.Context,
@@ -129,6 +131,7 @@ def log_command(
     inputs: Sequence[str],
     run_name: str | None,
     status: str,
+    commit_now: bool,
 ) -> None:
     """Record a run, or add to one.
 
@@ -138,7 +141,7 @@ def log_command(
     \b
     gxt log -e nyc-taxi -p alpha=0.1 -p model=lasso -m rmse=6.30 -a models/lin_reg.bin
     gxt log -e nyc-taxi --params params.yaml --metrics history.csv
-    gxt log --run RUN -m loss=0.5 --step 3
+    gxt log --run RUN -m loss=0.5 --step 3 --commit
     train | gxt log -e nyc-taxi -
     """
     if stream not in (None, "-"):
@@ -147,6 +150,8 @@ def log_command(
         raise click.UsageError("standard input can be read only once")
     if run_name and (given.experiment or given.name or given.parent):
         raise click.UsageError("--run adds to a run that has its experiment, name and parent already")
+    if commit_now and not run_name:
+        raise click.UsageError("--commit is for a run that goes on (--run); this one is committed when it ends")
     if step is not None and not metrics:
         raise click.UsageError("--step is the step of metrics given by -m")
     step_keys = [step_key] if step_key else intake.STEP_KEYS
@@ -164,6 +169,8 @@ def log_command(
         if stream:
             _say(run, "recording")
             _record_stream(run, step_keys)
+        if commit_now and not run.owner:
+            store.checkpoint(repo, run.run_id)
     except KeyboardInterrupt:
         run.end(KILLED)
         output.note(f"gxt: kept {run.name} ({run.run_id}) as killed")

@@ -15,13 +15,13 @@ from typing import IO
 import click
 
 from gxt import capture, git, layout
+from gxt.appender import Appender
 from gxt.cli import output
 from gxt.cli.params import Given, given_options, repository
 from gxt.cli.record import begin, read_content
 from gxt.errors import UsageError
 from gxt.fluent import EXPERIMENT_VARIABLE, RUN_ID_VARIABLE, TRACKING_URI_VARIABLE
-from gxt.live import Appender
-from gxt.model import FAILED, FINISHED, KILLED
+from gxt.model import FAILED, FINISHED, KILLED, seconds_of
 from gxt.recorder import ActiveRun
 from gxt.system import check_available
 
@@ -39,12 +39,18 @@ _ENDING = ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGKILL")
 @click.command("run", context_settings={"allow_interspersed_args": False})
 @given_options
 @click.option("--system", is_flag=True, help="Sample CPU, memory, disk, network and GPUs while it runs.")
+@click.option(
+    "--commit-every",
+    metavar="TIME",
+    help="Put the run on the branch that often while it runs: 30s, 5m, 1h. Default: git config gxt.commitEvery.",
+)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND…")
 @click.pass_context
 def run_command(
     ctx: click.Context,
     given: Given,
     system: bool,
+    commit_every: str | None,
     command: Sequence[str],
 ) -> int:
     """Run a command and record its output, exit code and duration.
@@ -57,7 +63,10 @@ def run_command(
     """
     content = read_content(given)
     repo = repository(ctx)
-    sampled = system or git.is_true(git.config(repo).get("gxt.systemmetrics"))
+    settings = git.config(repo)
+    sampled = system or git.is_true(settings.get("gxt.systemmetrics"))
+    every = commit_every or settings.get("gxt.commitevery")
+    seconds = seconds_of(every) if every else None
     if sampled:
         check_available()
     run = begin(repo, given, capture.command_origin(command, repo.work_tree))
@@ -69,6 +78,8 @@ def run_command(
         raise
     if sampled:
         run.sample_system(process.pid)
+    if seconds:
+        run.commit_every(seconds)
     code = _tee_until_exit(process, run)
     run.end(_status(code), code if code >= 0 else 128 - code)
     output.note(f"gxt: {_status(code)} {run.name} ({run.run_id}) in {run.experiment}")

@@ -1,7 +1,8 @@
-"""Setting up and looking after a repository: init, status, recover."""
+"""Setting up and looking after a repository: init, status, recover, gc."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -92,7 +93,7 @@ def _state(repo: Repository) -> dict[str, Any]:
         "pending": [_waiting(run) for run in found.runs if run.place == "pending"],
         "remotes": remotes,
         "has_remote": bool(git.remote_urls(settings)),
-        "disk": {"objects": git.objects_size(repo), "gxt": live.disk_usage(store.root(repo))},
+        "disk": {"objects": git.count_objects(repo).size, "gxt": live.disk_usage(store.root(repo))},
     }
 
 
@@ -130,6 +131,8 @@ def recover_command(ctx: click.Context, runs: Sequence[str], everything: bool) -
             committed.append(live.read(live.live_path(base, run_id)))
             edits.finish(repo, run_id, KILLED)
     committed += store.commit_pending(repo)
+    with store.committing(repo):
+        store.clean_up(repo)
     for run in committed:
         click.echo(f"{KILLED if run.ended is None else run.status}: {run.name} ({run.id}) in {run.experiment}")
     if not committed:
@@ -139,3 +142,42 @@ def recover_command(ctx: click.Context, runs: Sequence[str], everything: bool) -
         output.note(
             f"still open, by `gxt start`: {', '.join(open_ended)}; `gxt finish` or `gxt recover --all` ends them"
         )
+
+
+@click.command("gc")
+@json_option
+@click.pass_context
+def gc_command(ctx: click.Context, as_json: bool) -> None:
+    """Pack the objects, and clear away what crashes left behind.
+
+    This is `git gc` with your own settings, after runs that crashed or wait are committed. gxt packs in the
+    background by itself, unless git config gc.auto=0 or maintenance.auto=false forbid it.
+    """
+    repo = repository(ctx)
+    committed = store.commit_pending(repo)
+    before = git.count_objects(repo)
+    with store.committing(repo):
+        removed = store.clean_up(repo)
+    git.collect_garbage(repo, progress=sys.stderr.isatty())  # runs that end meanwhile do not wait for it
+    after = git.count_objects(repo)
+    if as_json:
+        state = {
+            "committed": [run.id for run in committed],
+            "removed": [str(path) for path in removed],
+            "before": before._asdict(),
+            "after": after._asdict(),
+        }
+        click.echo(render.json_text(state), nl=False)
+        return
+    for run in committed:
+        click.echo(f"{run.status}: {run.name} ({run.id}) in {run.experiment}")
+    for path in removed:
+        click.echo(f"removed {path}, left behind by a crash")
+    click.echo(f"before: {_objects(before)}")
+    click.echo(f"after:  {_objects(after)}")
+    if after.size < before.size:
+        click.echo(f"{render.size(before.size - after.size)} less")
+
+
+def _objects(counts: git.ObjectCounts) -> str:
+    return f"{render.size(counts.size)}, {_count(counts.packs, 'pack')}, {_count(counts.loose, 'loose object')}"

@@ -1,0 +1,122 @@
+"""What a full disk refuses, kept on another file system until there is room: lines and files, by run.
+
+    <folder>/gxt-<user>/<run-id>/<pid>.<file name>       lines for a file of the run
+    <folder>/gxt-<user>/<run-id>/files/<path>            a whole file of the run
+
+The folders are those that programs keep temporary files in; the first that takes it is used, and all are looked
+through afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+_MEMORY = "/dev/shm"
+
+
+class KeptLines:
+    """Lines for one file of a run, kept apart from it by this process."""
+
+    def __init__(self, run_id: str, name: str) -> None:
+        self._run_id, self._name = run_id, f"{os.getpid()}.{name}"
+        self._path: Path | None = None
+
+    def append(self, lines: bytes) -> bool:
+        """Keep some more. False where no other file system takes them either."""
+        known = [] if self._path is None else [self._path]
+        for path in (*known, *(folder / self._name for folder in _folders(self._run_id, make=True))):
+            with contextlib.suppress(OSError), open(path, "ab", buffering=0) as file:
+                if file.write(lines) == len(lines):
+                    self._path = path
+                    return True
+        return False
+
+    def discard(self) -> None:
+        """They are where they belong now."""
+        for folder in _folders(self._run_id):
+            with contextlib.suppress(OSError):
+                (folder / self._name).unlink()
+                folder.rmdir()  # if that was all
+
+
+def keep_file(run_id: str, path: str, fill: Callable[[IO[bytes]], object]) -> Path | None:
+    """Have `fill` write a file of the run to a place apart. None where no other file system takes it."""
+    for folder in _folders(run_id, make=True):
+        if folder.is_relative_to(_MEMORY):
+            continue
+        target = folder / "files" / path
+        beside = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open(beside, "wb") as out:
+                fill(out)
+            beside.replace(target)
+        except OSError:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+            continue
+        return target
+    return None
+
+
+def kept_lines(run_id: str) -> Iterator[tuple[str, bytes]]:
+    """The lines that were kept for a run: the file they are for, and they themselves."""
+    for folder in _folders(run_id):
+        for path in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns):
+            process, dot, name = path.name.partition(".")
+            if dot and process.isdigit():
+                yield name, path.read_bytes()
+
+
+def move_files(run_id: str, target: Path) -> None:
+    """Put the files that were kept for a run below a folder, but for those that it has in a later version."""
+    import shutil  # here for start-up time: it is for bad days
+
+    for folder in _folders(run_id):
+        kept = folder / "files"
+        for path in sorted(path for path in kept.rglob("*") if path.is_file() and path.suffix != ".tmp"):
+            place = target / PurePosixPath(path.relative_to(kept))
+            if place.exists() and place.stat().st_mtime_ns >= path.stat().st_mtime_ns:
+                continue
+            place.parent.mkdir(parents=True, exist_ok=True)
+            beside = target / f"{os.getpid()}.tmp"
+            try:
+                shutil.copyfile(path, beside)
+                beside.replace(place)
+            finally:
+                beside.unlink(missing_ok=True)
+
+
+def forget(run_id: str) -> None:
+    """Everything that was kept for a run is where it belongs."""
+    import shutil
+
+    for folder in _folders(run_id):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folders(run_id: str, make: bool = False) -> Iterator[Path]:
+    """A run's folder in each place: where it is, or wherever it can be made."""
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    places = [os.environ.get("TMPDIR"), os.environ.get("TEMP"), "/tmp", "/var/tmp", "~/.cache", _MEMORY]
+    for place in dict.fromkeys(os.path.expanduser(place) for place in places if place):
+        folder = Path(place, f"gxt-{user}", run_id)
+        try:
+            if make:
+                folder.parent.mkdir(mode=0o700, exist_ok=True)
+                folder.mkdir(mode=0o700, exist_ok=True)
+            if _is_ours(folder.parent) and stat.S_ISDIR(folder.lstat().st_mode):
+                yield folder
+        except OSError:
+            continue
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder in a place that everybody can write to is really ours, and not set there for us by others."""
+    about = folder.lstat()
+    return stat.S_ISDIR(about.st_mode) and (not hasattr(os, "getuid") or about.st_uid == os.getuid())

@@ -1,0 +1,90 @@
+"""Files that grow by lines, and what becomes of lines that a full disk refuses."""
+
+from __future__ import annotations
+
+import resource
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gxt import layout
+from gxt.appender import Appender
+
+
+def test_each_line_is_in_the_file_when_append_returns(tmp_path: Path) -> None:
+    file = Appender(tmp_path / "log")
+    for number in range(3):
+        file.append(b"line %d\n" % number)
+        assert (tmp_path / "log").read_bytes().count(b"\n") == number + 1
+    file.close()
+    with pytest.raises(OSError):
+        file.append(b"late\n")
+
+
+def test_two_appenders_share_a_file(tmp_path: Path) -> None:
+    one, other = Appender(tmp_path / "log"), Appender(tmp_path / "log")
+    one.append(b"1\n")
+    other.append(b"2\n")
+    one.append(b"3\n")
+    assert (tmp_path / "log").read_bytes() == b"1\n2\n3\n"
+    one.close()
+    other.close()
+
+
+def test_threads_do_not_tear_each_other_s_lines(tmp_path: Path) -> None:
+    file = Appender(tmp_path / "log")
+    threads = [
+        threading.Thread(target=lambda mark=mark: [file.append(mark * 99 + b"\n") for _ in range(200)])
+        for mark in (b"a", b"b", b"c", b"d")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    file.close()
+    lines = (tmp_path / "log").read_bytes().splitlines()
+    assert len(lines) == 800 and all(len(line) == 99 and len(set(line)) == 1 for line in lines)
+
+
+FullDisk = Callable[[int | None], None]
+
+
+@pytest.fixture
+def full_disk() -> Iterator[FullDisk]:
+    """A function that lets no file grow beyond some bytes, or any again with None: the disk is full, for us."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(size: int | None) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before[0] if size is None else size, before[1]))
+
+    yield limit
+    limit(None)
+
+
+def test_what_a_full_disk_refuses_is_written_once_there_is_room(tmp_path: Path, full_disk: FullDisk) -> None:
+    path = tmp_path / "metrics.csv"
+    file = Appender(path)
+    file.append(layout.METRICS_HEADER)
+    file.append(b"0,rmse,1,5\n")
+    full_disk(path.stat().st_size + 4)  # the next line is cut in its middle
+    for line in (b"1,rmse,2,5\n", b"2,rmse,3,5\n", b"3,rmse,4,5\n"):
+        with pytest.raises(OSError):
+            file.append(line)
+    full_disk(None)
+    file.append(b"4,rmse,5,5\n")
+    file.close()
+    points = list(layout.read_points(path.read_bytes()))
+    assert [(p.step, p.value) for p in points] == [(step, step + 1.0) for step in range(5)]
+
+
+def test_a_flush_writes_what_is_left_over(tmp_path: Path, full_disk: FullDisk) -> None:
+    file = Appender(tmp_path / "log")
+    full_disk(0)
+    with pytest.raises(OSError):
+        file.append(b"kept\n")
+    full_disk(None)
+    file.sync()
+    file.close()
+    assert (tmp_path / "log").read_bytes() == b"kept\n"

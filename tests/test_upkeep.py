@@ -1,0 +1,263 @@
+"""Keeping a repository small and whole: packs put together, what crashes leave, a branch that others change."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gxt import catalog, store
+from gxt import git as gxt_git
+from gxt.errors import GitError, GxtWarning
+from gxt.git import Repository
+from helpers import git, record, run_python
+
+DAY = 86_400
+
+
+def packs(repo: Repository) -> list[Path]:
+    return sorted((repo.common_dir / "objects" / "pack").glob("*.pack"))
+
+
+def aged(path: Path, seconds: float) -> Path:
+    """The file, as if it had last been changed so long ago."""
+    os.utime(path, (time.time() - seconds,) * 2)
+    return path
+
+
+# --- packs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["full", "bare", "partial"])
+def test_packs_are_put_together_in_the_background(
+    repo: Repository, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(gxt_git, "_MOST_NEW_PACKS", 5)
+    if kind == "bare":
+        git("init", "-q", "--bare", str(tmp_path / "bare"))
+        repo = gxt_git.find(tmp_path / "bare")
+    if kind == "partial":
+        git("config", "uploadpack.allowFilter", "true", cwd=work)
+        git("clone", "-q", "--filter=blob:none", f"file://{work}", str(tmp_path / "partial"))
+        repo = gxt_git.find(tmp_path / "partial")
+        git("config", "gc.autoPackLimit", "5", cwd=tmp_path / "partial")
+        git("config", "gc.autoDetach", "false", cwd=tmp_path / "partial")
+    started = 0
+    most = 0
+    for _ in range(24):
+        record(repo)
+        most = max(most, len(packs(repo)))
+        for process in gxt_git._maintaining:
+            started += 1
+            assert process.wait(60) == 0
+        gxt_git._maintaining.clear()
+    assert started >= 3 and most <= 15
+    git("fsck", "--strict", cwd=repo.common_dir)
+    assert len(catalog.listing(repo).runs) == 24
+
+
+def test_large_packs_are_left_alone(repo: Repository, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gxt_git, "_MOST_NEW_PACKS", 4)
+    for number in range(300):
+        (work / f"{number}.txt").write_text(f"code {number}\n")
+    git("add", ".", cwd=work)
+    git("commit", "-qm", "much code", cwd=work)
+    git("repack", "-adq", cwd=work)
+    (code,) = packs(repo)
+    for _ in range(12):
+        record(repo)
+        for process in gxt_git._maintaining:
+            assert process.wait(60) == 0
+    assert code in packs(repo) and len(packs(repo)) < 9
+
+
+@pytest.mark.parametrize("setting", ["gc.auto=0", "maintenance.auto=false", "gc.autoPackLimit=0"])
+def test_packs_stay_where_the_user_says_so(
+    repo: Repository, work: Path, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    monkeypatch.setattr(gxt_git, "_MOST_NEW_PACKS", 2)
+    git("config", *setting.split("="), cwd=work)
+    for _ in range(6):
+        record(repo)
+    assert len(packs(repo)) == 6 and not gxt_git._maintaining
+
+
+_HOLD = """
+import sys
+from filelock import lock_descriptor
+lock = open(sys.argv[1], "r+b")
+assert lock_descriptor(lock.fileno(), blocking=False)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_only_one_process_puts_packs_together(repo: Repository, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gxt_git, "_MOST_NEW_PACKS", 2)
+    record(repo)
+    marker = store.root(repo) / "maintenance.lock"
+    holder = subprocess.Popen([sys.executable, "-c", _HOLD, str(marker)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout and holder.stdout.readline() == b"held\n"
+    for _ in range(6):
+        record(repo)
+    assert len(packs(repo)) == 7
+    holder.communicate()
+    record(repo)
+    assert len(gxt_git._maintaining) == 1
+    gxt_git._maintaining[0].wait(60)
+
+
+def test_what_waits_for_git_is_not_the_training_process(
+    repo: Repository, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The background repacking may take any time: nothing of it is waited for, not even at exit."""
+    slow = work.parent / "bin"
+    slow.mkdir()
+    real = subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout.strip()
+    (slow / "git").write_text(f'#!/bin/sh\ncase "$*" in *repack*) exec sleep 30;; esac\nexec {real} "$@"\n')
+    (slow / "git").chmod(0o755)
+    begun = time.monotonic()
+    run_python(
+        code="""
+        import gxt.git
+        gxt.git._MOST_NEW_PACKS = 2
+        for _ in range(8):
+            with gxt.start_run():
+                pass
+        assert len(gxt.git._maintaining) == 1
+        import os
+        os.kill(gxt.git._maintaining[0].pid, 0)  # it is still at it
+        """,
+        PATH=f"{slow}:{os.environ['PATH']}",
+        leave_children=True,
+    )
+    assert time.monotonic() - begun < 25
+    assert len(packs(repo)) == 8
+    subprocess.run(["pkill", "-f", "sleep 30"], check=False)
+
+
+# --- what crashes leave ---------------------------------------------------------------------------------------------
+
+
+def test_a_lock_that_a_crash_left_is_recognised(repo: Repository) -> None:
+    record(repo)
+    lock = repo.common_dir / "refs" / "heads" / "gxt.lock"
+    lock.touch()
+    aged(lock, 61)
+    with pytest.warns(GxtWarning, match="a lock that a crash left behind"):
+        run_id = record(repo)
+    assert store.read_run(repo, run_id).status == "finished" and not lock.exists()
+
+
+def test_a_lock_that_somebody_holds_is_respected(repo: Repository) -> None:
+    record(repo)
+    lock = repo.common_dir / "refs" / "heads" / "gxt.lock"
+    lock.touch()
+    aged(lock, 30)
+    with pytest.raises(GitError, match=r"gxt\.lock exists"):
+        store.edit_experiment(repo, store.experiment(repo, "taxi"), "changed")
+    assert lock.exists()
+
+
+def test_leftovers_of_killed_commits_are_cleared_away_and_others_are_not(repo: Repository) -> None:
+    record(repo)
+    folder = repo.common_dir / "objects" / "pack"
+    tmp = store.root(repo) / "tmp"
+    stale = [folder / "tmp_pack_abc123", folder / "pack-1.keep", repo.common_dir / "fast_import_crash_99"]
+    fresh = [folder / "tmp_pack_def456", folder / "pack-2.keep"]
+    for path in (*stale, *fresh):
+        path.write_bytes(b"fast-import")
+    mine = folder / "pack-3.keep"  # by `touch`, or by git for a reason of its own
+    mine.write_bytes(b"receive-pack 7 on host\n")
+    for path in (*stale, mine):
+        aged(path, DAY + 60)
+    (tmp / "done-old").mkdir(parents=True)
+    aged(tmp / "done-old", DAY + 60)
+    (tmp / "done-new").mkdir()
+    removed = store.clean_up(repo)
+    assert sorted(removed) == sorted([*stale, tmp / "done-old"])
+    assert all(path.exists() for path in (*fresh, mine, tmp / "done-new"))
+
+
+def test_a_killed_commit_leaves_nothing_that_stays(repo: Repository, work: Path) -> None:
+    """A process killed while git commits for it: the pack it leaves can still be put together with others."""
+    record(repo)
+    (pack,) = packs(repo)
+    keep = pack.with_suffix(".keep")
+    keep.write_bytes(b"fast-import")
+    aged(keep, 700)
+    store.clean_up(repo)
+    git("repack", "-adq", cwd=work)
+    assert packs(repo) != [pack] or not keep.exists()
+    assert len(packs(repo)) == 1
+
+
+# --- a branch that others change ------------------------------------------------------------------------------------
+
+
+def kept(repo: Repository) -> list[str]:
+    return git("for-each-ref", "--format=%(refname)", "refs/gxt/kept", cwd=repo.common_dir).splitlines()
+
+
+def test_a_branch_that_was_deleted_is_kept_and_said(repo: Repository, work: Path) -> None:
+    old = [record(repo), record(repo)]
+    before = git("rev-parse", "gxt", cwd=work)
+    git("branch", "-qD", "gxt", cwd=work)
+    with pytest.warns(GxtWarning, match=r"the branch gxt was deleted .* kept as refs/gxt/kept/gxt-"):
+        new = record(repo)
+    assert [run.id for run in catalog.listing(repo).runs] == [new]
+    (ref,) = kept(repo)
+    assert git("rev-parse", ref, cwd=work) == before
+    assert len(store.list_runs(repo, before)) == len(old)
+    record(repo)  # says nothing more: warnings are errors here
+    git("gc", "-q", "--prune=now", cwd=work)
+    git("cat-file", "-e", before, cwd=work)
+
+
+def test_a_branch_that_was_rewritten_is_kept_and_said(repo: Repository, work: Path) -> None:
+    first = record(repo)
+    base = git("rev-parse", "gxt", cwd=work)
+    second = record(repo)
+    lost = git("rev-parse", "gxt", cwd=work)
+    git("update-ref", "refs/heads/gxt", base, cwd=work)
+    with pytest.warns(GxtWarning, match=r"the branch gxt was rewritten .* kept as"):
+        third = record(repo)
+    assert [run.id for run in catalog.listing(repo).runs] == [first, third]
+    assert git("rev-parse", *kept(repo), cwd=work) == lost
+    assert {entry.run_id for entry in store.list_runs(repo, lost)} == {first, second}
+
+
+def test_commits_that_are_gone_for_good_are_said(repo: Repository, work: Path) -> None:
+    record(repo)
+    git("branch", "-qD", "gxt", cwd=work)
+    git("gc", "-q", "--prune=now", cwd=work)
+    with pytest.warns(GxtWarning, match="gone from this repository"):
+        record(repo)
+    assert kept(repo) == [] and len(catalog.listing(repo).runs) == 1
+
+
+def test_what_others_add_to_the_branch_is_nothing_to_speak_of(repo: Repository, work: Path, tmp_path: Path) -> None:
+    record(repo)
+    git("clone", "-q", str(work), str(tmp_path / "other"))
+    other = gxt_git.find(tmp_path / "other")
+    record(other)
+    git("push", "-q", "origin", "gxt", cwd=tmp_path / "other")
+    record(repo)  # warnings are errors
+    assert len(catalog.listing(repo).runs) == 3 and kept(repo) == []
+
+
+def test_memory_of_the_last_commit_is_not_needed(repo: Repository) -> None:
+    record(repo)
+    for spoiled in (b"no json", b"[]", json.dumps({"refs/heads/gxt": "0" * 40}).encode()):
+        (store.root(repo) / "last.json").write_bytes(spoiled)
+        if b"000" in spoiled:
+            with pytest.warns(GxtWarning, match="gone from this repository"):
+                record(repo)
+        else:
+            record(repo)
+    assert len(catalog.listing(repo).runs) == 4
