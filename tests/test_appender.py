@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import threading
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gxt import layout
+from gxt import appender, layout
 from gxt.appender import Appender
 
 
@@ -88,3 +89,63 @@ def test_a_flush_writes_what_is_left_over(tmp_path: Path, full_disk: FullDisk) -
     file.sync()
     file.close()
     assert (tmp_path / "log").read_bytes() == b"kept\n"
+
+
+def places() -> list[Path]:
+    """What is kept elsewhere at the moment."""
+    return [path for path in Path(os.environ["TMPDIR"]).rglob("*") if path.is_file()]
+
+
+def test_what_is_refused_is_kept_elsewhere_until_it_is_taken(tmp_path: Path, full_disk: FullDisk) -> None:
+    file = Appender(tmp_path / "log")
+    file.append(b"a line of some length\n")
+    full_disk((tmp_path / "log").stat().st_size)
+    with pytest.raises(OSError):
+        file.append(b"one\n")
+    with pytest.raises(OSError):
+        file.append(b"two\n")
+    (kept,) = places()
+    assert kept.read_bytes() == b"one\ntwo\n" and (kept.parent.name, kept.name) == (tmp_path.name, f"{os.getpid()}.log")
+    full_disk(None)
+    file.append(b"three\n")
+    assert (tmp_path / "log").read_bytes() == b"a line of some length\none\ntwo\nthree\n"
+    assert places() == [] and not kept.parent.exists()
+    file.close()
+
+
+def test_a_place_that_others_have_set_up_is_not_used(tmp_path: Path, full_disk: FullDisk) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (Path(os.environ["TMPDIR"]) / f"gxt-{os.getuid()}").symlink_to(elsewhere)
+    file = Appender(tmp_path / "log")
+    full_disk(0)
+    with pytest.raises(OSError):
+        file.append(b"one\n")
+    full_disk(None)
+    assert list(elsewhere.iterdir()) == []
+    file.sync()
+    file.close()
+
+
+def test_memory_is_not_filled_without_end(tmp_path: Path, full_disk: FullDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(appender, "_MOST_IN_MEMORY", 30)
+    file = Appender(tmp_path / "log")
+    file.append(b"x" * 199 + b"\n")
+    full_disk(200)
+    for number in range(20):
+        with pytest.raises(OSError):
+            file.append(b"line %02d\n" % number)
+    assert sum(map(len, file._backlog)) <= 30
+    full_disk(None)
+    file.sync()
+    file.close()
+    (kept,) = places()  # what memory did not hold is there still
+    assert kept.read_bytes() == b"".join(b"line %02d\n" % number for number in range(20))
+
+
+def test_what_is_written_after_the_end_is_kept_nowhere(tmp_path: Path) -> None:
+    file = Appender(tmp_path / "log")
+    file.close()
+    with pytest.raises(OSError):
+        file.append(b"late\n")
+    assert places() == []

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gxt import layout, live
+from gxt import layout, live, rescue
 from gxt.errors import FormatError, NotFoundError, UsageError
 from gxt.live import LiveRun
 from gxt.model import Run
@@ -305,3 +306,67 @@ def test_a_run_keeps_unknown_fields_through_the_journal(root: Path) -> None:
     recording = LiveRun.create(root, run)
     read = live.read(recording.finish())
     assert (read.extra, read.params) == ({"zodiac": "lion"}, {"a": [1, {"b": None}]})
+
+
+# --- a disk that is full ------------------------------------------------------------------------------------------
+
+
+def test_a_run_whose_process_died_with_the_disk_full_is_complete_once_there_is_room(
+    root: Path, recording: LiveRun
+) -> None:
+    recording.metrics.append(b"0,rmse,1,7\n")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # No file of the run can grow any more. Beginning elsewhere still works.
+    sizes = [path.stat().st_size for path in recording.path.iterdir() if path.name != "lock"]
+    limit = min(sizes)
+    assert limit > 20
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(OSError):
+            recording.metrics.append(b"1,rmse,2,7\n")
+        with pytest.raises(OSError):
+            recording.write_file("artifacts/a.txt", lambda out: out.write(b"x" * 10_000))
+        with pytest.raises(OSError):
+            recording.finish("finished")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    recording.close()
+    folder = live.recover(root, RUN_ID)
+    assert folder is not None
+    run = live.read(folder)
+    assert run.metrics["rmse"].count == 2
+    assert live.snapshot(folder).files["metrics.csv"]
+
+
+def test_lines_that_were_written_after_all_are_not_taken_twice(root: Path, recording: LiveRun) -> None:
+    kept = rescue.KeptLines(RUN_ID, "metrics.csv")
+    assert kept.append(b"0,rmse,1,7\n1,rmse,2,7\n1,rmse,2,7\n2,rm")
+    recording.metrics.append(b"0,rmse,1,7\n1,rmse,2,7\n")
+    recording.close()
+    folder = live.recover(root, RUN_ID)
+    assert folder is not None
+    assert (folder / "metrics.csv").read_bytes() == b"step,metric,value,time\n0,rmse,1,7\n1,rmse,2,7\n1,rmse,2,7\n"
+
+
+def test_files_that_were_kept_elsewhere_are_taken_but_not_over_later_ones(root: Path, recording: LiveRun) -> None:
+    first = rescue.keep_file(RUN_ID, "artifacts/a/b.txt", lambda out: out.write(b"kept"))
+    assert first is not None
+    old = rescue.keep_file(RUN_ID, "artifacts/c.txt", lambda out: out.write(b"old"))
+    assert old is not None
+    os.utime(old, (1, 1))
+    recording.write_file("artifacts/c.txt", lambda out: out.write(b"new"))
+    live.take_back_rescued(recording.path)
+    assert (recording.path / "artifacts/a/b.txt").read_bytes() == b"kept"
+    assert (recording.path / "artifacts/c.txt").read_bytes() == b"new"
+    assert not first.exists() and not list(recording.path.glob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("a.txt", "A.txt"), ("models/x", "Models/y"), ("caf\u00e9.txt", "cafe\u0301.txt")]
+)
+def test_artifacts_that_some_file_systems_take_for_one_are_refused(recording: LiveRun, one: str, other: str) -> None:
+    recording.write_file(f"artifacts/{one}", lambda out: out.write(b"1"))
+    with pytest.raises(UsageError, match="only in case, or in how accents are encoded"):
+        recording.write_file(f"artifacts/{other}", lambda out: out.write(b"2"))
+    recording.write_file(f"artifacts/{one}", lambda out: out.write(b"3"))
+    assert (recording.path / "artifacts" / one).read_bytes() == b"3"

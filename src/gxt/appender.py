@@ -97,6 +97,8 @@ class Appender:
             self._in_memory = 0
 
     def _keep(self, data: bytes, written: int) -> None:
+        if self._fd < 0:
+            return  # closed: it is the caller's mistake, and no matter of the disk
         piece = _rest(data, written)
         with self._lock:
             self._kept.append(piece)

@@ -28,12 +28,14 @@ class KeptLines:
 
     def append(self, lines: bytes) -> bool:
         """Keep some more. False where no other file system takes them either."""
-        known = [] if self._path is None else [self._path]
-        for path in (*known, *(folder / self._name for folder in _folders(self._run_id, make=True))):
-            with contextlib.suppress(OSError), open(path, "ab", buffering=0) as file:
-                if file.write(lines) == len(lines):
-                    self._path = path
-                    return True
+        if self._path is not None and _append(self._path, lines):
+            return True
+        for folder in _folders(self._run_id, make=True):
+            if _append(folder / self._name, lines):
+                self._path = folder / self._name
+                return True
+            with contextlib.suppress(OSError):
+                folder.rmdir()
         return False
 
     def discard(self) -> None:
@@ -41,7 +43,18 @@ class KeptLines:
         for folder in _folders(self._run_id):
             with contextlib.suppress(OSError):
                 (folder / self._name).unlink()
+            with contextlib.suppress(OSError):
                 folder.rmdir()  # if that was all
+
+
+def _append(path: Path, lines: bytes) -> bool:
+    """Append all of it or nothing."""
+    with contextlib.suppress(OSError), open(path, "ab", buffering=0) as file:
+        before = file.tell()
+        if file.write(lines) == len(lines):
+            return True
+        file.truncate(before)
+    return False
 
 
 def keep_file(run_id: str, path: str, fill: Callable[[IO[bytes]], object]) -> Path | None:
@@ -109,8 +122,11 @@ def _folders(run_id: str, make: bool = False) -> Iterator[Path]:
         try:
             if make:
                 folder.parent.mkdir(mode=0o700, exist_ok=True)
+            if not _is_ours(folder.parent):
+                continue
+            if make:
                 folder.mkdir(mode=0o700, exist_ok=True)
-            if _is_ours(folder.parent) and stat.S_ISDIR(folder.lstat().st_mode):
+            if _is_ours(folder):
                 yield folder
         except OSError:
             continue
