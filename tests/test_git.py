@@ -66,7 +66,7 @@ def test_the_configuration_in_force(repo: Repository) -> None:
     assert values["gxt.branch"] == "runs" and values["user.name"] == "Ada Lovelace"
     assert values["gxt.multi"] == "two\nlines" and gxt.git.is_true(values["commit.gpgsign"])
     assert gxt.git.remote_urls(values) == {"Origin": "https://example.com/a=b"}
-    gxt.git.set_config(repo, "gxt.experiment", "taxi")
+    git("config", "gxt.experiment", "taxi", cwd=repo.work_tree)
     assert git("config", "--local", "gxt.experiment") == "taxi"
 
 

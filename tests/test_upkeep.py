@@ -76,7 +76,7 @@ def test_large_packs_are_left_alone(repo: Repository, work: Path, monkeypatch: p
     assert code in packs(repo) and len(packs(repo)) < 9
 
 
-@pytest.mark.parametrize("setting", ["gc.auto=0", "maintenance.auto=false", "gc.autoPackLimit=0"])
+@pytest.mark.parametrize("setting", ["gc.auto=0", "gc.auto=-1", "maintenance.auto=no", "gc.autoPackLimit=0"])
 def test_packs_stay_where_the_user_says_so(
     repo: Repository, work: Path, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
@@ -85,6 +85,17 @@ def test_packs_stay_where_the_user_says_so(
     for _ in range(6):
         record(repo)
     assert len(packs(repo)) == 6 and not gxt_git._maintaining
+
+
+def test_settings_that_are_no_numbers_stop_nothing(
+    repo: Repository, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gxt_git, "_MOST_NEW_PACKS", 2)
+    git("config", "gc.autoPackLimit", "many", cwd=work)
+    git("config", "gc.auto", "6k", cwd=work)
+    for _ in range(4):
+        record(repo)
+    assert [process.wait(60) for process in gxt_git._maintaining] == [0]
 
 
 _HOLD = """

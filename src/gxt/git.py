@@ -234,9 +234,10 @@ def is_true(value: str | None) -> bool:
     return value is not None and value.lower() in ("true", "yes", "on", "1")
 
 
-def set_config(repo: Repository, key: str, value: str) -> None:
-    """Set a value in the repository's own configuration."""
-    _git(repo, "config", "--local", key, value)
+def _whole_number(value: str | None, default: int) -> int:
+    """git's reading of a number in its configuration: `10`, `1k`; the default for what is none."""
+    match = re.fullmatch(r"([+-]?\d+)([kmg]?)", (value or "").strip().lower())
+    return int(match[1]) << {"": 0, "k": 10, "m": 20, "g": 30}[match[2]] if match else default
 
 
 def identity(settings: Mapping[str, str], role: str) -> Identity:
@@ -308,9 +309,9 @@ def maintain(repo: Repository, settings: Mapping[str, str], marker: Path) -> boo
     maintenance.auto, gc.auto or gc.autoPackLimit forbid it.
     """
     _maintaining[:] = [process for process in _maintaining if process.poll() is None]
-    limit = int(settings.get("gc.autopacklimit", "50"))
-    forbidden = settings.get("gc.auto") == "0" or settings.get("maintenance.auto", "true").lower() == "false"
-    if forbidden or not limit or _maintaining:
+    limit = _whole_number(settings.get("gc.autopacklimit"), 50)
+    forbidden = _whole_number(settings.get("gc.auto"), 1) <= 0 or not is_true(settings.get("maintenance.auto", "true"))
+    if forbidden or limit <= 0 or _maintaining:
         return False
     try:
         since = marker.stat().st_mtime_ns
