@@ -15,24 +15,28 @@ from gxt.query import Field, SortKey
 
 
 def a_run(number: int = 0, **given: Any) -> Run:
-    metrics = {name: Summary(value, value, value, 0, 1) for name, value in given.pop("metrics", {}).items()}
+    metrics = {
+        name: value if isinstance(value, Summary) else Summary(value, value, value, 0, 1)
+        for name, value in given.pop("metrics", {}).items()
+    }
     return Run(f"20261123-{number:06}-{number:08x}", "taxi", f"run-{number}", metrics=metrics, **given)
 
 
 RUN = a_run(
-    params={"model": {"depth": 3}, "lr": 0.1, "both": 1, "status": "x"},
-    metrics={"rmse": 6.3, "both": 2.0, "val/acc": 0.9, "p.q": 1.0},
+    params={"model": {"depth": 3}, "lr": 0.1, "both": 1, "status": "x", "branch": "oak"},
+    metrics={"rmse": Summary(6.3, 5.5, 7.5, 0, 1), "both": 2.0, "val/acc": 0.9, "p.q": 1.0},
     tags={"stage": "dev"},
     source={"commit": "abc", "branch": "main"},
     started=1_795_422_600_000,
 )
-KNOWN = query.fields_of([RUN])
+KNOWN = query.KnownOf([RUN])
 
 
 def test_fields_of_runs_are_sorted_by_kind_and_name() -> None:
     other = a_run(metrics={"aaa": 1.0}, tags={"zzz": "1"})
     assert list(map(str, query.fields_of([RUN, other]))) == [
         "params.both",
+        "params.branch",
         "params.lr",
         "params.model.depth",
         "params.status",
@@ -66,8 +70,16 @@ def test_fields_of_runs_are_sorted_by_kind_and_name() -> None:
         ("attributes.run_name", "run-0"),
         ("start_time", "2026-11-23T08:30:00.000Z"),
         ("attribute.start_time", "2026-11-23T08:30:00.000Z"),
-        ("branch", "main"),
+        ("code.branch", "main"),
+        ("commit", "abc"),
         ("attributes.status", "finished"),
+        ("status", "finished"),  # as MLflow has it, also where a param has that name
+        ("rmse.min", 5.5),
+        ("metrics.rmse.count", 1),
+        ('metrics."rmse".last', 6.3),
+        ("tags.mlflow.runName", "run-0"),
+        ("tag.`mlflow.source.git.commit`", "abc"),
+        ("attributes.`Run name`", "run-0"),
         ("params.status", "x"),
         ("id", "00000000"),
         ("parent", None),
@@ -78,7 +90,7 @@ def test_what_a_name_means(text: str, value: object) -> None:
     assert query.resolve(text, KNOWN).of(RUN) == value
 
 
-@pytest.mark.parametrize("text", ["both", "status"])
+@pytest.mark.parametrize("text", ["both", "branch"])
 def test_a_bare_name_that_may_be_several_things(text: str) -> None:
     with pytest.raises(UsageError, match=r"params\.") as caught:
         query.resolve(text, KNOWN)
@@ -91,9 +103,33 @@ def test_a_name_that_no_run_has_comes_with_near_ones(text: str, near: str) -> No
         query.resolve(text, KNOWN)
 
 
+def test_a_metric_of_its_own_wins_over_a_part_of_another() -> None:
+    run = a_run(metrics={"a": Summary(1.0, 2.0, 3.0, 4, 5), "a.min": 6.0, "b.max": 7.0})
+    known = query.KnownOf([run])
+    assert query.resolve("metrics.a.min", known).of(run) == 6.0
+    assert query.resolve('metrics."a".min', known).of(run) == 2.0
+    assert query.resolve("metrics.a.min.max", known).of(run) == 6.0
+    assert query.resolve("metrics.`b.max`", known).of(run) == 7.0
+    assert query.resolve("metrics.b.max.max", known).of(run) == 7.0
+    with pytest.raises(NotFoundError, match="metrics"):
+        query.resolve("metrics.`a.max`", known)
+
+
+def test_what_a_summary_does_not_have_is_said() -> None:
+    with pytest.raises(NotFoundError, match="last, min, max, step, count"):
+        query.resolve("metrics.rmse.first", KNOWN)
+
+
+def test_an_unknown_name_may_be_allowed() -> None:
+    for text in ("metrics.nothing", "metrics.nothing.max", "params.x.y", "tags.t", "nothing", 'metrics."a.b".min'):
+        assert query.resolve(text, KNOWN, allow_unknown=True).of(RUN) is None
+    with pytest.raises(NotFoundError, match="did you mean started"):
+        query.resolve("attributes.startd", KNOWN, allow_unknown=True)
+
+
 def test_a_field_of_a_run_without_it_is_none() -> None:
     empty = a_run(1)
-    assert all(field.of(empty) is None for field in KNOWN)
+    assert all(field.of(empty) is None for field in KNOWN.fields())
 
 
 @pytest.mark.parametrize(
@@ -120,7 +156,8 @@ def test_a_sort_key_that_is_none() -> None:
 
 
 @given(
-    st.sampled_from([str(field) for field in KNOWN]), st.sampled_from(["", ":asc", ":desc", " ASC", " DESC", ":Desc"])
+    st.sampled_from([str(field) for field in KNOWN.fields()]),
+    st.sampled_from(["", ":asc", ":desc", " ASC", " DESC", ":Desc"]),
 )
 def test_every_field_can_be_sorted_by_in_every_spelling(name: str, direction: str) -> None:
     key = query.parse_sort(name + direction, KNOWN)

@@ -61,7 +61,7 @@ def search_runs(
     if not names and not search_all_experiments:
         names = [fluent.current_experiment()]
     found = catalog.listing(repo, None if search_all_experiments else names)
-    known = query.fields_of(found.runs)
+    known = query.KnownOf(found.runs)
     keys = [query.parse_sort(text, known) for text in order_by or ["start_time DESC"]]
     runs = query.sort(found.runs, keys)[:max_results]
     return runs if output_format == "list" else _frame(runs, found)
@@ -116,7 +116,7 @@ def load_table(
         runs = [catalog.find(repo, run_id) for run_id in run_ids]
     else:
         runs = catalog.listing(repo, [fluent.current_experiment()]).runs
-    known = query.fields_of(runs)
+    known = query.KnownOf(runs)
     frames = []
     for run in runs:
         data = catalog.read_file(repo, run, f"{layout.ARTIFACTS}/{artifact_file}")

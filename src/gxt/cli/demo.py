@@ -38,7 +38,7 @@ def demo_command(folder: str) -> None:
     repo = git.init(target, files)
     demo.record_demo_runs(target, lambda message: output.note(f"  {message}"))
     runs = catalog.listing(repo).runs
-    known = query.fields_of(runs)
+    known = query.KnownOf(runs)
     runs = query.sort(runs, [query.parse_sort("rmse", known)])
     fields = [query.resolve(name, known) for name in _COLUMNS]
     output.note("")

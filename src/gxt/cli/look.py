@@ -74,7 +74,7 @@ def table_command(
     """
     repo = repository(ctx)
     found = catalog.listing(repo, experiments or None, deleted)
-    known = query.fields_of(found.runs)
+    known = query.KnownOf(found.runs)
     keys = [query.parse_sort(text, known) for text in sequence(sort_keys) or ["started:desc"]] if found.runs else []
     runs = query.sort(found.runs, keys)
     shown = runs[:limit] if limit else runs

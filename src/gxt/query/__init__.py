@@ -1,0 +1,34 @@
+"""Asking about runs: naming their fields, filtering and sorting by them.
+
+A filter's text becomes an expression (`parse`), which says of a run in memory whether it holds (`expression`), and
+becomes SQL for runs in a cache (`sql`). Nothing here knows where runs are kept.
+"""
+
+from gxt.query.expression import And, Comparison, Expression, IsNull, Match, Not, Or, matches
+from gxt.query.fields import ATTRIBUTES, Field, Known, KnownOf, fields_of, resolve
+from gxt.query.order import SortKey, best, parse_sort, sort
+from gxt.query.parse import parse_filter
+from gxt.query.times import parse_moment
+
+__all__ = [
+    "ATTRIBUTES",
+    "And",
+    "Comparison",
+    "Expression",
+    "Field",
+    "IsNull",
+    "Known",
+    "KnownOf",
+    "Match",
+    "Not",
+    "Or",
+    "SortKey",
+    "best",
+    "fields_of",
+    "matches",
+    "parse_filter",
+    "parse_moment",
+    "parse_sort",
+    "resolve",
+    "sort",
+]

@@ -1,0 +1,194 @@
+"""Filters and sort keys as SQL, for runs in the tables that cache.py makes.
+
+    listed (run, experiment)                                 which runs are asked about
+    run (id, run_id, name, status, started, ended, duration, exit_code, author, parent, note, ...)
+    field (id, kind, name)
+    metric (field, run, last, min, max, step, count)         NULL is NaN
+    value (field, run, type, number, text)                   params, tags and code; see fields.Scalar
+    dataset (run, name, digest, context, source, rows, size)
+
+What comes from a filter's text is bound, never written into the SQL: a filter can ask about runs and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from gxt.query.expression import (
+    COMPARE,
+    And,
+    Comparison,
+    Expression,
+    In,
+    IsNull,
+    Literal,
+    Match,
+    Not,
+    Or,
+    Span,
+    is_prefix,
+)
+from gxt.query.fields import ATTRIBUTES, DATASET, PARTS, Field, decimal
+from gxt.query.order import SortKey
+
+MATCH = "gxt_match"
+"""The SQL function of three arguments that has to be `patterns.matches_text`, and NULL where the text is."""
+
+
+class Sql(NamedTuple):
+    """A piece of SQL, and the values for its question marks."""
+
+    text: str
+    values: tuple[Any, ...] = ()
+
+
+_COLUMNS = {name: f"run.{name}" for name in ATTRIBUTES} | {
+    "id": "substr(run.run_id, -8)",
+    "experiment": "listed.experiment",
+}
+
+
+def compile_filter(expression: Expression) -> Sql:
+    """A condition on `run` and `listed` that is true where `expression.matches` is.
+
+    >>> compile_filter(Comparison(Field("attributes", "name"), "=", "x"))
+    Sql(text='run.name = ?', values=('x',))
+    """
+    if isinstance(expression, Not):
+        operand = compile_filter(expression.operand)
+        return Sql(f"not ({operand.text})", operand.values)
+    if isinstance(expression, (And, Or)):
+        return _joined(" and " if isinstance(expression, And) else " or ", expression.operands)
+    field = expression.field
+    if isinstance(expression, IsNull):
+        return _is_null(field)
+    if field.kind == "attributes":
+        return _test(expression, _COLUMNS[field.name])
+    if field.kind == "dataset":
+        test = _test(expression, _column(field))
+        return Sql(f"exists (select 1 from dataset where run = run.id and {test.text})", test.values)
+    test = _test(expression, _column(field))
+    return _looked_up(test, field)
+
+
+def compile_order(keys: Sequence[SortKey]) -> Sql:
+    """What follows `order by` so that runs come as `order.sort` has them, the earliest first among equals."""
+    terms: list[Sql] = []
+    for key in keys:
+        direction = "desc" if key.descending else "asc"
+        terms += [Sql(f"{value.text} {direction} nulls last", value.values) for value in _ranks(key.field)]
+    terms.append(Sql("coalesce(run.started, 0), run.run_id"))
+    return Sql(", ".join(term.text for term in terms), tuple(value for term in terms for value in term.values))
+
+
+def _joined(word: str, operands: Sequence[Expression]) -> Sql:
+    parts = [compile_filter(operand) for operand in operands]
+    if not parts:
+        return Sql("1" if word == " and " else "0")
+    return Sql(word.join(f"({part.text})" for part in parts), tuple(value for part in parts for value in part.values))
+
+
+def _column(field: Field) -> str:
+    """Where a value is in its table. Names come from this module's own lists, whatever the field says."""
+    if field.kind == "metrics":
+        return PARTS[PARTS.index(field.part or "last")]
+    return next(name for name in DATASET if name == field.name) if field.kind == "dataset" else "text"
+
+
+def _looked_up(selected: Sql, field: Field, where: str = "") -> Sql:
+    """What is selected from the run's row of a field; NULL where it has none."""
+    table = "metric" if field.kind == "metrics" else "value"
+    of_field = "field = (select id from field where kind = ? and name = ?)"
+    text = f"(select {selected.text} from {table} where {of_field} and {table}.run = run.id{where})"
+    return Sql(text, (*selected.values, field.kind, field.name))
+
+
+def _is_null(field: Field) -> Sql:
+    if field.kind == "attributes":
+        return Sql(f"{_COLUMNS[field.name]} is null")
+    if field.kind == "dataset":
+        return Sql(f"not exists (select 1 from dataset where run = run.id and {_column(field)} is not null)")
+    found = _looked_up(Sql("1"), field, "" if field.kind == "metrics" else " and text is not null")
+    return Sql(f"not exists {found.text}", found.values)
+
+
+# --- tests of one value ---------------------------------------------------------------------------------------------
+
+
+def _test(expression: Comparison | In | Match, column: str) -> Sql:
+    if isinstance(expression, Match):
+        return Sql(f"{MATCH}(?, ?, {column})", (expression.how, expression.pattern))
+    if isinstance(expression, Comparison):
+        return _comparison(expression.field, column, expression.operator, expression.value)
+    if expression.field.type == "text":
+        return Sql(
+            f"{column} in (select value from json_each(?))",
+            (json.dumps(expression.values, ensure_ascii=False),),
+        )
+    tests = [_comparison(expression.field, column, "=", value) for value in expression.values]
+    return Sql(" or ".join(f"({test.text})" for test in tests), tuple(value for test in tests for value in test.values))
+
+
+def _comparison(field: Field, column: str, sign: str, literal: Literal) -> Sql:
+    assert sign in COMPARE  # it stands in the SQL
+    if is_prefix(field, sign):
+        return Sql(f"substr({column}, 1, length(?)) {sign} ?", (literal, literal))
+    if isinstance(literal, Span):
+        return _time_comparison(column, sign, literal)
+    if field.type == "any":
+        return _any_comparison(sign, literal)
+    if field.type == "text":
+        return Sql(f"{column} {sign} ?", (literal,))
+    if field.kind == "metrics":
+        return _number_comparison(column, sign, literal)
+    if literal != literal:  # a number that is there is not NaN
+        return Sql(f"case when {column} is not null then {int(sign == '!=')} end")
+    return Sql(f"{column} {sign} ?", (literal,))
+
+
+def _time_comparison(column: str, sign: str, span: Span) -> Sql:
+    if sign in ("=", "!="):
+        return Sql(f"{column} {'' if sign == '=' else 'not '}between ? and ?", span)
+    return Sql(f"{column} {sign} ?", (span.low if sign in ("<", ">=") else span.high,))
+
+
+def _number_comparison(column: str, sign: str, literal: Literal) -> Sql:
+    """Of a column that holds NULL for NaN, which only != is true of."""
+    if literal != literal:
+        return Sql(f"{column} is {'' if sign == '=' else 'not '}null")
+    return Sql(f"coalesce({column} {sign} ?, {int(sign == '!=')})", (literal,))
+
+
+def _any_comparison(sign: str, literal: Literal) -> Sql:
+    """Of a row of `value`; one whose text is NULL is a param that is None."""
+    if isinstance(literal, bool):
+        return Sql(f"lower(text) {sign} ?", ("true" if literal else "false",))
+    if not isinstance(literal, str):
+        if literal != literal:
+            test = Sql(f"(type = 'n' and number is null) = {int(sign == '=')}")
+        else:
+            test = _number_comparison("number", sign, literal)
+        return Sql(f"case when text is not null then {test.text} end", test.values)
+    cases, values = f"when 'b' then text {sign} ?", [literal.lower()]
+    number: Any = decimal(literal)
+    if number is not None:
+        as_number = _number_comparison("number", sign, number)
+        cases, values = f"when 'n' then {as_number.text} {cases}", [*as_number.values, *values]
+    return Sql(f"case type {cases} else text {sign} ? end", (*values, literal))
+
+
+def _ranks(field: Field) -> list[Sql]:
+    """What to sort by, the strongest first; NULL where the run has no value, or NaN."""
+    if field.kind == "attributes":
+        return [Sql(_COLUMNS[field.name])]
+    if field.kind == "dataset":
+        return [Sql(f"(select min({_column(field)}) from dataset where run = run.id)")]
+    if field.kind == "metrics":
+        return [_looked_up(Sql(_column(field)), field)]
+    group = "case type when 't' then 1 when 'o' then 2 else case when number is not null then 0 end end"
+    return [
+        _looked_up(Sql(group), field, " and text is not null"),
+        _looked_up(Sql("case when type in ('n', 'b') then number else text end"), field),
+    ]
