@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gxt.errors import FormatError
-from gxt.yamltext import Flow, Plain, dump, load, load_mapping, parse_scalar, parse_value
+from gxt.yamltext import Flow, Plain, _load_own, dump, load, load_mapping, parse_scalar, parse_value
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 # Text that looks like something else, in one YAML or another.
@@ -256,3 +256,94 @@ def test_aliases_that_grow_and_tags_that_run_code_do_no_harm() -> None:
 def test_any_bytes_load_or_raise_a_format_error(data: bytes) -> None:
     with contextlib.suppress(FormatError):
         load(data, "here")
+
+
+# --- reading our own, without PyYAML ----------------------------------------------------------------------------
+
+
+def as_pyyaml_has_it(data: bytes) -> Any:
+    document = load(data, "x")
+    return {key if isinstance(key, str) else str(key): value for key, value in document.items()}
+
+
+OWN_SUMMARY = st.fixed_dictionaries(
+    {
+        "last": st.floats(),
+        "min": st.floats(),
+        "max": st.floats(),
+        "step": st.integers(-5, 10**20),
+        "count": st.integers(0, 10**9),
+    }
+).map(Flow)
+OWN_DOCUMENTS = st.dictionaries(
+    TEXT.filter(bool) | LOOKALIKES.filter(bool) | st.sampled_from(["rmse", "learning rate", "val/acc", "a.b-c"]),
+    st.recursive(
+        TEXT | LOOKALIKES | st.integers() | st.floats() | st.booleans() | st.none() | OWN_SUMMARY,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT.filter(bool) | LOOKALIKES.filter(bool), inner),
+        max_leaves=5,
+    ),
+    max_size=6,
+)
+
+
+@given(OWN_DOCUMENTS)
+@example({"note": "one\n\n  two\n"})
+@example({"a": {"b": {"c": 1}}, "d": [1.5, "x y", "z"], "e": []})
+def test_what_is_read_fast_is_what_pyyaml_reads(document: dict[str, Any]) -> None:
+    data = dump(document)
+    own = _load_own(data)
+    assert own is None or same(own, as_pyyaml_has_it(data))
+    assert same(load_mapping(data, "x"), as_pyyaml_has_it(data))
+
+
+LINES = st.sampled_from(
+    """a: 1|a:|  b: 2|    c: x|  b:|- x|a: - x|a: |a:  x|a: x |a: |- text|  text|   text|a: |-|a: |\n|  |a: 'x'|a: "x"
+a: "x\\n"|a: "\\u0041"|a: "x" # no|a: x # no|a: x#y|a: b: c|a: b:c|a:b|a: [1, 2]|a: [a, "b"]|a: [a,b]|a: [a, [b]]
+a: [ a]|a: {b: 1}|a: {last: 1.0, min: .nan, max: -.inf, step: 1, count: 2}
+a: {last: 1, min: 1, max: 1, step: 1, count: 2}
+true: 1|null: 2|"true": 3|? a|*a: 1|a: *b|a: &b x|<<: x|a: !x y|a: >|a: %x|a: @x|---|...|# x|a : b|a b: c|\ta: b|a: ~
+a: .5|a: -5|a: +5|a: -|a: --|a: 1e5|a: 0x1F|a: 0o17|a: 017|a: 1_000|a: 1:30
+a: 2026-11-23T08:30:00.123Z|a: é|é: a|a: ...
+a: x\\y|a: x"y|a: x'y|a: x, y|a: x]|a: }|a: `x|a: ,x|a: ?x|a: ? x|a: :x|a: x:|a: .nan|a: -.inf|a: .|a: ./x|a: (x)|a: =
+""".replace("\n", "|").split("|")
+)
+
+
+@given(st.lists(LINES, max_size=6), st.sampled_from(["\n", "\r\n", "\n\n"]), st.booleans())
+def test_what_is_not_quite_ours_is_left_to_pyyaml(lines: list[str], newline: str, ended: bool) -> None:
+    data = (newline.join(lines) + (newline if ended else "")).encode()
+    own = _load_own(data)
+    if own is not None:
+        assert same(own, as_pyyaml_has_it(data))
+
+
+@given(OWN_DOCUMENTS, st.integers(0), st.text(" \n\t:#-'\"[]{},|>&*!%@`~a1.", min_size=0, max_size=2))
+def test_a_changed_document_is_read_right_or_left_to_pyyaml(document: dict[str, Any], at: int, put: str) -> None:
+    text = dump(document).decode()
+    at %= len(text)
+    for data in ((text[:at] + put + text[at:]).encode(), (text[:at] + text[at + 1 :]).encode()):
+        own = _load_own(data)
+        if own is not None:
+            assert same(own, as_pyyaml_has_it(data))
+
+
+def test_what_a_run_holds_is_read_fast() -> None:
+    from gxt import layout
+    from gxt.model import Run, Summary
+
+    run = Run(
+        "20261123-083000-3f9a1c2e",
+        "taxi",
+        name="calm-otter",
+        started=1_795_422_600_123,
+        author="José <jose@example.com>",
+        tags={"stage": "prod", "it is": "so"},
+        note="First.\n\n- a: b\n",
+        source={"command": "python train.py --alpha 0.1", "dirty": True, "remote": "git@example.com:team/taxi.git"},
+        environment={"python": "3.11.7", "cpus": 2, "gpus": ["NVIDIA H100 80GB"]},
+        params={"model": {"depth": 3, "layers": [64, 32]}, "lr": 1e-5, "flag": "yes", "none": None},
+        metrics={"rmse": Summary(6.3, 1e-7, float("inf"), 10, 11), "val/acc": Summary(0.5, 0.5, float("nan"), -1, 1)},
+        inputs={"trips.csv": {"digest": "sha256:3c5f", "size": 33}},
+    )
+    assert None not in [_load_own(data) for data in layout.run_files(run).values()]
+    assert _load_own(b"{}\n") == {} and _load_own(b"") is None

@@ -217,12 +217,136 @@ def load(data: bytes, where: str) -> Any:
 
 def load_mapping(data: bytes, where: str) -> dict[str, Any]:
     """As `load`, for a document that has to be a mapping; an empty document is an empty one."""
+    own = _load_own(data) if data else {}
+    if own is not None:
+        return own
     document = load(data, where)
     if document is None:
         return {}
     if not isinstance(document, dict):
         raise FormatError(f"{where}: expected `key: value` lines, found {type(document).__name__}")
     return {key if isinstance(key, str) else str(key): value for key, value in document.items()}
+
+
+# --- reading our own ------------------------------------------------------------------------------------
+# A listing reads three documents a run, and PyYAML would take most of its time. What `dump` wrote is simple enough to
+# be read a line at a time; whatever looks the least bit different is left to PyYAML. A test holds the two together.
+
+_PRINTABLE = bytes([0x0A, *range(0x20, 0x7F)])
+_STRANGE = re.compile("[^\n -~\u00a1-\u2027\u2030-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_OWN_LINE = re.compile(r"( *)([A-Za-z_][\w./-]*(?: [\w./-]+)*|\"[^\"\\]*\"):(?: (.+))?", re.ASCII)
+_DOUBLE = r"(-?[0-9]+\.[0-9]+(?:e[-+]?[0-9]+)?|-?\.inf|\.nan)"
+_SUMMARY = rf"\{{last: {_DOUBLE}, min: {_DOUBLE}, max: {_DOUBLE}, step: (-?[0-9]{{1,18}}), count: ([0-9]{{1,18}})\}}"
+_OWN_SUMMARY = re.compile(_SUMMARY)
+_OWN_METRIC = re.compile(rf"([A-Za-z_][\w./-]*): {_SUMMARY}\n", re.ASCII)
+_OWN_PLAIN = re.compile(
+    r"(?:[\w/\u00a1-\U0010ffff]|\.(?=[\w/])|-(?=[0-9.]))(?:[^:#]|:(?=[^ ])|(?<=[^ ])#)*(?<![: ])", re.ASCII
+)
+_OWN_QUOTED = re.compile(r"\"(?:[^\"\\]|\\[\"\\nrtbf])*\"")
+_OWN_ITEM = re.compile(r"[A-Za-z_][\w./-]*(?: [\w./-]+)*|-?[0-9][\w.+-]*|-?\.inf|\.nan|\"[^\"\\,\[\]{}]*\"", re.ASCII)
+_LONGEST_KEY = 1000  # YAML wants a key's colon within 1,024 characters
+
+
+def _load_own(data: bytes) -> dict[str, Any] | None:
+    """What `load` would give for a mapping in the very form of `dump`; None for anything else."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    strange = data.translate(None, _PRINTABLE) if data.isascii() else _STRANGE.search(text)
+    if strange or not text.endswith("\n"):
+        return None
+    if text == "{}\n":
+        return {}
+    if text.endswith("}\n"):
+        metrics = _own_metrics(text)
+        if metrics is not None:
+            return metrics
+    lines = text.split("\n")[:-1]
+    whole: dict[str, Any] = {}
+    open_mappings = [whole]
+    opened = False  # whether the line before began a mapping
+    at = 0
+    while at < len(lines):
+        match = _OWN_LINE.fullmatch(lines[at])
+        if match is None:
+            return None
+        indent, key, value = match.groups()
+        depth, odd = divmod(len(indent), 2)
+        # A deeper line has to come after `key:`, and nothing else may follow that.
+        if (
+            odd
+            or len(key) > _LONGEST_KEY
+            or (depth != len(open_mappings) - 1 if opened else depth >= len(open_mappings))
+        ):
+            return None
+        del open_mappings[depth + 1 :]
+        at += 1
+        key = key[1:-1] if key[0] == '"' else key if key not in _WORDS else None
+        if key is None:
+            return None
+        opened = value is None
+        if value is None:
+            inner: dict[str, Any] = {}
+            open_mappings[-1][key] = inner
+            open_mappings.append(inner)
+        elif value in ("|", "|-"):
+            taken = _own_literal(lines, at, indent + "  ")
+            if not taken:
+                return None
+            open_mappings[-1][key] = "\n".join(taken) + ("\n" if value == "|" else "")
+            at += len(taken)
+        else:
+            found = _own_value(value)
+            if found is _NOT_OWN:
+                return None
+            open_mappings[-1][key] = found
+    return None if opened else whole
+
+
+def _own_metrics(text: str) -> dict[str, Any] | None:
+    """A whole metrics.yaml, which is the longest of a run's documents; None for anything else."""
+    metrics, at = {}, 0
+    while at < len(text):
+        match = _OWN_METRIC.match(text, at)
+        if match is None or match[1] in _WORDS:
+            return None
+        metrics[match[1]] = _own_summary(*match.groups()[1:])
+        at = match.end()
+    return metrics
+
+
+def _own_summary(last: str, least: str, greatest: str, step: str, count: str) -> dict[str, Any]:
+    doubles = [float(text) if text[-1].isdigit() else parse_scalar(text) for text in (last, least, greatest)]
+    return {"last": doubles[0], "min": doubles[1], "max": doubles[2], "step": int(step), "count": int(count)}
+
+
+_NOT_OWN = object()
+
+
+def _own_value(text: str) -> Any:
+    first = text[0]
+    if first == "{":
+        match = _OWN_SUMMARY.fullmatch(text)
+        return _own_summary(*match.groups()) if match else {} if text == "{}" else _NOT_OWN
+    if first == '"':
+        return json.loads(text) if _OWN_QUOTED.fullmatch(text) else _NOT_OWN
+    if first == "[":
+        items = text[1:-1].split(", ") if text != "[]" else []
+        if text[-1] != "]" or not all(map(_OWN_ITEM.fullmatch, items)):
+            return _NOT_OWN
+        return [item[1:-1] if item[0] == '"' else parse_scalar(item) for item in items]
+    return parse_scalar(text) if _OWN_PLAIN.fullmatch(text) else _NOT_OWN
+
+
+def _own_literal(lines: list[str], at: int, indent: str) -> list[str]:
+    """The lines of a `|` block without their indent; none where it begins or ends in a way that YAML has rules for."""
+    taken = []
+    for line in lines[at:]:
+        if line and not line.startswith(indent):
+            break
+        taken.append(line[len(indent) :])
+    return [] if not taken or taken[0][:1] in ("", " ") or not taken[-1].strip() else taken
 
 
 @lru_cache(maxsize=1)
