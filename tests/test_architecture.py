@@ -27,6 +27,7 @@ ORDER = [
     "appender",
     "live",
     "store",
+    "cache",
     "catalog",
     "artifacts",
     "capture",

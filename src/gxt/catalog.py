@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
-from gxt import git, layout, live, query, store
+from gxt import cache, git, layout, live, query, store
+from gxt.cache import Progress, View
 from gxt.errors import FormatError, NotFoundError, UsageError
 from gxt.git import Repository
-from gxt.model import RUN_ID, Experiment, MetricPoint, Run, experiment_folder
+from gxt.model import RUN_ID, Experiment, MetricPoint, Run, now
+from gxt.query import And, Comparison, Expression, Field, IsNull, Not, Or, SortKey
 
 _LISTED = 5
+_NEAR_AMONG = 1000  # of the latest runs, names are looked through for one that is near
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -20,16 +27,20 @@ class Listing:
     """Runs as they stood at one moment.
 
     Attributes:
-        runs: oldest first.
+        runs: in the order asked for; oldest first where none was.
         experiments: all that are known, deleted ones included, and those whose first run is still to come.
         problems: what could not be read, and why.
-        tip: where the run branch stood.
+        tip: where the run branch stood, or the commit that was asked for.
+        total: how many runs there are without the limit.
+        columns: the fields that the columns asked for name.
     """
 
     runs: list[Run]
     experiments: list[Experiment]
     problems: list[FormatError]
     tip: store.Tip
+    total: int
+    columns: list[Field]
 
     def goal(self, experiment: str, metric: str) -> str:
         """Whether less ("min") or more ("max") of a metric is better there; "min" where nobody has said."""
@@ -37,45 +48,186 @@ class Listing:
         return goals.get(metric, "min")
 
 
+Where = str | Sequence[str] | Expression
+"""A filter: its text, several of which all have to hold, or an expression that is there already."""
+
+
 def listing(
     repo: Repository,
     experiments: Sequence[str] | None = None,
-    deleted: bool = False,
+    deleted: bool | None = False,
     run_id: str | None = None,
+    *,
+    where: Where = (),
+    order_by: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    limit: int | None = None,
+    at: str | None = None,
+    allow_unknown: bool = False,
+    progress: Progress | None = None,
 ) -> Listing:
-    """The runs of all experiments, or of those named; the deleted ones instead with `deleted`.
+    """The runs of all experiments, or of those named; the deleted ones instead with `deleted`, both where it is None.
 
-    With `run_id`, only that run is read.
+    Args:
+        run_id: the only run to look for.
+        where: which runs; docs/guides/query.md describes the language.
+        order_by: sort keys as `query.parse_sort` reads them, the first the strongest.
+        columns: names of fields, to be told apart among the names that the runs have.
+        limit: at most so many runs.
+        at: a commit, tag or time: the runs that were on the branch there, and none that are not on it.
+        allow_unknown: let names be those that no run has.
+        progress: called while runs are read for the first time.
 
     Raises:
-        NotFoundError: an experiment has no run and no document.
+        NotFoundError: an experiment has no run and no document; or no run has a field of a name.
+        UsageError: `where`, `order_by` or a name of a column cannot be understood.
     """
+
+    def ask(look: _Look) -> Listing:
+        # Before the first run, no name is a mistake.
+        unknown = allow_unknown or look.is_empty()
+        expression = where if isinstance(where, Expression) else query.parse_filter(where, look, unknown)
+        keys = [query.parse_sort(key, look, unknown) for key in order_by]
+        fields = [query.resolve(name, look, unknown) for name in columns]
+        runs, total = look.select(expression, keys, limit)
+        problems = [*look.problems, *look.view.problems()]
+        return Listing(runs, look.experiments, problems, look.tip, total, fields)
+
+    return _ask(repo, ask, experiments, deleted, run_id, at, progress)
+
+
+class Count(NamedTuple):
+    """An experiment in numbers: its runs that are not deleted, those that record, and when the latest of them started
+    (milliseconds since 1970 UTC).
+    """
+
+    experiment: Experiment
+    runs: int
+    live: int
+    last: int | None
+
+
+def counts(repo: Repository, at: str | None = None, progress: Progress | None = None) -> list[Count]:
+    """Every experiment that has runs or a document on the branch, deleted ones included, by name."""
+
+    def ask(look: _Look) -> list[Count]:
+        on_branch = look.view.counts()
+        found = []
+        for experiment in look.experiments:
+            runs, last = on_branch.get(experiment.name, (0, None))
+            waiting = [run for run in look.waiting if run.experiment == experiment.name]
+            if runs or waiting or experiment.name in look.documented:
+                starts = [start for start in (last, *(run.started for run in waiting)) if start is not None]
+                live_now = sum(run.place == "live" for run in waiting)
+                found.append(Count(experiment, runs + len(waiting), live_now, max(starts, default=None)))
+        return sorted(found, key=lambda count: count.experiment.name)
+
+    return _ask(repo, ask, at=at, progress=progress)
+
+
+def fields(repo: Repository) -> list[Field]:
+    """Every param, metric and tag that some run has."""
+    return _ask(repo, lambda look: look.fields())
+
+
+# --- looking at one moment ------------------------------------------------------------------------------------------
+
+
+class _Look:
+    """Runs on the branch and beside it, at one moment; as a `query.Known`, which names they have."""
+
+    def __init__(
+        self,
+        view: View,
+        waiting: list[Run],
+        experiments: list[Experiment],
+        documented: set[str],
+        problems: list[FormatError],
+        tip: store.Tip,
+    ) -> None:
+        self.view = view
+        self.waiting = waiting
+        self.experiments = experiments
+        self.documented = documented
+        self.problems = problems
+        self.tip = tip
+        self._known = query.KnownOf(waiting)
+
+    def kinds(self, name: str) -> set[str]:
+        """As `query.Known` says."""
+        return self.view.kinds(name) | set(self._known.kinds(name))
+
+    def fields(self) -> list[Field]:
+        """As `query.Known` says."""
+        return sorted({*self.view.fields(), *self._known.fields()})
+
+    def is_empty(self) -> bool:
+        """Whether there is no run at all."""
+        return not self.waiting and self.view.is_empty()
+
+    def select(self, expression: Expression, keys: Sequence[SortKey], limit: int | None) -> tuple[list[Run], int]:
+        """The runs that a filter holds for, in order, and how many there are without the limit."""
+        found, total = self.view.select(expression, keys, limit)
+        waiting = [run for run in self.waiting if query.matches(expression, run)]
+        if waiting:
+            oldest_first = sorted([*found, *waiting], key=lambda run: (run.started or 0, run.id))
+            found = query.sort(oldest_first, keys)[:limit]
+        return found, total + len(waiting)
+
+
+def _ask(
+    repo: Repository,
+    question: Callable[[_Look], Result],
+    experiments: Sequence[str] | None = None,
+    deleted: bool | None = False,
+    run_id: str | None = None,
+    at: str | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """The answer to a question about the runs that `listing` describes; it may be asked again from the start."""
     # In the order in which a run moves on, so that one that ends meanwhile is seen at least once.
-    waiting, problems = _not_on_branch(repo, run_id)
-    at = store.tip(repo, git.config(repo))
-    on_branch, unreadable = store.read_experiments(repo, at.commit)
-    folders = None if experiments is None else [experiment_folder(name) for name in experiments]
-    known_folders = None if folders is None else [folder for folder in folders if folder in on_branch]
-    entries = store.list_runs(repo, at.commit, known_folders)
-    if run_id is not None:
-        entries = [entry for entry in entries if entry.run_id == run_id]
-    runs, broken = store.read_runs(repo, entries, on_branch)
-    problems += unreadable + broken
-    wanted = [run for run in waiting if experiments is None or run.experiment in experiments]
-    by_id = {run.id: run for run in (*runs, *wanted)}
-    new = live.new_experiments(store.root(repo))
-    all_experiments = {e.name: e for e in (*new, *on_branch.values())}
-    for name in experiments or ():
-        if name not in all_experiments and not any(run.experiment == name for run in by_id.values()):
-            raise NotFoundError(f"no experiment {name!r}", _near(name, all_experiments))
-    hidden = {e.name for e in all_experiments.values() if e.deleted}
-    shown = [run for run in by_id.values() if bool(run.deleted or run.experiment in hidden) == deleted]
-    return Listing(
-        sorted(shown, key=lambda run: (run.started or 0, run.id)),
-        list(all_experiments.values()),
-        problems,
-        at,
-    )
+    waiting, problems = _not_on_branch(repo, run_id) if at is None else ([], [])
+    tip = store.tip(repo, git.config(repo))
+    if at is not None:
+        tip = tip._replace(commit=_moment(repo, tip, at))
+
+    def work(db: sqlite3.Connection) -> Result:
+        places, of_branch = cache.places(db, repo, tip.commit, progress) if tip.commit else ([], [])
+        new = live.new_experiments(store.root(repo)) if at is None else []
+        all_experiments = {e.name: e for e in (*new, *(place.experiment for place in places))}
+        for name in experiments or ():
+            if name not in all_experiments and not any(run.experiment == name for run in waiting):
+                raise NotFoundError(f"no experiment {name!r}", _near(name, all_experiments))
+        asked = [place for place in places if experiments is None or place.experiment.name in experiments]
+        beside = [run for run in waiting if experiments is None or run.experiment in experiments]
+        hidden = {e.name for e in all_experiments.values() if e.deleted}
+        shown = [run for run in beside if deleted in (None, bool(run.deleted or run.experiment in hidden))]
+        wrong = [*problems, *of_branch, *(place.problem for place in places if place.problem)]
+        view = View(db, asked, deleted, {run.id for run in beside}, run_id)
+        documented = {place.experiment.name for place in places}
+        return question(_Look(view, shown, list(all_experiments.values()), documented, wrong, tip))
+
+    return cache.use(store.root(repo), work)
+
+
+def _moment(repo: Repository, tip: store.Tip, text: str) -> str:
+    """The commit that `--at` means: a revision of the run branch, or the last commit until a time."""
+    (commit,) = git.resolve(repo, [text]) if text.isprintable() else [None]
+    if commit is not None:
+        wanted = [f"{commit}:{layout.GXT_YAML}", f"{commit}:{layout.EXPERIMENTS}"]
+        if git.read_objects(repo, wanted) == [None, None]:
+            raise UsageError(f"{text} is no commit of runs", _MOMENTS)
+        return commit
+    span = query.parse_moment(text, now())
+    if span is None:
+        raise NotFoundError(f"{text!r} is neither a commit nor a time", _MOMENTS)
+    commit = git.commit_before(repo, tip.commit, span.high // 1000) if tip.commit else None
+    if commit is None:
+        raise NotFoundError(f"the run branch has no commit from {text!r} or before")
+    return commit
+
+
+_MOMENTS = "a commit or tag of the run branch, or a time: gxt~3, v1-runs, 2026-11-23, '2 weeks ago', yesterday"
 
 
 def _not_on_branch(repo: Repository, run_id: str | None) -> tuple[list[Run], list[FormatError]]:
@@ -98,10 +250,15 @@ def _not_on_branch(repo: Repository, run_id: str | None) -> tuple[list[Run], lis
 
 def find_experiment(repo: Repository, name: str) -> Experiment:
     """The experiment of that name, deleted or not. Raises NotFoundError where there is none."""
-    known = {experiment.name: experiment for experiment in listing(repo).experiments}
+    known = {experiment.name: experiment for experiment in all_experiments(repo)}
     if name not in known:
         raise NotFoundError(f"no experiment {name!r}", _near(name, known))
     return known[name]
+
+
+def all_experiments(repo: Repository) -> list[Experiment]:
+    """All experiments that are known, deleted ones included, and those whose first run is still to come."""
+    return _ask(repo, lambda look: look.experiments)
 
 
 def _near(name: str, known: Iterable[str]) -> str:
@@ -111,7 +268,7 @@ def _near(name: str, known: Iterable[str]) -> str:
     return f"did you mean {' or '.join(near)}?" if near else "`gxt list` shows them"
 
 
-def find(repo: Repository, text: str, deleted: bool = False) -> Run:
+def find(repo: Repository, text: str, deleted: bool = False, progress: Progress | None = None) -> Run:
     """The run that a text names: id, unique prefix of it or of its random part, unique name, `@last`,
     `@best:rmse`, `@best:acc:max`, or one of those two within an experiment: `nyc-taxi/@last`.
 
@@ -119,38 +276,54 @@ def find(repo: Repository, text: str, deleted: bool = False) -> Run:
         NotFoundError: none answers to it, or several do; the message lists them.
     """
     if RUN_ID.fullmatch(text):
-        runs = listing(repo, deleted=deleted, run_id=text).runs
+        runs = listing(repo, deleted=deleted, run_id=text, progress=progress).runs
         if not runs:
             raise NotFoundError(f"no run {text}", _deleted_hint(repo, text, deleted))
         return runs[0]
     experiment, slash, reference = text.rpartition("/@")
     if slash or text.startswith("@"):
-        found = listing(repo, [experiment] if slash else None, deleted)
-        return _referred(found, reference if slash else text[1:], text)
-    everything = listing(repo, deleted=deleted).runs
-    matching = _matching(everything, text)
+        within = [experiment] if slash else None
+        return _ask(
+            repo,
+            lambda look: _referred(look, reference if slash else text[1:], text),
+            within,
+            deleted,
+            None,
+            None,
+            progress,
+        )
+    matching = _matching(repo, text, deleted, progress)
     if len(matching) == 1:
         return matching[0]
     if not matching:
-        raise NotFoundError(f"no run {text!r}", _elsewhere_hint(repo, everything, text, deleted))
+        raise NotFoundError(f"no run {text!r}", _elsewhere_hint(repo, text, deleted))
     several = ", ".join(f"{run.id} ({run.name}, {run.experiment})" for run in matching[-_LISTED:])
     more = f" and {len(matching) - _LISTED} more" if len(matching) > _LISTED else ""
     raise NotFoundError(f"{text!r} names {len(matching)} runs: {several}{more}", "say the id")
 
 
-def _matching(runs: Sequence[Run], text: str) -> list[Run]:
-    named = [run for run in runs if run.name == text]
-    return named or [run for run in runs if run.id.startswith(text) or run.short_id.startswith(text)]
+def _matching(repo: Repository, text: str, deleted: bool, progress: Progress | None = None) -> list[Run]:
+    """The runs of that name; where there are none, those whose id begins so."""
+    named = listing(repo, deleted=deleted, where=Comparison(_NAME, "=", text), progress=progress).runs
+    return named or listing(repo, deleted=deleted, where=Or((_begins(_RUN_ID, text), _begins(_SHORT_ID, text)))).runs
 
 
-def _elsewhere_hint(repo: Repository, runs: Sequence[Run], text: str, deleted: bool) -> str:
+_NAME, _RUN_ID, _SHORT_ID = (Field("attributes", name) for name in ("name", "run_id", "id"))
+
+
+def _begins(field: Field, text: str) -> Expression:
+    return And((Comparison(field, ">=", text), Comparison(field, "<", text + chr(0x10FFFF))))
+
+
+def _elsewhere_hint(repo: Repository, text: str, deleted: bool) -> str:
     """What may have been meant by a name that no run has."""
-    others = _matching(listing(repo, deleted=not deleted).runs, text)
+    others = _matching(repo, text, not deleted)
     if len(others) == 1:
         return _deleted_hint(repo, others[0].id, deleted) or ""
-    if any(run.experiment == text for run in runs):
+    if any(experiment.name == text and not experiment.deleted for experiment in all_experiments(repo)):
         return f"it is an experiment: `gxt table {text}` shows its runs"
-    near = _near(text, {run.name for run in runs})
+    latest = listing(repo, deleted=deleted, order_by=["started:desc"], limit=_NEAR_AMONG).runs
+    near = _near(text, {run.name for run in latest})
     return near if near.startswith("did you") else f"`gxt table{' --deleted' if deleted else ''}` shows them"
 
 
@@ -164,23 +337,37 @@ def _deleted_hint(repo: Repository, run_id: str, deleted: bool) -> str | None:
     return f"it is deleted; `gxt restore {what}` brings it back"
 
 
-def _referred(found: Listing, reference: str, text: str) -> Run:
+def _referred(look: _Look, reference: str, text: str) -> Run:
     word, *rest = reference.split(":")
     if word == "last" and not rest:
-        if not found.runs:
+        started, run_id = (SortKey(Field("attributes", name), True) for name in ("started", "run_id"))
+        latest, _ = look.select(And(()), [started, run_id], 1)
+        if not latest:
             raise NotFoundError(
                 "there are no runs yet", "`gxt log`, `gxt run` or gxt.start_run() in Python records one"
             )
-        return found.runs[-1]
+        return latest[0]
     if word == "best" and rest and rest[0]:
         *metric, goal = rest if rest[-1] in ("min", "max") and len(rest) > 1 else (*rest, "")
-        name = ":".join(metric)
-        having = [run for run in found.runs if name in run.metrics]
-        goals = {found.goal(run.experiment, name) for run in having}
-        if not goal and len(goals) > 1:
-            raise UsageError(f"{text}: experiments differ in which {name} is better", f"say {text}:min or {text}:max")
-        return query.best(found.runs, name, goal or next(iter(goals), "min"))
+        field = Field("metrics", ":".join(metric))
+        goal = goal or _goal(look, field, text)
+        best, _ = look.select(And(()), [SortKey(field, goal == "max")], 1)
+        return query.best(best, field.name, goal)
     raise UsageError(f"no run can be named {text!r}", "@last, @best:METRIC or @best:METRIC:max")
+
+
+def _goal(look: _Look, metric: Field, text: str) -> str:
+    """Which end of a metric is better in the experiments that have it."""
+    goals = {experiment.name: experiment.goals.get(metric.name, "min") for experiment in look.experiments}
+    if len(set(goals.values())) <= 1:
+        return next(iter(goals.values()), "min")
+    having, _ = look.select(Not(IsNull(metric)), [], None)
+    found = {goals.get(run.experiment, "min") for run in having}
+    if len(found) > 1:
+        raise UsageError(
+            f"{text}: experiments differ in which {metric.name} is better", f"say {text}:min or {text}:max"
+        )
+    return next(iter(found), "min")
 
 
 # --- what is in a run ---------------------------------------------------------------------------------------------

@@ -489,6 +489,11 @@ def count_commits(repo: Repository, have: str, lack: str) -> int:
     return int(_git(repo, "rev-list", "--count", f"{lack}..{have}"))
 
 
+def commit_before(repo: Repository, commit: str, seconds: int) -> str | None:
+    """The last commit not made after a time (seconds since 1970 UTC), on the history of a commit's first parents."""
+    return _git(repo, "rev-list", "-1", "--first-parent", f"--min-age={seconds}", commit).decode().strip() or None
+
+
 def create_ref(repo: Repository, ref: str, commit: str) -> None:
     """Make a ref that does not exist yet. Raises RefMovedError where it does."""
     try:
@@ -565,6 +570,28 @@ def tree_entries(tree: bytes, oid_length: int) -> list[TreeEntry]:
         entries.append(TreeEntry(name, oid, is_tree=tree[at:space] == b"40000"))
         at = zero + 1 + size
     return entries
+
+
+class TreeChange(NamedTuple):
+    """An entry that two trees differ in, as each of them has it; None where one lacks it."""
+
+    old: TreeEntry | None
+    new: TreeEntry | None
+
+
+def changed_entries(repo: Repository, old: str, new: str) -> list[TreeChange]:
+    """What two tree objects differ in, their own entries only."""
+    out = _git(repo, "diff-tree", "-z", "--raw", "--no-renames", old, new).decode("utf-8", "surrogateescape")
+    fields = out.split("\0")[:-1]
+    changes = []
+    for about, name in zip(fields[::2], fields[1::2], strict=True):
+        old_mode, new_mode, old_oid, new_oid, _ = about.removeprefix(":").split(" ")
+        sides = [
+            TreeEntry(name, oid, mode == "040000") if mode != "000000" else None
+            for mode, oid in ((old_mode, old_oid), (new_mode, new_oid))
+        ]
+        changes.append(TreeChange(sides[0], sides[1]))
+    return changes
 
 
 class TreeFile(NamedTuple):

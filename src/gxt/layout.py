@@ -11,10 +11,12 @@ experiments/<experiment>/<run-id>/metrics.csv, system.csv, environment.txt, outp
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gxt.errors import FormatError
 from gxt.model import (
+    UNREADABLE,
     Experiment,
     MetricPoint,
     Run,
@@ -114,19 +116,72 @@ def read_run(experiment: str, run_id: str, files: Mapping[str, bytes]) -> Run:
         raise FormatError(f"{where}: {RUN_YAML} is missing")
     values = _attributes(files[RUN_YAML], _RUN_FIELDS, f"{where}/{RUN_YAML}")
     values.pop("id", None)  # the folder's name is the id
-    metrics = load_mapping(files.get(METRICS_YAML, b""), f"{where}/{METRICS_YAML}")
+    metrics = _document(files.get(METRICS_YAML, b""), f"{where}/{METRICS_YAML}")
     return Run(
         id=run_id,
         experiment=experiment,
-        params=load_mapping(files.get(PARAMS_YAML, b""), f"{where}/{PARAMS_YAML}"),
+        params=_document(files.get(PARAMS_YAML, b""), f"{where}/{PARAMS_YAML}"),
         metrics={name: _summary(value, f"{where}/{METRICS_YAML}: {name}") for name, value in metrics.items()},
         inputs=_inputs(files.get(INPUTS_YAML, b""), f"{where}/{INPUTS_YAML}"),
         **values,
     )
 
 
+def read_run_as_far_as_possible(experiment: str, run_id: str, files: Mapping[str, bytes]) -> Run:
+    """As `read_run`, but a document that cannot be read is left out, and the run's `problem` says why.
+
+    Where that is run.yaml, the status is "unreadable" and the start that of the run id.
+    """
+    try:
+        return read_run(experiment, run_id, files)
+    except FormatError:
+        pass
+    where = run_path(experiment, run_id)
+    readable = {RUN_YAML: f"status: {UNREADABLE}\nstarted: {_start_in_id(run_id)}\n".encode()}
+    problems = []
+    for name in RUN_DOCUMENTS:
+        try:
+            if name in files or name == RUN_YAML:
+                read_run(experiment, run_id, {**readable, name: files[name]} if name in files else {})
+                readable[name] = files[name]
+        except FormatError as error:
+            problems.append(error.message.removeprefix(where).lstrip("/: "))
+    return replace(read_run(experiment, run_id, readable), problem="; ".join(problems))
+
+
+def _start_in_id(run_id: str) -> str:
+    day, time, _ = run_id.split("-")
+    text = f"{day[:4]}-{day[4:6]}-{day[6:]}T{time[:2]}:{time[2:4]}:{time[4:]}Z"
+    try:
+        parse_time(text)
+    except ValueError:
+        return "null"
+    return text
+
+
+_MOST_VALUES = 1_000_000
+
+
+def _document(data: bytes, where: str) -> dict[str, Any]:
+    """A document of the branch. YAML aliases in it may not come to more than memory holds, as a few lines can."""
+    document = load_mapping(data, where)
+    if b"*" in data and _holds_over(_MOST_VALUES, document):
+        raise FormatError(f"{where}: its YAML aliases come to over {_MOST_VALUES} values")
+    return document
+
+
+def _holds_over(most: int, value: Any) -> bool:
+    waiting, seen = [value], 0
+    while waiting and seen + len(waiting) <= most:
+        item = waiting.pop()
+        seen += 1
+        if isinstance(item, (dict, list)):
+            waiting += item.values() if isinstance(item, dict) else item
+    return bool(waiting)
+
+
 def _inputs(data: bytes, where: str) -> dict[str, dict[str, Any]]:
-    inputs = load_mapping(data, where)
+    inputs = _document(data, where)
     for name, about in inputs.items():
         if not isinstance(about, dict):
             raise FormatError(f"{where}: {name}: expected a mapping, found {about!r}")
@@ -200,7 +255,7 @@ def _fields(value: Any, fields: Sequence[tuple[str, str, str]]) -> dict[str, Any
 
 
 def _attributes(data: bytes, fields: Sequence[tuple[str, str, str]], where: str) -> dict[str, Any]:
-    document = load_mapping(data, where)
+    document = _document(data, where)
     values: dict[str, Any] = {}
     for key, attribute, kind in fields:
         content = document.pop(key, None)

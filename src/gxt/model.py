@@ -27,6 +27,9 @@ STATUSES = (RUNNING, FINISHED, FAILED, KILLED)
 CRASHED = "crashed"
 """Shown for a live run whose process is gone; it is committed as killed."""
 
+UNREADABLE = "unreadable"
+"""Shown for a run whose run.yaml cannot be read."""
+
 DEFAULT_EXPERIMENT = "default"
 MAX_NAME_BYTES = 250
 
@@ -67,6 +70,7 @@ class Run:
         environment: Python, platform, processors.
         place: where it was read from: "branch", "pending" (finished, waiting to be committed) or "live".
         extra: fields of run.yaml that this version does not know; they are kept when the run is edited.
+        problem: why a part of it could not be read, None where all could.
     """
 
     id: str
@@ -88,6 +92,7 @@ class Run:
     inputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     place: str = "branch"
+    problem: str | None = None
 
     def __repr__(self) -> str:
         return f"<Run {self.id} {self.name!r} of {self.experiment!r}, {self.status}>"

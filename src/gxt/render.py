@@ -20,6 +20,7 @@ _STATUS_STYLES = {
     "failed": "red",
     "killed": "yellow",
     "crashed": "yellow",
+    "unreadable": "red",
 }
 
 
@@ -61,6 +62,8 @@ def default_fields(runs: Sequence[Run], known: Sequence[Field]) -> list[Field]:
         fields.append(Field("attributes", "experiment"))
     if any(run.status != "finished" for run in runs):
         fields.append(Field("attributes", "status"))
+    if any(run.problem for run in runs):
+        fields.append(Field("attributes", "problem"))
     fields += sorted((field for field in known if field.kind == "metrics"), key=lambda field: weight(field)[0])
     fields += [Field("attributes", "started"), Field("attributes", "duration")]
     params = sorted((field for field in known if field.kind == "params"), key=weight)
@@ -282,6 +285,7 @@ def run_json(run: Run) -> dict[str, Any]:
         "inputs": dict(run.inputs),
         "source": dict(run.source),
         "environment": dict(run.environment),
+        "problem": run.problem,
     }
 
 
@@ -306,6 +310,7 @@ def run_page(run: Run, files: Mapping[str, int], now: int, paint: Callable[[str,
             "exit code": run.exit_code,
             "author": run.author,
             "parent": run.parent,
+            "problem": run.problem,
             **{key: value for key, value in run.source.items() if key != "dirty"},
             "dirty": "yes, the code had uncommitted changes" if run.source.get("dirty") else None,
             **{key: value if key != "gpus" else ", ".join(value) for key, value in run.environment.items()},

@@ -99,7 +99,7 @@ def _truth(expression: Expression, run: Run) -> bool | None:
         return decides if decides in truths else None if None in truths else not decides
     value = expression.field.value(run)
     if isinstance(expression, IsNull):
-        return value is None or value == []
+        return not value if expression.field.kind == "dataset" else value is None
     if expression.field.kind == "dataset":
         return any(_of_value(expression, item) is True for item in value)
     return _of_value(expression, value)

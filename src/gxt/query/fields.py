@@ -33,6 +33,7 @@ ATTRIBUTES: dict[str, Attribute] = {
     "parent": Attribute("text", lambda run: run.parent),
     "note": Attribute("text", lambda run: run.note),
     "exit_code": Attribute("number", lambda run: run.exit_code),
+    "problem": Attribute("text", lambda run: run.problem),
 }
 """A run's own fields, by the name that filters, columns and sort keys give them."""
 
@@ -354,5 +355,5 @@ def bounded(number: int | float) -> int | float | None:
         try:
             return float(number)
         except OverflowError:
-            return math.copysign(math.inf, number)
+            return math.inf if number > 0 else -math.inf
     return None if number != number else number

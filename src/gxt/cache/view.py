@@ -1,0 +1,138 @@
+"""Asking the cache about the runs of one commit."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from gxt.cache.tables import run_from_json
+from gxt.cache.update import Place
+from gxt.errors import FormatError, UsageError
+from gxt.layout import run_path
+from gxt.model import Run
+from gxt.query import Expression, Field, SortKey
+from gxt.query.sql import compile_filter, compile_order
+
+_TIMEOUT = 60.0  # seconds that a question may take
+_INSTRUCTIONS = 100_000  # of SQLite's machine between two looks at the clock: some milliseconds
+
+
+class Shown(NamedTuple):
+    """Runs in the order asked for, and how many there are without the limit."""
+
+    runs: list[Run]
+    total: int
+
+
+class View:
+    """The runs in some places, as a snapshot: what other processes add meanwhile does not show.
+
+    Args:
+        deleted: whether the deleted runs are meant, or those that are not; None for both.
+        without: ids of runs to leave out.
+        run_id: the only run that is meant.
+    """
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        places: Iterable[Place],
+        deleted: bool | None = False,
+        without: Collection[str] = (),
+        run_id: str | None = None,
+    ) -> None:
+        self._db = db
+        condition, values = "run.run_id not in (select value from json_each(?))", [json.dumps(list(without))]
+        if run_id is not None:
+            condition, values = f"{condition} and run.run_id = ?", [*values, run_id]
+        places = list(places)
+        asked = json.dumps([place.listing for place in places])
+        found = db.execute("select count(*) from listing where id in (select value from json_each(?))", (asked,))
+        if found.fetchone()[0] != len(places):  # others looked at so many commits meanwhile that these went
+            raise sqlite3.OperationalError("the listings are gone")
+        db.execute("drop table if exists temp.listed")
+        db.execute("create temp table listed (run integer primary key, experiment)")
+        for place in places:
+            hidden = place.experiment.deleted is not None
+            if deleted is None or (hidden and deleted):
+                state = "1"
+            else:
+                state = "0" if hidden else f"run.deleted is {'not ' if deleted else ''}null"
+            db.execute(
+                "insert or ignore into listed select run.id, ? from listing, json_each(listing.runs) as listed"
+                f" join run on run.id = listed.value where listing.id = ? and {state} and {condition}",
+                (place.experiment.name, place.listing, *values),
+            )
+
+    def kinds(self, name: str) -> set[str]:
+        """Under which of "params", "metrics", "tags" and "code" some run has the name."""
+        found = self._db.execute("select kind, id from field where name = ?", (name,)).fetchall()
+        return {kind for kind, key in found if self._has(kind, key)}
+
+    def fields(self) -> list[Field]:
+        """Every param, metric and tag that some run has."""
+        found = self._db.execute("select kind, name, id from field where kind <> 'code' order by kind, name").fetchall()
+        return [Field(kind, name) for kind, name, key in found if self._has(kind, key)]
+
+    def _has(self, kind: str, field: int) -> bool:
+        table = "metric" if kind == "metrics" else "value"
+        found = f"select 1 from {table} where field = ? and run in (select run from listed) limit 1"
+        return self._db.execute(found, (field,)).fetchone() is not None
+
+    def select(self, expression: Expression, keys: Sequence[SortKey] = (), limit: int | None = None) -> Shown:
+        """The runs that a filter holds for, in order; of equals, the earliest first."""
+        condition, order = compile_filter(expression), compile_order(keys)
+        # One is needed to learn how many there are.
+        values = (*condition.values, *order.values, -1 if limit is None else max(limit, 1))
+        found = self._bounded(
+            "select run.id, listed.experiment, count(*) over () from listed join run on run.id = listed.run"
+            f" where {condition.text} order by {order.text} limit ?",
+            values,
+        )
+        return Shown(self._runs(found[:limit]), found[0][2] if found else 0)
+
+    def _bounded(self, sql: str, values: Sequence[Any]) -> list[Any]:
+        """All rows of a question that may come from anywhere, in bounded time."""
+        deadline = time.monotonic() + _TIMEOUT
+        self._db.set_progress_handler(lambda: time.monotonic() > deadline, _INSTRUCTIONS)
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if "interrupted" not in str(error):
+                raise
+            raise UsageError(f"this filter takes longer than {_TIMEOUT:.0f} seconds", "ask for less") from None
+        finally:
+            self._db.set_progress_handler(None, 0)
+
+    def _runs(self, found: Sequence[tuple[int, str, int]]) -> list[Run]:
+        asked = json.dumps([key for key, _, _ in found])
+        contents = self._db.execute(
+            "select document.content from json_each(?) as asked join document on document.run = asked.value"
+            " order by asked.key",
+            (asked,),
+        )
+        return [
+            run_from_json(content, experiment) for (_, experiment, _), (content,) in zip(found, contents, strict=True)
+        ]
+
+    def is_empty(self) -> bool:
+        """Whether there is no run at all."""
+        return self._db.execute("select 1 from listed limit 1").fetchone() is None
+
+    def counts(self) -> dict[str, tuple[int, int | None]]:
+        """How many runs each experiment has, and when the latest of them started; of those that have any."""
+        found = self._db.execute(
+            "select experiment, count(*), max(run.started) from listed join run on run.id = listed.run group by 1"
+        )
+        return {experiment: (count, latest) for experiment, count, latest in found}
+
+    def problems(self) -> list[FormatError]:
+        """What could not be read of which runs."""
+        found = self._db.execute(
+            "select listed.experiment, run.run_id, run.problem from run join listed on listed.run = run.id"
+            " where run.problem is not null order by run.run_id"
+        )
+        return [FormatError(f"{run_path(experiment, run_id)}: {problem}") for experiment, run_id, problem in found]
