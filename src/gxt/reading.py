@@ -28,43 +28,69 @@ def get_run(run_id: str) -> Run:
 
 def get_experiment_by_name(name: str) -> Experiment | None:
     """The experiment of that name, None where there is none."""
-    found = catalog.listing(fluent.repository()).experiments
+    found = catalog.all_experiments(fluent.repository())
     return next((experiment for experiment in found if experiment.name == name), None)
+
+
+# MLflow's ViewType: https://mlflow.org/docs/latest/python_api/mlflow.entities.html
+_VIEW_TYPES = {1: False, 2: True, 3: None, "ACTIVE_ONLY": False, "DELETED_ONLY": True, "ALL": None}
 
 
 def search_runs(
     experiment_ids: Sequence[str] | None = None,
-    *,
-    experiment_names: Sequence[str] | None = None,
-    search_all_experiments: bool = False,
-    order_by: Sequence[str] | None = None,
+    filter_string: str = "",
+    run_view_type: int | str = "ACTIVE_ONLY",
     max_results: int | None = None,
+    order_by: Sequence[str] | None = None,
     output_format: str = "pandas",
+    search_all_experiments: bool = False,
+    experiment_names: Sequence[str] | None = None,
+    *,
+    at: str | None = None,
+    allow_unknown: bool = False,
 ) -> Any:
     """The runs of some experiments, live ones included; of the current experiment when none is named.
 
+    The arguments before `at` are MLflow's, in its order.
+
     Args:
         experiment_ids, experiment_names: which experiments.
-        search_all_experiments: all of them.
-        order_by: fields such as `metrics.rmse`, `params.alpha DESC`, `start_time`; the latest first when not given.
+        filter_string: which runs: `metrics.rmse < 6.5 and params.model = 'xgb'`. docs/guides/query.md describes the
+            language; MLflow's filters mean what they mean there.
+        run_view_type: "ACTIVE_ONLY", "DELETED_ONLY" or "ALL", or the number that MLflow's ViewType has for it.
         max_results: at most so many.
+        order_by: fields such as `metrics.rmse`, `params.alpha DESC`, `start_time`; the latest first when not given.
         output_format: "pandas" for a DataFrame with MLflow's columns (`run_id`, `status` in capitals,
             `start_time`, `metrics.rmse`, `params.alpha`, ...; params keep their types), "list" for `Run`s.
+        search_all_experiments: all of them.
+        at: a commit, tag or time; the runs as the branch had them there.
+        allow_unknown: take a name that no run has for a field that every run lacks, instead of raising.
 
     Raises:
-        NotFoundError: no such experiment, or no run has a field to order by.
+        NotFoundError: no such experiment, or no run has a field to filter or order by.
+        UsageError: the filter cannot be understood; the message shows where.
+
+    >>> gxt.search_runs(filter_string="rmse < 6.5 or tags.stage = 'prod'", order_by=["rmse"])  # doctest: +SKIP
     """
     if output_format not in ("pandas", "list"):
         raise UsageError(f"no output format {output_format!r}", "pandas or list")
+    if run_view_type not in _VIEW_TYPES:
+        raise UsageError(f"no run view type {run_view_type!r}", "ACTIVE_ONLY, DELETED_ONLY or ALL")
     repo = fluent.repository()
     names = list(experiment_names or ()) + [fluent._name_of(i) for i in experiment_ids or ()]
     if not names and not search_all_experiments:
         names = [fluent.current_experiment()]
-    found = catalog.listing(repo, None if search_all_experiments else names)
-    known = query.KnownOf(found.runs)
-    keys = [query.parse_sort(text, known) for text in order_by or ["start_time DESC"]]
-    runs = query.sort(found.runs, keys)[:max_results]
-    return runs if output_format == "list" else _frame(runs, found)
+    found = catalog.listing(
+        repo,
+        None if search_all_experiments else names,
+        _VIEW_TYPES[run_view_type],
+        where=filter_string,
+        order_by=order_by or ["start_time DESC"],
+        limit=max_results,
+        at=at,
+        allow_unknown=allow_unknown,
+    )
+    return found.runs if output_format == "list" else _frame(found.runs, found)
 
 
 def _frame(runs: Sequence[Run], found: catalog.Listing) -> Any:

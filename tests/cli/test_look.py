@@ -205,8 +205,56 @@ def test_a_run_that_cannot_be_read_is_named_and_the_others_shown(gxt: Gxt, three
     git("commit", "-qam", "break", cwd=work.parent / "runs")
     git("worktree", "remove", "../runs", cwd=work)
     done = gxt("table")
-    assert names(done.out) == ["three", "two"]
+    assert names(done.out) == ["three", "two", "one"]
+    assert "problem" in done.out.splitlines()[0] and "params.yaml, line" in done.out.splitlines()[3]
     assert "params.yaml, line" in done.err and three["one"] in done.err
+    assert names(gxt("table", "--where", "problem is null", "--columns", "name").out) == ["three", "two"]
+    shown = gxt("show", "one", "--json").json
+    assert "params.yaml" in shown["problem"] and shown["params"] == {} and shown["metrics"]["rmse"]["last"] == 6.3
+    assert "not valid YAML" in gxt("tag", "one", "a=b", code=6).err
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        (["rmse < 8"], ["two", "one"]),
+        (["rmse < 8 and params.alpha > 0.2"], ["two"]),
+        (["rmse < 8", "params.alpha > 0.2"], ["two"]),
+        (["name = 'one' or name = 'three'"], ["three", "one"]),
+        (["params.model ilike 'LASS%'"], ["three", "two", "one"]),
+        (["started > '1 hour ago' and not rmse > 7"], ["one"]),
+    ],
+)
+def test_table_filters(gxt: Gxt, three: dict[str, str], where: list[str], found: list[str]) -> None:
+    options = [part for text in where for part in ("--where", text)]
+    assert names(gxt("table", *options, "--columns", "name").out) == found
+
+
+def test_a_mistake_in_a_filter_is_pointed_at(gxt: Gxt, three: dict[str, str]) -> None:
+    done = gxt("table", "--where", "rmes < 8", code=3)
+    assert done.err.splitlines() == [
+        "gxt: no run has 'rmes'",
+        "  rmes < 8",
+        "  ^^^^",
+        "  did you mean metrics.rmse?",
+    ]
+    assert "text stands in quotes" in gxt("table", "--where", "params.model = lasso", code=2).err
+    allowed = gxt("table", "--where", "metrics.rmes < 8", "--allow-unknown", "--sort", "metrics.other")
+    assert allowed.out == "" and "holds for none of 3 runs" in allowed.err
+
+
+def test_a_filter_and_a_limit_say_how_many_there_are(gxt: Gxt, three: dict[str, str]) -> None:
+    assert "1 of 2 runs" in gxt("table", "--where", "rmse < 8", "-n", "1").err
+    assert "holds for none of 3 runs in taxi" in gxt("table", "taxi", "--where", "rmse < 1").err
+    assert gxt("table", "--where", "rmse < 1", "--json").json == []
+
+
+def test_table_at_an_earlier_commit(gxt: Gxt, three: dict[str, str]) -> None:
+    assert names(gxt("table", "--at", "gxt~1", "--columns", "name").out) == ["two", "one"]
+    assert names(gxt("table", "--at", "now", "--columns", "name").out) == ["three", "two", "one"]
+    assert "neither a commit nor a time" in gxt("table", "--at", "nonsense", code=3).err
+    assert "no commit of runs" in gxt("table", "--at", "main", code=2).err
+    assert "no commit from" in gxt("table", "--at", "2 weeks ago", code=3).err
 
 
 def test_closed_pipe_is_no_error(three: dict[str, str], work: Path) -> None:

@@ -29,6 +29,12 @@ _POLL = 0.2
 @click.command("table")
 @click.argument("experiments", nargs=-1, metavar="[EXPERIMENT…]", shell_complete=complete_experiment)
 @click.option(
+    "--where",
+    multiple=True,
+    metavar="FILTER",
+    help="Only these runs: rmse < 6.5 and params.model = 'xgb'. Of several, all have to hold.",
+)
+@click.option(
     "--sort",
     "sort_keys",
     multiple=True,
@@ -45,6 +51,8 @@ _POLL = 0.2
     help="Exactly these columns: name, id, rmse, params.alpha, tags.stage, …",
 )
 @click.option("--deleted", is_flag=True, help="The deleted runs instead.")
+@click.option("--at", metavar="REV|TIME", help="As the branch was at a commit, tag or time: gxt~3, '2 weeks ago'.")
+@click.option("--allow-unknown", is_flag=True, help="Let names be those that no run has.")
 @json_option
 @click.option(
     "--format",
@@ -57,10 +65,13 @@ _POLL = 0.2
 def table_command(
     ctx: click.Context,
     experiments: Sequence[str],
+    where: Sequence[str],
     sort_keys: Sequence[str],
     limit: int,
     columns: Sequence[str],
     deleted: bool,
+    at: str | None,
+    allow_unknown: bool,
     as_json: bool,
     form: str,
 ) -> None:
@@ -70,35 +81,49 @@ def table_command(
 
     \b
     gxt table nyc-taxi --sort rmse -n 10
+    gxt table --where "rmse < 6.5 and params.model in ('xgb', 'lasso')"
+    gxt table --where "started > '2 days ago' or tags.stage = 'prod'"
     gxt table --columns name,rmse,params.alpha --format markdown
     """
     repo = repository(ctx)
-    found = catalog.listing(repo, experiments or None, deleted)
-    known = query.KnownOf(found.runs)
-    keys = [query.parse_sort(text, known) for text in sequence(sort_keys) or ["started:desc"]] if found.runs else []
-    runs = query.sort(found.runs, keys)
-    shown = runs[:limit] if limit else runs
-    fields = [query.resolve(text, known) for text in sequence(columns)] if found.runs else []
+    found = catalog.listing(
+        repo,
+        experiments or None,
+        deleted,
+        where=where,
+        order_by=sequence(sort_keys) or ["started:desc"],
+        columns=sequence(columns),
+        limit=limit or None,
+        at=at,
+        allow_unknown=allow_unknown,
+        progress=output.progress(),
+    )
     if as_json or form == "json":
-        output.page(render.json_text([render.run_json(run) for run in shown]))
-    elif not runs:
-        output.note(_no_runs(repo, experiments, deleted))
+        output.page(render.json_text([render.run_json(run) for run in found.runs]))
+    elif not found.runs:
+        output.note(_no_runs(repo, experiments, deleted, at, bool(where)))
     else:
-        _show_table(shown, fields or render.default_fields(shown, query.fields_of(shown)), form)
+        fields = found.columns or render.default_fields(found.runs, query.fields_of(found.runs))
+        _show_table(found.runs, fields, form)
     output.problems(found.problems)
-    if len(shown) < len(runs):
-        output.note(f"{len(shown)} of {len(runs)} runs; -n 0 shows all")
-    for line in elsewhere(repo, found.tip):
+    if len(found.runs) < found.total:
+        output.note(f"{len(found.runs)} of {found.total} runs; -n 0 shows all")
+    for line in elsewhere(repo, found.tip) if at is None else ():
         output.note(line)
 
 
-def _no_runs(repo: Repository, experiments: Sequence[str], deleted: bool) -> str:
+def _no_runs(repo: Repository, experiments: Sequence[str], deleted: bool, at: str | None, filtered: bool) -> str:
     where = f" in {', '.join(experiments)}" if experiments else ""
+    there = catalog.listing(repo, experiments or None, deleted, limit=0, at=at).total if filtered else 0
+    if there:
+        return f"the filter holds for none of {there} {'deleted ' if deleted else ''}runs{where}"
     if deleted:
         return f"no deleted runs{where}"
-    hidden = len(catalog.listing(repo, experiments or None, deleted=True).runs)
+    hidden = catalog.listing(repo, experiments or None, deleted=True, limit=0, at=at).total
     if hidden:
         return f"no runs{where}, but {hidden} deleted: `gxt table --deleted` shows them"
+    if at is not None:
+        return f"no runs{where} at {at}"
     return f"no runs yet{where}: `gxt log`, `gxt run` or gxt.start_run() in Python records one"
 
 
@@ -150,7 +175,7 @@ def elsewhere(repo: Repository, tip: store.Tip) -> Iterator[str]:
 def show_command(ctx: click.Context, run: str, as_json: bool) -> None:
     """Show everything about a run; the latest by default."""
     repo = repository(ctx)
-    found = catalog.find(repo, run)
+    found = catalog.find(repo, run, progress=output.progress())
     files = catalog.files(repo, found)
     if as_json:
         output.page(render.json_text(render.run_json(found) | {"files": files}))
@@ -165,21 +190,17 @@ def show_command(ctx: click.Context, run: str, as_json: bool) -> None:
 def list_command(ctx: click.Context, as_json: bool, deleted: bool) -> None:
     """List the experiments."""
     repo = repository(ctx)
-    found = catalog.listing(repo)
-    runs: dict[str, list[Run]] = {e.name: [] for e in found.experiments if bool(e.deleted) == deleted}
-    for run in [] if deleted else found.runs:
-        runs.setdefault(run.experiment, []).append(run)
-    about = {e.name: e for e in found.experiments}
+    counts = catalog.counts(repo, progress=output.progress())
     rows: list[dict[str, Any]] = [
         {
-            "experiment": name,
-            "runs": len(members),
-            "live": sum(run.place == "live" for run in members),
-            "last": max((run.started or 0 for run in members), default=None),
-            "description": about[name].description if name in about else None,
+            "experiment": count.experiment.name,
+            "runs": count.runs,
+            "live": count.live,
+            "last": count.last,
+            "description": count.experiment.description,
         }
-        for name, members in sorted(runs.items())
-        if members or store.has_experiment(repo, name)  # one that was only chosen comes with its first run
+        for count in counts
+        if bool(count.experiment.deleted) == deleted
     ]
     if as_json:
         output.page(render.json_text([row | {"last": render.time_text(row["last"])} for row in rows]))
@@ -191,7 +212,6 @@ def list_command(ctx: click.Context, as_json: bool, deleted: bool) -> None:
         table = Table([Column(c, kinds.get(c, "text")) for c in columns], [[row[c] for c in columns] for row in rows])
         text, _ = render.terminal(table, now(), output.width(), output.colour())
         output.page(text)
-    output.problems(found.problems)
 
 
 @click.command("tail")

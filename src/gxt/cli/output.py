@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -56,9 +57,31 @@ def note(text: str) -> None:
 
 
 def problems(found: Sequence[FormatError]) -> None:
-    """Say which runs could not be read, and why."""
+    """Say what could not be read, and why."""
     for problem in found:
-        note(f"gxt: left out: {problem}")
+        note(f"gxt: {problem}")
+
+
+_BAR = 30
+
+
+def progress() -> Callable[[int, int], None] | None:
+    """Shows on a terminal's standard error how far reading runs has come, once that takes over a second."""
+    if not sys.stderr.isatty():
+        return None
+    begun = time.monotonic()
+    shown = False
+
+    def show(done: int, total: int) -> None:
+        nonlocal shown
+        if done < total and time.monotonic() - begun > 1:
+            bar = f"{'#' * (_BAR * done // total):<{_BAR}}"
+            click.echo(f"\rreading runs [{bar}] {done} of {total}", nl=False, err=True)
+            shown = True
+        elif shown and done >= total:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+    return show
 
 
 def show_error(error: GxtError) -> int:

@@ -16,6 +16,8 @@ from gxt import git
 from gxt.errors import GxtError
 from gxt.git import Repository
 
+_COMPLETED = 1000  # of the latest runs, names are completed
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -38,15 +40,15 @@ def _completing(find: Callable[[Repository], list[tuple[str, str]]]) -> Callable
 def _experiments(repo: Repository) -> list[tuple[str, str]]:
     from gxt import catalog
 
-    return [(e.name, e.description or "") for e in catalog.listing(repo).experiments if not e.deleted]
+    return [(e.name, e.description or "") for e in catalog.all_experiments(repo) if not e.deleted]
 
 
 def _runs(repo: Repository) -> list[tuple[str, str]]:
     from gxt import catalog
 
-    runs = catalog.listing(repo).runs
-    names = [(run.name, f"{run.id} {run.experiment}") for run in reversed(runs)]
-    return [*names, *((run.id, run.name) for run in reversed(runs)), ("@last", "the latest run")]
+    runs = catalog.listing(repo, order_by=["started:desc"], limit=_COMPLETED).runs
+    names = [(run.name, f"{run.id} {run.experiment}") for run in runs]
+    return [*names, *((run.id, run.name) for run in runs), ("@last", "the latest run")]
 
 
 def _deleted(repo: Repository) -> list[tuple[str, str]]:
@@ -64,7 +66,7 @@ def _live(repo: Repository) -> list[tuple[str, str]]:
 def _fields(repo: Repository) -> list[tuple[str, str]]:
     from gxt import catalog, query
 
-    fields = query.fields_of(catalog.listing(repo).runs)
+    fields = catalog.fields(repo)
     bare = [field.name for field in fields]
     attributes = [(name, "attribute") for name in query.ATTRIBUTES]
     return (
