@@ -230,6 +230,10 @@ def test_a_run_is_read_once(repo: Repository, reads: list[str]) -> None:
     assert listed(repo, deleted=None) == [*ids[1:], more] and reads == [more, ids[0]]
 
 
+def test_looking_at_nothing_leaves_nothing_behind(repo: Repository) -> None:
+    assert listed(repo) == [] and not store.root(repo).exists()
+
+
 def test_every_point_in_history_is_served(repo: Repository, reads: list[str]) -> None:
     ids, commits = [], []
     for number in range(12):
@@ -544,7 +548,7 @@ def test_counts(repo: Repository) -> None:
     for name in ("taxi", "taxi", "other"):
         record(repo, name)
     recording = recorder.begin(repo, "new")
-    counted = {count.experiment.name: (count.runs, count.live) for count in catalog.counts(repo)}
+    counted = {count.experiment.name: (count.runs, count.live) for count in catalog.counts(repo)[0]}
     assert counted == {"taxi": (2, 0), "other": (1, 0), "new": (1, 1)}
     recording.end()
     assert [str(field) for field in catalog.fields(repo)] == []

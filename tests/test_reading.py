@@ -100,6 +100,41 @@ def test_mistakes_are_named(repo: Repository, runs: list[str]) -> None:
         gxt.search_runs(output_format="xml")
 
 
+@pytest.mark.parametrize(
+    ("filter_string", "names"),
+    [
+        ("metrics.rmse < 6", ["b"]),
+        ("params.alpha = '0.1' or params.alpha = 'auto'", ["a", "c"]),
+        ("attributes.status = 'FAILED'", ["b"]),
+        ("tags.t = 'x' and params.model.depth = 3", ["a"]),
+        ("tags.mlflow.runName LIKE '%'", ["a", "b", "c"]),
+        ("", ["a", "b", "c"]),
+    ],
+)
+def test_filters(repo: Repository, runs: list[str], filter_string: str, names: list[str]) -> None:
+    assert list(gxt.search_runs(filter_string=filter_string, order_by=["name"])["run_name"]) == names
+
+
+def test_arguments_come_in_mlflow_s_order(repo: Repository, runs: list[str]) -> None:
+    store.mark_deleted(repo, runs[0], True)
+    found = gxt.search_runs(None, "metrics.rmse > 0", 3, 2, ["run_name"], "list", True)
+    assert [run.name for run in found] == ["a", "b"]
+    names = gxt.search_runs(None, "", "DELETED_ONLY", None, None, "list", False, ["taxi"])
+    assert [run.name for run in names] == ["a"]
+    assert len(gxt.search_runs(run_view_type="ALL")) == 3
+    with pytest.raises(UsageError, match="ACTIVE_ONLY"):
+        gxt.search_runs(run_view_type=4)
+
+
+def test_earlier_states_and_unknown_names(repo: Repository, runs: list[str]) -> None:
+    assert list(gxt.search_runs(at="gxt~2", order_by=["name"])["run_name"]) == ["a", "b"]
+    with pytest.raises(NotFoundError, match="nothing"):
+        gxt.search_runs(filter_string="metrics.nothing > 1")
+    assert len(gxt.search_runs(filter_string="metrics.nothing > 1", allow_unknown=True)) == 0
+    gxt.set_experiment("new")
+    assert len(gxt.search_runs(filter_string="metrics.nothing > 1")) == 0
+
+
 def test_an_empty_answer_has_mlflow_s_columns_too(repo: Repository) -> None:
     gxt.set_experiment("new")
     frame = gxt.search_runs()

@@ -107,10 +107,12 @@ class Count(NamedTuple):
     last: int | None
 
 
-def counts(repo: Repository, at: str | None = None, progress: Progress | None = None) -> list[Count]:
-    """Every experiment that has runs or a document on the branch, deleted ones included, by name."""
+def counts(repo: Repository, progress: Progress | None = None) -> tuple[list[Count], list[FormatError]]:
+    """Every experiment that has runs or a document on the branch, deleted ones included, by name; and what could not
+    be read.
+    """
 
-    def ask(look: _Look) -> list[Count]:
+    def ask(look: _Look) -> tuple[list[Count], list[FormatError]]:
         on_branch = look.view.counts()
         found = []
         for experiment in look.experiments:
@@ -120,9 +122,9 @@ def counts(repo: Repository, at: str | None = None, progress: Progress | None = 
                 starts = [start for start in (last, *(run.started for run in waiting)) if start is not None]
                 live_now = sum(run.place == "live" for run in waiting)
                 found.append(Count(experiment, runs + len(waiting), live_now, max(starts, default=None)))
-        return sorted(found, key=lambda count: count.experiment.name)
+        return sorted(found, key=lambda count: count.experiment.name), [*look.problems, *look.view.problems()]
 
-    return _ask(repo, ask, at=at, progress=progress)
+    return _ask(repo, ask, progress=progress)
 
 
 def fields(repo: Repository) -> list[Field]:
@@ -207,7 +209,7 @@ def _ask(
         documented = {place.experiment.name for place in places}
         return question(_Look(view, shown, list(all_experiments.values()), documented, wrong, tip))
 
-    return cache.use(store.root(repo), work)
+    return cache.use(store.root(repo), work, keep=tip.commit is not None)
 
 
 def _moment(repo: Repository, tip: store.Tip, text: str) -> str:

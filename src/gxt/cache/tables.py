@@ -44,13 +44,14 @@ Result = TypeVar("Result")
 # --- opening ----------------------------------------------------------------------------------------------------
 
 
-def use(root: Path, work: Callable[[sqlite3.Connection], Result]) -> Result:
-    """What `work` gives on the cache in gxt's folder of a clone; on one in memory where the file does not serve.
+def use(root: Path, work: Callable[[sqlite3.Connection], Result], keep: bool = True) -> Result:
+    """What `work` gives on the cache in gxt's folder of a clone; on one in memory where the file does not serve, or
+    where there is nothing to `keep`.
 
     `work` may be called again from the start.
     """
     path = root / FILE
-    for _ in range(2):
+    for _ in range(2 if keep else 0):
         try:
             with _connected(path) as connection:
                 return work(connection)

@@ -62,8 +62,8 @@ class View:
             else:
                 state = "0" if hidden else f"run.deleted is {'not ' if deleted else ''}null"
             db.execute(
-                "insert or ignore into listed select run.id, ? from listing, json_each(listing.runs) as listed"
-                f" join run on run.id = listed.value where listing.id = ? and {state} and {condition}",
+                "insert or ignore into listed select run.id, ? from listing, json_each(listing.runs) as member"
+                f" join run on run.id = member.value where listing.id = ? and {state} and {condition}",
                 (place.experiment.name, place.listing, *values),
             )
 

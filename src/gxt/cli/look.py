@@ -190,7 +190,7 @@ def show_command(ctx: click.Context, run: str, as_json: bool) -> None:
 def list_command(ctx: click.Context, as_json: bool, deleted: bool) -> None:
     """List the experiments."""
     repo = repository(ctx)
-    counts = catalog.counts(repo, progress=output.progress())
+    counts, problems = catalog.counts(repo, output.progress())
     rows: list[dict[str, Any]] = [
         {
             "experiment": count.experiment.name,
@@ -212,6 +212,7 @@ def list_command(ctx: click.Context, as_json: bool, deleted: bool) -> None:
         table = Table([Column(c, kinds.get(c, "text")) for c in columns], [[row[c] for c in columns] for row in rows])
         text, _ = render.terminal(table, now(), output.width(), output.colour())
         output.page(text)
+    output.problems(problems)
 
 
 @click.command("tail")
