@@ -393,13 +393,15 @@ print(*[run.id for run in found])
 def test_an_experiment_s_history_may_be_rewritten(repo: Repository, reads: list[str]) -> None:
     first, second = record(repo), record(repo)
     assert listed(repo) == [first, second]
+    seen = run_git("rev-parse", "gxt:experiments/taxi")
     orphan = run_git("commit-tree", "gxt~1^{tree}", "-m", "rewritten")
     run_git("update-ref", "refs/heads/gxt", orphan)
     assert listed(repo) == [first]
-    third = record(repo)
-    for name in ("logs", "objects/info"):
-        shutil.rmtree(repo.common_dir / name, ignore_errors=True)
-    run_git("-c", "gc.pruneExpire=now", "gc", "-q", "--prune=now")
+    shutil.rmtree(repo.common_dir / "logs")
+    run_git("gc", "-q", "--prune=now")
+    assert git.read_objects(repo, [seen]) == [None]
+    third = "20991231-000000-00000000"
+    put_on_branch(f"experiments/taxi/{third}/run.yaml", "started: 2099-12-31T00:00:00Z\n")
     assert listed(repo) == [first, third]
 
 
