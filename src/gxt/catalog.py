@@ -383,16 +383,26 @@ def folder_of(repo: Repository, run: Run) -> Path | None:
     return where(store.root(repo), run.id)
 
 
-def files(repo: Repository, run: Run) -> dict[str, int]:
-    """A run's files: path in its folder, and size in bytes. For a resumed run, those of before too."""
-    found = {path: file.size for path, file in _files_on_branch(repo, run).items()}
+Content = git.TreeFile | live.Piece | bytes
+"""Where a run's file is to be read: on the branch, in the run's folder, or made from its journal."""
+
+
+def contents(repo: Repository, run: Run) -> dict[str, Content]:
+    """A run's files: path in its folder, and where to read each. For a resumed run, those of before too."""
+    found: dict[str, Content] = dict(_files_on_branch(repo, run))
     folder = folder_of(repo, run)
     if folder is not None:
-        found |= {path: _size(content) for path, content in live.snapshot(folder).files.items()}
+        found |= live.snapshot(folder).files
     return dict(sorted(found.items()))
 
 
-def _size(content: bytes | live.Piece) -> int:
+def files(repo: Repository, run: Run) -> dict[str, int]:
+    """The same with each file's size in bytes."""
+    return {path: size_of(content) for path, content in contents(repo, run).items()}
+
+
+def size_of(content: Content) -> int:
+    """A file's size in bytes."""
     return len(content) if isinstance(content, bytes) else content.size
 
 

@@ -494,6 +494,45 @@ def commit_before(repo: Repository, commit: str, seconds: int) -> str | None:
     return _git(repo, "rev-list", "-1", "--first-parent", f"--min-age={seconds}", commit).decode().strip() or None
 
 
+class Commit(NamedTuple):
+    """A commit as a log shows it; `time` is the author's, in milliseconds since 1970 UTC."""
+
+    id: str
+    author: str
+    time: int
+    subject: str
+
+
+def commits_between(repo: Repository, lack: str, have: str, limit: int) -> list[Commit]:
+    """The commits that `have` contains and `lack` does not, the latest first, at most so many."""
+    form = ["-z", "--no-show-signature", f"--max-count={limit}", "--format=%H%n%an%n%at%n%s"]
+    out = _git(repo, "log", *form, f"{lack}..{have}", "--")
+    commits = []
+    for entry in out.decode("utf-8", "replace").split("\0"):
+        if entry:
+            oid, author, seconds, subject = entry.split("\n", 3)
+            commits.append(Commit(oid, author, int(seconds) * 1000, subject.strip()))
+    return commits
+
+
+class FileChange(NamedTuple):
+    """A file that two commits have differently: lines added and removed, None for a binary file."""
+
+    path: str
+    added: int | None
+    removed: int | None
+
+
+def changed_files(repo: Repository, one: str, other: str) -> list[FileChange]:
+    """What changes from one commit's tree to another's."""
+    out = _git(repo, "diff-tree", "-r", "--numstat", "--no-renames", "--no-ext-diff", "-z", one, other)
+    changes = []
+    for entry in out.decode("utf-8", "surrogateescape").split("\0")[:-1]:
+        added, removed, path = entry.split("\t", 2)
+        changes.append(FileChange(path, *(int(n) if n.isdigit() else None for n in (added, removed))))
+    return changes
+
+
 def create_ref(repo: Repository, ref: str, commit: str) -> None:
     """Make a ref that does not exist yet. Raises RefMovedError where it does."""
     try:
@@ -611,6 +650,17 @@ def list_files(repo: Repository, tree: str) -> list[TreeFile]:
         _, _, oid, size = about.split()
         files.append(TreeFile(path, oid, int(size) if size.isdigit() else 0))
     return files
+
+
+def blob_id(chunks: Iterable[bytes], size: int, settings: Mapping[str, str]) -> str:
+    """The object id that a file of these bytes has, or would have, in this repository."""
+    import hashlib  # here for start-up time
+
+    # git's names of its algorithms are hashlib's.
+    oid = hashlib.new(settings.get("extensions.objectformat", "sha1"), b"blob %d\0" % size, usedforsecurity=False)
+    for chunk in chunks:
+        oid.update(chunk)
+    return oid.hexdigest()
 
 
 @contextlib.contextmanager
