@@ -39,6 +39,7 @@ ORDER = [
     "lifecycle",
     "fluent",
     "reading",
+    "comparison",
     "intake",
     "demo",
     "cli",
