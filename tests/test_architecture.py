@@ -162,6 +162,7 @@ with gxt.start_run(tags={"a": 1}) as run:
 def test_the_public_names() -> None:
     assert sorted(gxt.__all__) == [
         "ActiveRun",
+        "Comparison",
         "Experiment",
         "GxtError",
         "GxtWarning",
@@ -172,6 +173,7 @@ def test_the_public_names() -> None:
         "UsageError",
         "__version__",
         "active_run",
+        "compare",
         "create_experiment",
         "create_run",
         "delete_tag",

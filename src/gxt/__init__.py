@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 # Written out, so that type checkers and editors see the names.
 __all__ = [
     "ActiveRun",
+    "Comparison",
     "Experiment",
     "GxtError",
     "GxtWarning",
@@ -26,6 +27,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "active_run",
+    "compare",
     "create_experiment",
     "create_run",
     "delete_tag",
@@ -64,12 +66,14 @@ _ELSEWHERE = {
     **dict.fromkeys(
         ("download_artifacts", "get_experiment_by_name", "get_run", "load_table", "search_runs"), "gxt.reading"
     ),
+    **dict.fromkeys(("Comparison", "compare"), "gxt.comparison"),
     **dict.fromkeys(("Experiment", "MetricPoint", "Run", "Summary"), "gxt.model"),
     **dict.fromkeys(("GxtError", "GxtWarning", "NotFoundError", "UsageError"), "gxt.errors"),
     "ActiveRun": "gxt.recorder",
 }
 
 if TYPE_CHECKING:
+    from gxt.comparison import Comparison, compare
     from gxt.errors import GxtError, GxtWarning, NotFoundError, UsageError
     from gxt.fluent import (
         active_run,
