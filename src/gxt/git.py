@@ -527,7 +527,7 @@ def changed_files(repo: Repository, one: str, other: str) -> list[FileChange]:
     """What changes from one commit's tree to another's."""
     out = _git(repo, "diff-tree", "-r", "--numstat", "--no-renames", "--no-ext-diff", "-z", one, other)
     changes = []
-    for entry in out.decode("utf-8", "surrogateescape").split("\0")[:-1]:
+    for entry in out.decode("utf-8", "replace").split("\0")[:-1]:
         added, removed, path = entry.split("\t", 2)
         changes.append(FileChange(path, *(int(n) if n.isdigit() else None for n in (added, removed))))
     return changes

@@ -136,6 +136,10 @@ def test_a_json_table_by_cells() -> None:
     assert named(found) == {"q=two, tokens": ("[2]", "[2, 3]")}
 
 
+def test_json_text_that_utf_8_cannot_hold_is_spelled_out() -> None:
+    assert named(file_difference("a.json", b'{"a": "x"}', b'{"a": "\\ud800"}')) == {"a": ("x", "\\ud800")}
+
+
 def test_json_that_is_none_is_text() -> None:
     assert file_difference("a.json", b"{}", b"{").form == "text"
     assert file_difference("a.json", b"[" * 100_000, b"{}").form == "text"

@@ -60,7 +60,8 @@ def curve_differences(sides: Sequence[Mapping[str, Curve]]) -> Differences:
     for name in sorted(sides[0]):
         compared = [_divergence(sides[0][name], side.get(name, {})) for side in sides[1:]]
         if any(compared):
-            found.append(Difference(name, (None, *(divergence or None for divergence in compared))))
+            values = (None, *(divergence or None for divergence in compared))
+            found.append(Difference(name, values, changes=(None,) * len(values)))
         elif all(divergence is not None for divergence in compared):
             same += 1
     return Differences(tuple(found), same)

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from gxt.comparison.values import ADDED, CHANGED, REMOVED, Difference, difference, differences, same_value
+from gxt.model import plain
 
 MOST_BYTES = 50_000_000
 """Larger files are not read to be compared."""
@@ -220,11 +221,16 @@ def _side_by_side(old: Sequence[int], new: Sequence[int]) -> _Pairs:
 
 
 def _json_differences(one: bytes, other: bytes) -> tuple[Difference, ...]:
-    documents = json.loads(one), json.loads(other)
+    documents = _document(one), _document(other)
     tables = [_json_table(document) for document in documents]
     if tables[0] is not None and tables[1] is not None:
         return _table_differences(tables[0], tables[1])
     return tuple(differences([_leaves(document) for document in documents]))
+
+
+def _document(data: bytes) -> Any:
+    """A JSON document, its text such that UTF-8 can hold it. Raises ValueError, also where it is nested very deep."""
+    return plain(json.loads(data))
 
 
 def _json_table(document: Any) -> _Table | None:
@@ -257,7 +263,7 @@ def _key(path: str, name: str) -> str:
 
 def _notebook_lines(one: bytes, other: bytes) -> tuple[str, ...]:
     """What nbdime, where it is installed, says of two notebooks; else a diff of their cells, outputs left out."""
-    old, new = json.loads(one), json.loads(other)
+    old, new = _document(one), _document(other)
     try:
         from nbdime import diff_notebooks
         from nbdime.prettyprint import PrettyPrintConfig, pretty_print_notebook_diff
