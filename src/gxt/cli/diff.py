@@ -34,8 +34,8 @@ class _WithPaths(click.Command):
     "--goal",
     "goals",
     multiple=True,
-    metavar="METRIC:min|max",
-    help="What is better of a metric, where its experiment does not say.",
+    metavar="METRIC:GOAL",
+    help="Whether min or max of a metric is better, whatever its experiment says.",
 )
 @click.option("--exit-code", is_flag=True, help="Exit with 1 where something differs, 0 where nothing does.")
 @json_option
