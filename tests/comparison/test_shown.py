@@ -254,6 +254,9 @@ def test_very_long_parts_are_cut() -> None:
 
 
 def test_stat() -> None:
+    dirty = [made(i, f"{i}", source={"dirty": True}) for i in range(2)]
+    assert stat_table(outline_of(compared(*dirty))).rows == []
+    assert "nothing differs" in text_of(compared(*dirty)) and "uncommitted" in "".join(text_of(compared(*dirty)))
     table = stat_table(outline_of(TWO))
     assert table.rows == [["params", "1 changed, 1 added, 1 removed", 1], ["metrics", "1 better, 1 worse", 0]]
 

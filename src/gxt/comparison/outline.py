@@ -108,14 +108,15 @@ def outline_of(found: Findings, now: int | None = None) -> Outline:
 
 
 def stat_table(found: Outline) -> render.Table:
-    """One line for each part."""
+    """One line for each part in which something differs."""
     columns = [render.Column("section"), render.Column("differs"), render.Column("same", "number")]
-    return render.Table(columns, [[part.title, part.summary, part.same] for part in found.parts])
+    return render.Table(columns, [[part.title, part.summary, part.same] for part in found.parts if part.summary])
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
-    shared = {run.name for run in runs if any(other.name == run.name and other.id != run.id for other in runs)}
-    return [f"{run.name} {run.short_id}" if run.name in shared else run.name or run.id for run in runs]
+    names = [run.name or run.id for run in runs]
+    ids_of = {name: {run.id for run, other in zip(runs, names, strict=True) if other == name} for name in names}
+    return [f"{name} {run.short_id}" if len(ids_of[name]) > 1 else name for name, run in zip(names, runs, strict=True)]
 
 
 def _head(runs: Sequence[Run], now: int | None) -> Iterator[Row]:
