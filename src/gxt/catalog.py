@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -427,6 +428,28 @@ def read_file(repo: Repository, run: Run, path: str) -> bytes | None:
 def points(repo: Repository, run: Run) -> list[MetricPoint]:
     """A run's metric history in logging order."""
     return list(layout.read_points(read_file(repo, run, layout.METRICS_CSV) or b""))
+
+
+_AT_ONCE = 16  # histories in memory; each may have millions of points
+
+
+def histories(repo: Repository, runs: Sequence[Run]) -> Iterator[tuple[Run, bytes]]:
+    """Each run, in order, with its metrics.csv as it stands; a live run's last line may be cut."""
+    at = store.tip(repo, git.config(repo))
+    for start in range(0, len(runs), _AT_ONCE):
+        some = runs[start : start + _AT_ONCE]
+        on_branch = store.read_histories(repo, at.commit, some) if at.commit else [None] * len(some)
+        for run, committed in zip(some, on_branch, strict=True):
+            yield run, (committed if run.place == "branch" else _growing_history(repo, run)) or b""
+
+
+def _growing_history(repo: Repository, run: Run) -> bytes | None:
+    """The points of a run that was not on the branch when it was listed, wherever it has moved since."""
+    for where in (live.live_path, live.pending_path):
+        with contextlib.suppress(FileNotFoundError):
+            return (where(store.root(repo), run.id) / layout.METRICS_CSV).read_bytes()
+    commit = store.tip(repo, git.config(repo)).commit
+    return store.read_histories(repo, commit, [run])[0] if commit else None
 
 
 def export(repo: Repository, run: Run, target: Path, below: str = "") -> list[str]:

@@ -169,7 +169,7 @@ def terminal(table: Table, now: int, width: int | None = None, colour: bool = Fa
     for row in texts:
         drawn.add_row(*(_styled(row[i], table.columns[i].kind) for i in shown))
     hidden = [column.title for i, column in enumerate(table.columns) if i not in shown]
-    return _rich_text(drawn, sum(widths) + 2 * len(widths) + 8, colour), hidden
+    return rich_text(drawn, sum(widths) + 2 * len(widths) + 8, colour), hidden
 
 
 def _fitting(widths: Sequence[int], width: int | None) -> list[int]:
@@ -191,7 +191,8 @@ def _styled(text: str, kind: str) -> Any:
     return Text(text, style=_STATUS_STYLES.get(text, "") if kind == "status" else "")
 
 
-def _rich_text(drawing: Any, width: int, colour: bool) -> str:
+def rich_text(drawing: Any, width: int, colour: bool) -> str:
+    """What rich draws of something, as text without spaces at the lines' ends."""
     from rich.console import Console
 
     out = io.StringIO()

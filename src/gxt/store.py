@@ -171,6 +171,13 @@ def read_file(repo: Repository, commit: str, run: Run, path: str) -> bytes | Non
     return git.read_objects(repo, [f"{commit}:{layout.run_path(run.experiment, run.id)}/{path}"])[0]
 
 
+def read_histories(repo: Repository, commit: str, runs: Sequence[Run]) -> list[bytes | None]:
+    """Each run's metrics.csv on the branch, None where it has none, by one call of git."""
+    return git.read_objects(
+        repo, [f"{commit}:{layout.run_path(run.experiment, run.id)}/{layout.METRICS_CSV}" for run in runs]
+    )
+
+
 @contextlib.contextmanager
 def open_file(repo: Repository, file: git.TreeFile) -> Iterator[IO[bytes]]:
     """A file of a run on the branch as a stream."""
