@@ -40,12 +40,27 @@ ORDER = [
     "fluent",
     "reading",
     "comparison",
+    "plots",
     "intake",
     "demo",
     "cli",
 ]
 
-HEAVY = ["pandas", "git", "numpy", "sklearn", "matplotlib", "plotly", "PIL", "psutil", "yaml", "click", "rich"]
+HEAVY = [
+    "pandas",
+    "git",
+    "numpy",
+    "scipy",
+    "sklearn",
+    "matplotlib",
+    "plotly",
+    "uniplot",
+    "PIL",
+    "psutil",
+    "yaml",
+    "click",
+    "rich",
+]
 
 
 def layer_of(path: Path) -> str:
@@ -198,6 +213,7 @@ def test_the_public_names() -> None:
         "log_params",
         "log_table",
         "log_text",
+        "plot",
         "search_runs",
         "set_experiment",
         "set_note",

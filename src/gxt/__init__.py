@@ -52,6 +52,7 @@ __all__ = [
     "log_params",
     "log_table",
     "log_text",
+    "plot",
     "search_runs",
     "set_experiment",
     "set_note",
@@ -70,6 +71,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("Experiment", "MetricPoint", "Run", "Summary"), "gxt.model"),
     **dict.fromkeys(("GxtError", "GxtWarning", "NotFoundError", "UsageError"), "gxt.errors"),
     "ActiveRun": "gxt.recorder",
+    "plot": "gxt.plots",
 }
 
 if TYPE_CHECKING:
@@ -105,6 +107,7 @@ if TYPE_CHECKING:
         start_run,
     )
     from gxt.model import Experiment, MetricPoint, Run, Summary
+    from gxt.plots import plot
     from gxt.reading import download_artifacts, get_experiment_by_name, get_run, load_table, search_runs
     from gxt.recorder import ActiveRun
 

@@ -110,7 +110,7 @@ def plot_command(
         chart = plots.build(repo, selection, fields, options, columns=None)
         from gxt.plots import charts
 
-        output.page(render.json_text(charts.chart_json(chart)))
+        click.echo(render.json_line(charts.chart_json(chart)), nl=False)
     else:
         with plots.needing("plotting in a terminal"):
             from gxt.plots import terminal

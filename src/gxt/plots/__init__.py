@@ -59,6 +59,8 @@ class Options:
                 raise UsageError(f"no {name} {value!r}", ", ".join(known))
         if not 0 <= self.smooth < 1:
             raise UsageError(f"smoothing by {self.smooth:g}?", "0 (none) to below 1, such as 0.6")
+        if self.x == "time" and self.log_x and self.kind == "curve":
+            raise UsageError("a time of day has no logarithm", "--x relative, or --x step")
 
 
 @dataclass(frozen=True)

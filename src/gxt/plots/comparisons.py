@@ -27,11 +27,12 @@ def scatter(selection: Selection, fields: Sequence[str], options: Options) -> Sc
         raise NotFoundError(f"no run has a place for both {x_field} and {y_field}")
     names, place = labels.groups(runs, options.group_by) if options.group_by else ([""], {run.id: 0 for run in runs})
     run_names = labels.run_names(runs)
-    dots = []
+    dots = {}
     for at in range(len(names)):
         mine = [i for i, run in enumerate(runs) if known[i] and place[run.id] == at]
-        dots.append(Dots(x[mine], y[mine], [run_names[i] for i in mine]))
-    return Scatter("", x_axis, y_axis, names, dots, labels.lacking(runs, known))
+        if mine:
+            dots[names[at]] = Dots(x[mine], y[mine], [run_names[i] for i in mine])
+    return Scatter("", x_axis, y_axis, list(dots), list(dots.values()), labels.lacking(runs, known))
 
 
 def bars(selection: Selection, fields: Sequence[str], options: Options) -> Bars:
@@ -100,6 +101,5 @@ def parallel(selection: Selection, fields: Sequence[str], options: Options) -> P
     kept = [i for i in range(len(runs)) if known[i]]
     run_names = labels.run_names(runs)
     groups = [place[runs[i].id] for i in kept] if options.group_by else []
-    return Parallel(
-        "", axes, table[kept], [run_names[i] for i in kept], names, groups, [*labels.lacking(runs, known), *remarks]
-    )
+    remarks = [*labels.lacking(runs, known), *remarks]
+    return Parallel("", axes, table[kept], [run_names[i] for i in kept], names, groups, remarks)

@@ -46,10 +46,15 @@ def build(
     for metric in metrics:
         drawn = [_drawn(members[metric][name], options, columns) for name in sorted(members[metric])]
         panels.append(Panel(Axis(metric, log=options.log_y), drawn))
-    remarks = [f"{metric}: {_left_out(counts)}" for metric, counts in left_out.items() if counts]
+    remarks = [f"{metric}: {_left_out(counts)}" for metric, counts in left_out.items() if counts.total()]
     remarks += [
         f"{metric}: {labels.count(number, 'run')} logged every value at one step: the last is drawn; --x time has all"
         for metric, number in same_step.items()
+    ]
+    remarks += [
+        f"{panel.y.label}: a single point in every run; --kind bar compares them"
+        for panel in panels
+        if len(panel.curves) > 1 and not options.group_by and all(len(curve.x) == 1 for curve in panel.curves)
     ]
     if not any(panel.curves for panel in panels):
         raise NotFoundError(f"there is no point to draw of {' and '.join(metrics)}", "; ".join(remarks) or None)

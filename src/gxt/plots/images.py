@@ -126,9 +126,9 @@ def _curves(chart: Curves) -> Figure:
                 axes.plot(x, curve.raw, color=style["color"], alpha=0.25, linewidth=0.8)
             if curve.low is not None and curve.high is not None and named:
                 axes.fill_between(x, curve.low, curve.high, color=style["color"], alpha=0.15, linewidth=0)
-            (line,) = axes.plot(
-                x, curve.y, marker="o", markersize=4, markevery=series.alone(curve.y).nonzero()[0].tolist(), **style
-            )
+            (line,) = axes.plot(x, curve.y, **style)
+            alone = series.alone(curve.y)
+            axes.plot(x[alone], curve.y[alone], "o", markersize=4, color=style["color"])
             handles.setdefault(curve.name if named else -1, line)
     _set_axis(panels[-1], chart.x, "x")
     names = [(handles[name], chart.names[name]) for name in shown]
@@ -177,7 +177,7 @@ def _parallel(chart: Parallel) -> Figure:
     placed = np.column_stack([labels.share(axis, chart.values[:, i]) for i, axis in enumerate(chart.axes)])
     across = np.arange(len(chart.axes))
     by_value = not chart.names
-    scale = ScalarMappable(Normalize(0, 1), "viridis")
+    scale = ScalarMappable(Normalize(0, 1.15), "viridis")  # without its end, a yellow that is hard to see on white
     handles: dict[int, Any] = {}
     for row, places in enumerate(placed):
         color = scale.to_rgba(places[-1]) if by_value else COLOURS[chart.groups[row] % len(COLOURS)]
@@ -212,9 +212,9 @@ def _importance(chart: ImportanceChart) -> Figure:
         end = max(value + deviation, chart.impurity[place])
         text = "" if rho is None else f"rank correlation {rho:+.2f}"
         _beside(axes, end, place, text)
-    axes.margins(x=0.25)
+    axes.set_xlim(right=1.35 * axes.get_xlim()[1])
     axes.invert_yaxis()
-    _set_axis(axes, Axis("importance (1: explains all of the variance)"), "x")
+    _set_axis(axes, Axis(labels.IMPORTANCE), "x")
     _set_axis(axes, Axis("", "category", categories=tuple(labels.cut(name) for name in chart.params)), "y")
     axes.legend(loc="lower right", frameon=False, fontsize="small")
     if chart.remarks:

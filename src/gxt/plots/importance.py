@@ -25,8 +25,8 @@ class Importance(NamedTuple):
     """What a param has to do with a metric.
 
     Attributes:
-        permutation: how much of the metric's variance the forest no longer explains when the param's values are
-            shuffled among the runs (1 and more: all of it; around 0: none), the mean of several shuffles.
+        permutation: by how much the forest's R² for the metric falls when the param's values are shuffled among the
+            runs, the mean of several shuffles; around 0 where the forest does not need the param.
         deviation: those shuffles' standard deviation.
         impurity: the param's share in how the forest's trees split; all params' together are 1.
         correlation: Spearman's rank correlation with the metric, -1 to 1; None where the param is no number.

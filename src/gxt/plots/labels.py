@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gxt import query
-from gxt.errors import UsageError
+from gxt.errors import NotFoundError, UsageError
 from gxt.model import Run
 from gxt.plots.charts import Axis, Curves
 from gxt.plots.series import Floats
@@ -27,6 +27,8 @@ which is hard to see on white."""
 GREY = "#BBBBBB"
 MOST_NAMED, BEST_NAMED = 14, 7
 """A legend lists so many curves, each unlike the others; of more, the best, and the others are grey."""
+
+IMPORTANCE = "permutation: R² lost by shuffling the param; impurity: share in the splits"
 
 _LONGEST = 40
 
@@ -74,11 +76,17 @@ def resolve(text: str, runs: Iterable[Run], kind: str | None = None) -> Field:
         NotFoundError: no run has it.
         UsageError: it may be several things, or is of another kind.
     """
-    known = [one for one in query.fields_of(runs) if kind is None or one.kind == kind]
-    exactly = [one for one in known if one.name == text]  # also what holds a quote or a dot
-    found = exactly[0] if len(exactly) == 1 and kind else query.resolve(text, known)
-    if kind and found.kind != kind:
-        raise UsageError(f"{text!r} is no metric", "curves are drawn of metrics; scatter and bar take other fields too")
+    known = query.fields_of(runs)
+    quoted = [one for one in known if '"' in text and text in (one.name, str(one))]
+    fitting = [one for one in known if kind in (None, one.kind)]
+    try:
+        found = quoted[0] if len(quoted) == 1 else query.resolve(text, fitting)
+    except NotFoundError:
+        found = query.resolve(text, known)  # what it is instead, or the error with near names of all kinds
+    if kind not in (None, found.kind):
+        raise UsageError(
+            f"{text!r} is no metric", "curves show metrics; scatter, bar and parallel take other fields too"
+        )
     return found
 
 

@@ -18,20 +18,48 @@ from gxt.plots.series import Floats
 _DASHES = ("solid", "dash", "dot")
 
 
+_CONFIG = {
+    "displaylogo": False,
+    "responsive": True,
+    # What would send the plot's data to a server.
+    "modeBarButtonsToRemove": ["sendChartToCloud", "sendDataToCloud"],
+    "plotlyServerURL": "",
+}
+_PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>
+body {{ font: 14px sans-serif; color: #333; max-width: 1200px; margin: 1em auto }}
+p {{ margin: 0.3em 3em }}
+</style>
+</head>
+<body>
+{paragraphs}
+{plot}
+</body>
+</html>
+"""
+
+
 def page(chart: Chart) -> bytes:
     """The chart as a page: dragging zooms, the pointer shows values, a click on a name hides its curve."""
     drawn = _DRAW[type(chart)](chart)
-    remarks = "".join(f"<br><sub>{_text(remark)}</sub>" for remark in chart.remarks)
-    title = _text(chart.title) + remarks
-    drawn.update_layout(template="plotly_white", title={"text": title, "font": {"size": 14}} if title else None)
-    # No link to plotly's server, and plotly itself in the file.
-    text: str = drawn.to_html(include_plotlyjs=True, config={"displaylogo": False, "responsive": True}, div_id="plot")
-    return text.encode()
+    drawn.update_layout(template="plotly_white", margin={"t": 50})
+    # plotly itself goes into the file, so that it needs no network.
+    plot: str = drawn.to_html(full_html=False, include_plotlyjs=True, config=_CONFIG, div_id="plot")
+    said = [chart.title, *chart.remarks]
+    paragraphs = "\n".join(f"<p>{_text(line)}</p>" for line in said if line)
+    return _PAGE.format(title=_text(chart.title or "gxt plot"), paragraphs=paragraphs, plot=plot).encode()
 
 
 def _text(text: str) -> str:
-    """Text as it stands: plotly would take tags in it."""
-    return html.escape(text, quote=False)
+    """Text as it stands: plotly would take tags in it, and mathematics between dollar signs."""
+    return html.escape(text, quote=False).replace("$", "&#36;")
 
 
 def _set_axis(axis: Axis, update: Callable[..., Any], **more: Any) -> None:
@@ -150,7 +178,10 @@ def _parallel(chart: Parallel) -> Any:
             low, span = float(values.min()), float(np.ptp(values)) or 1.0
             dimension |= {"tickvals": [low + share * span for share, _ in ticks], "ticktext": [t for _, t in ticks]}
         dimensions.append(dimension)
-    line: dict[str, Any] = {"color": dimensions[-1]["values"], "colorscale": "Viridis"}
+    shades = dimensions[-1]["values"]
+    # Not up to the scale's end, a yellow that is hard to see on white.
+    most = float(shades.max() + 0.15 * np.ptp(shades))
+    line: dict[str, Any] = {"color": shades, "colorscale": "Viridis", "cmin": float(shades.min()), "cmax": most}
     if chart.names:
         last = max(len(chart.names) - 1, 1)
         steps = [[at / last, COLOURS[at % len(COLOURS)]] for at in range(len(chart.names))]
@@ -161,7 +192,7 @@ def _parallel(chart: Parallel) -> Any:
         drawn.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=_text(name))
     drawn.update_xaxes(visible=False)
     drawn.update_yaxes(visible=False)
-    drawn.update_layout(height=520, margin={"l": 90, "t": 100}, showlegend=bool(chart.names))
+    drawn.update_layout(height=480, margin={"l": 180}, showlegend=bool(chart.names))
     return drawn
 
 
@@ -184,7 +215,7 @@ def _importance(chart: ImportanceChart) -> Any:
             textposition="none",
             hovertemplate="%{x:.3f}%{text}<extra>" + name + "</extra>",
         )
-    _set_axis(Axis("importance (1: explains all of the variance)"), drawn.update_xaxes)
+    _set_axis(Axis(labels.IMPORTANCE), drawn.update_xaxes)
     params = Axis("", "category", categories=tuple(labels.cut(name) for name in chart.params))
     _set_axis(params, drawn.update_yaxes, autorange="reversed", automargin=True)
     drawn.update_layout(height=220 + 45 * len(places), barmode="group")

@@ -44,15 +44,15 @@ Marked = tuple[int | None, Floats, Floats]
 
 
 def _canvas(
-    title: str, axes: tuple[Axis, Axis], marked: Sequence[Marked], width: int, colour: bool, **more: Any
+    title: str, axes: tuple[Axis, Axis], marked: Sequence[Marked], width: int, colour: bool, lettered: bool, **more: Any
 ) -> str:
-    """One picture with its axes; lines, unless `more` says otherwise."""
+    """One picture with its axes; lines, unless `more` says otherwise, drawn with letters if they are `lettered`."""
     x, y = axes
     marks, xs, ys = zip(*sorted(marked, key=lambda one: one[0] is not None), strict=True)  # the named ones on top
-    lettered = len(marks) > 1 and not colour
     letters = ["." if mark is None else LETTERS[mark % len(LETTERS)] for mark in marks] if lettered else ["o"]
     options = {
         "lines": True,
+        "x_gridlines": [],
         "character_set": "ascii" if lettered else "braille",
         "force_ascii_characters": letters,
         **more,
@@ -66,7 +66,6 @@ def _canvas(
         color=["#888888" if mark is None else COLOURS[mark % len(COLOURS)] for mark in marks] if colour else False,
         x_as_log=x.log,
         y_as_log=y.log,
-        x_gridlines=[],
         y_gridlines=[],
         **options,
     )
@@ -94,6 +93,9 @@ def _legend(names: Sequence[tuple[int | None, str]], width: int, colour: bool) -
 
 def _curves(chart: Curves, width: int, colour: bool) -> str:
     shown = labels.highlighted(chart, len(COLOURS), len(COLOURS))
+    names: list[tuple[int | None, str]] = [(mark, chart.names[name]) for mark, name in enumerate(shown)]
+    if len(chart.best) > len(shown):
+        names.append((None, labels.others(chart, shown)))
     parts = []
     for panel in chart.panels:
         title = f"{panel.y.label} by {chart.x.label}"
@@ -105,10 +107,7 @@ def _curves(chart: Curves, width: int, colour: bool) -> str:
             mark = shown.index(curve.name) if curve.name in shown else None
             edges = [edge for edge in (curve.low, curve.high) if edge is not None and mark is not None]
             marked += [(mark, curve.x, y) for y in (*edges, curve.y)]
-        parts.append(_canvas(title, (chart.x, panel.y), marked, width, colour))
-    names: list[tuple[int | None, str]] = [(mark, chart.names[name]) for mark, name in enumerate(shown)]
-    if len(chart.best) > len(shown):
-        names.append((None, labels.others(chart, shown)))
+        parts.append(_canvas(title, (chart.x, panel.y), marked, width, colour, not colour and len(names) > 1))
     return "".join(parts) + _legend(names, width, colour)
 
 
@@ -117,7 +116,8 @@ def _scatter(chart: Scatter, width: int, colour: bool) -> str:
     marks: list[int | None] = [mark if mark < len(COLOURS) else None for mark in range(len(filled))]
     marked = [(mark, chart.dots[at].x, chart.dots[at].y) for mark, at in zip(marks, filled, strict=True)]
     title = f"{chart.y.label} by {chart.x.label}"
-    picture = _canvas(title, (chart.x, chart.y), marked, width, colour, lines=False, character_set="ascii")
+    loose = {"lines": False, "character_set": "ascii"}
+    picture = _canvas(title, (chart.x, chart.y), marked, width, colour, not colour and len(marked) > 1, **loose)
     if not any(chart.names):
         return picture
     names = [(mark, chart.names[at]) for mark, at in zip(marks, filled, strict=True) if mark is not None]
@@ -133,8 +133,8 @@ def _parallel(chart: Parallel, width: int, colour: bool) -> str:
     for row, places in enumerate(placed):
         mark = chart.groups[row] if chart.names else min(int(places[-1] * len(COLOURS)), last)
         marked.append((mark if mark <= last else None, across, places))
-    bare = {"x_labels": False, "y_labels": False, "y_min": 0.0, "y_max": 1.0}
-    picture = _canvas("", (Axis(""), Axis("")), marked, width, colour, **bare)
+    bare: dict[str, Any] = {"x_gridlines": across, "x_labels": False, "y_labels": False, "y_min": 0.0, "y_max": 1.0}
+    picture = _canvas("", (Axis(""), Axis("")), marked, width, colour, not colour, **bare)
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, padding=(0, 2, 0, 0))
     for title in ("axis", "", "from the bottom up"):
         table.add_column(title)
