@@ -47,7 +47,7 @@ def test_runs_of_one_name_are_told_apart(train: Train, build: Build) -> None:
 def test_the_best_is_best_by_the_experiments_goal(repo: Repository, train: Train, build: Build) -> None:
     train("a", acc=[0.1, 0.9])
     train("b", acc=[0.8, 0.5])
-    assert build("acc").best == [1, 0]
+    assert build("acc").best == [1, 0] and build("acc", goal="max").best == [0, 1]
     experiment = store.experiment(repo, "taxi")
     store.edit_experiment(repo, replace(experiment, goals={"acc": "max"}), "goal")
     assert build("acc").best == [0, 1]
@@ -209,7 +209,8 @@ def test_a_chart_as_json(train: Train, build: Build) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"kind": "pie"}, {"x": "epoch"}, {"band": "sem"}, {"smooth": 1.0}, {"x": "time", "log_x": True}]
+    "options",
+    [{"kind": "pie"}, {"x": "epoch"}, {"band": "sem"}, {"smooth": 1.0}, {"goal": "low"}, {"x": "time", "log_x": True}],
 )
 def test_options_that_make_no_plot(options: dict[str, object]) -> None:
     with pytest.raises(UsageError):

@@ -68,6 +68,12 @@ _PIPE_WIDTH = 100
 )
 @click.option("--log-x", is_flag=True, help="A logarithmic x axis; with parallel, of params.")
 @click.option("--log-y", is_flag=True, help="A logarithmic y axis; with parallel, of metrics; with bar, of the bars.")
+@click.option(
+    "--goal",
+    type=click.Choice(["min", "max"]),
+    help="Which is better, for the order of bars and the choice of curves that a legend names. Default: the "
+    "experiment's goal, else min.",
+)
 @json_option
 @click.pass_context
 def plot_command(
@@ -83,6 +89,7 @@ def plot_command(
     band: str,
     log_x: bool,
     log_y: bool,
+    goal: str | None,
     as_json: bool,
 ) -> None:
     """Plot metrics and params: here, or to a file with -o.
@@ -96,7 +103,7 @@ def plot_command(
     gxt plot params.alpha rmse --kind scatter --log-x
     gxt plot rmse --kind importance -e nyc-taxi
     """
-    options = Options(kind, x, smooth, group_by, band, log_x, log_y)
+    options = Options(kind, x, smooth, group_by, band, log_x, log_y, goal)
     ending = PurePath(target).suffix.lower().removeprefix(".") if target else ""
     if target and ending not in plots.ENDINGS:
         raise UsageError(f"{target!r} does not say what to write", f"end it in .{', .'.join(plots.ENDINGS)}")

@@ -43,6 +43,7 @@ class Options:
         group_by: a field such as `params.model`; runs with the same value become one curve, bar or colour.
         band: what is drawn around a group's mean: "std" or "minmax".
         log_x, log_y: logarithmic axes; in parallel coordinates those of params and of metrics.
+        goal: whether less ("min") or more ("max") is better, where the experiments' own goal is not meant.
     """
 
     kind: str = "curve"
@@ -52,11 +53,14 @@ class Options:
     band: str = "std"
     log_x: bool = False
     log_y: bool = False
+    goal: str | None = None
 
     def __post_init__(self) -> None:
         for name, value, known in (("kind", self.kind, KINDS), ("x", self.x, X_AXES), ("band", self.band, BANDS)):
             if value not in known:
                 raise UsageError(f"no {name} {value!r}", ", ".join(known))
+        if self.goal not in (None, "min", "max"):
+            raise UsageError(f"no goal {self.goal!r}", "min or max")
         if not 0 <= self.smooth < 1:
             raise UsageError(f"smoothing by {self.smooth:g}?", "0 (none) to below 1, such as 0.6")
         if self.x == "time" and self.log_x and self.kind == "curve":
@@ -70,8 +74,11 @@ class Selection:
     runs: list[Run]
     found: catalog.Listing
 
-    def goal(self, metric: str) -> str:
-        """Whether less ("min") or more ("max") of a metric is better; "min" where experiments differ."""
+    def goal(self, metric: str, asked: str | None = None) -> str:
+        """Whether less ("min") or more ("max") of a metric is better: as asked, else by the experiments' goal; "min"
+        where they differ."""
+        if asked is not None:
+            return asked
         goals = {self.found.goal(run.experiment, metric) for run in self.runs if metric in run.metrics}
         return goals.pop() if len(goals) == 1 else "min"
 
@@ -165,6 +172,7 @@ def plot(
     band: str = "std",
     log_x: bool = False,
     log_y: bool = False,
+    goal: str | None = None,
 ) -> Figure:
     """Draw runs, live ones included, as a matplotlib figure, which a notebook shows and `savefig` writes.
 
@@ -181,6 +189,8 @@ def plot(
             means.
         band: what surrounds such a mean: "std" (one sample standard deviation to both sides) or "minmax".
         log_x, log_y: logarithmic axes.
+        goal: "min" or "max": which runs are best, where that is not the experiment's goal. Bars begin with the best,
+            and of many curves the legend names only the best.
 
     Raises:
         NotFoundError: no run has a field, or no run is there.
@@ -190,7 +200,7 @@ def plot(
     >>> gxt.plot("rmse", smooth=0.6).savefig("rmse.png")  # doctest: +SKIP
     >>> gxt.plot(["params.alpha", "rmse"], kind="scatter", log_x=True)  # doctest: +SKIP
     """
-    options = Options(kind, x, smooth, group_by, band, log_x, log_y)
+    options = Options(kind, x, smooth, group_by, band, log_x, log_y, goal)
     with needing("plotting"):
         from gxt.plots import images
     repo = fluent.repository()

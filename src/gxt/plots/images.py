@@ -38,7 +38,10 @@ def figure(chart: Chart) -> Figure:
         if chart.title:
             _plain(drawn.suptitle(chart.title, fontsize="medium"))
     if "IPython" in sys.modules:
-        from matplotlib import pyplot  # noqa: F401 (a notebook learns from it to show figures)
+        from matplotlib import pyplot
+
+        # Sets up the backend, which tells a notebook how to show a figure.
+        pyplot.draw_if_interactive()  # type: ignore[no-untyped-call]
     return drawn
 
 

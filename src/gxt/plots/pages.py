@@ -25,12 +25,15 @@ _CONFIG = {
     "modeBarButtonsToRemove": ["sendChartToCloud", "sendDataToCloud"],
     "plotlyServerURL": "",
 }
+# Nothing may be fetched from or sent to anywhere; plotly.js itself is in the page.
+_POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
 _PAGE = """\
 <!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <link rel="icon" href="data:,">
 <title>{title}</title>
 <style>
@@ -54,7 +57,8 @@ def page(chart: Chart) -> bytes:
     plot: str = drawn.to_html(full_html=False, include_plotlyjs=True, config=_CONFIG, div_id="plot")
     said = [chart.title, *chart.remarks]
     paragraphs = "\n".join(f"<p>{_text(line)}</p>" for line in said if line)
-    return _PAGE.format(title=_text(chart.title or "gxt plot"), paragraphs=paragraphs, plot=plot).encode()
+    title = _text(chart.title or "gxt plot")
+    return _PAGE.format(policy=_POLICY, title=title, paragraphs=paragraphs, plot=plot).encode()
 
 
 def _text(text: str) -> str:
