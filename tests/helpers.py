@@ -92,7 +92,7 @@ def record(
 
 Train = Callable[..., str]
 Build = Callable[..., Any]
-"""What the fixtures `train` and `build` of tests/plots/conftest.py are."""
+"""What the fixtures `train` and `build` are."""
 
 _OURS = ("objects/", "gxt/", "refs/heads/gxt", "logs/refs/heads/gxt")
 

@@ -181,7 +181,7 @@ def _importance(chart: ImportanceChart, width: int, colour: bool) -> str:
     rows = []
     for i, param in enumerate(chart.params):
         rho = chart.correlation[i]
-        value = f"{chart.permutation[i]:.3f} ± {chart.deviation[i]:.3f}"
+        value = f"{round(chart.permutation[i], 3) + 0.0:.3f} ± {chart.deviation[i]:.3f}"
         rows.append(
             (labels.cut(param), chart.permutation[i], [value, f"{chart.impurity[i]:.3f}", f"{rho:+.2f}" if rho else ""])
         )
