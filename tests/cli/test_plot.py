@@ -28,6 +28,7 @@ def test_in_a_pipe(gxt: Gxt, trained: list[str]) -> None:
     assert done.out.startswith("loss by step\n┌") and done.out.endswith("aa fast   bb slow\n")
     assert max(map(len, done.out.splitlines())) <= 100
     assert gxt("plot", "loss", "--run", "@last").out.endswith("⣿⣿ slow\n")
+    assert gxt("plot", "loss", "--where", "lr < 0.1").out.endswith("⣿⣿ slow\n")
     assert gxt("plot", "loss", "-e", "taxi", "-r", trained[0]).out == done.out
 
 

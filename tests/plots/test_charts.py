@@ -24,8 +24,12 @@ def test_which_runs(repo: Repository, train: Train) -> None:
     assert [run.id for run in plots.select(repo, experiments=["x"]).runs] == [a, b]
     assert [run.id for run in plots.select(repo, ["c", "a", c]).runs] == [a, c]
     assert [run.id for run in plots.select(repo, ["@last"], ["x"]).runs] == [a, b, c]
+    assert [run.id for run in plots.select(repo, where="name = 'b'").runs] == [b]
+    assert [run.id for run in plots.select(repo, ["a"], where=["name in ('b', 'c')", "loss = 1"]).runs] == [a, b, c]
     with pytest.raises(NotFoundError):
         plots.select(repo, ["d"])
+    with pytest.raises(NotFoundError, match="the filter holds for none"):
+        plots.select(repo, where="loss > 1")
 
 
 def test_curves_of_runs(train: Train, build: Build) -> None:
@@ -73,7 +77,7 @@ def test_nothing_that_can_be_drawn(train: Train, build: Build) -> None:
         build("loss")
     with pytest.raises(NotFoundError, match=r"did you mean metrics\.loss"):
         build("los")
-    for not_a_metric in ("lr", "params.lr", "duration"):
+    for not_a_metric in ("lr", "params.lr", "duration", "loss.min"):
         with pytest.raises(UsageError, match="is no metric"):
             build(not_a_metric)
     with pytest.raises(UsageError, match="nothing to plot"):
@@ -160,6 +164,10 @@ def test_scatter(train: Train, build: Build) -> None:
     chart = build("model", "loss", kind="scatter", group_by="model")
     assert chart.x.categories == ("x", "y") and chart.names == ["model=x", "model=y"]
     assert [dots.x.tolist() for dots in chart.dots] == [[0], [1, 1]]
+    chart = build("started", "loss.max", kind="scatter")
+    assert (chart.x.kind, chart.x.label, chart.y.label) == ("time", "started (UTC)", "loss.max")
+    assert chart.dots[0].y.tolist() == [3, 2, 1]
+    assert build("duration", "loss", kind="scatter").x.label == "duration (s)"
     with pytest.raises(UsageError, match="two fields"):
         build("loss", kind="scatter")
 

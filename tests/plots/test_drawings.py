@@ -121,6 +121,22 @@ def test_curves_over_every_x(train: Train, build: Build) -> None:
         assert "loss by" in terminal.text(chart, 80, False)
 
 
+def test_times_as_axes(train: Train, build: Build) -> None:
+    train("a", loss=[3])
+    train("b", loss=[4])
+    for fields, kind in (
+        (["started", "loss"], "scatter"),
+        (["loss", "started"], "scatter"),
+        (["started", "loss"], "parallel"),
+    ):
+        chart = build(*fields, kind=kind)
+        for ending in plots.ENDINGS:
+            assert plots.file_content(chart, ending)
+        assert "started" in terminal.text(chart, 80, False)
+    with pytest.raises(UsageError, match="no number"):
+        build("started", kind="bar")
+
+
 def test_a_missing_package_is_named(train: Train, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
     monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)

@@ -26,7 +26,13 @@ _PIPE_WIDTH = 100
     multiple=True,
     metavar="NAME",
     shell_complete=complete_experiment,
-    help="The runs of this experiment. Default, without --run too: all runs.",
+    help="The runs of this experiment. Default, without --run: of all.",
+)
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="FILTER",
+    help="Only runs such as these: rmse < 6.5 and params.model = 'xgb'. Of several, all have to hold.",
 )
 @click.option(
     "-k",
@@ -81,6 +87,7 @@ def plot_command(
     fields: Sequence[str],
     runs: Sequence[str],
     experiments: Sequence[str],
+    where: Sequence[str],
     kind: str,
     target: str | None,
     x: str,
@@ -100,7 +107,7 @@ def plot_command(
     gxt plot rmse -e nyc-taxi
     gxt plot loss accuracy --run @last --run baseline --smooth 0.6 -o loss.html
     gxt plot loss --group-by params.model --band minmax -o loss.svg
-    gxt plot params.alpha rmse --kind scatter --log-x
+    gxt plot params.alpha rmse --kind scatter --log-x --where "params.model = 'lasso'"
     gxt plot rmse --kind importance -e nyc-taxi
     """
     options = Options(kind, x, smooth, group_by, band, log_x, log_y, goal)
@@ -108,7 +115,7 @@ def plot_command(
     if target and ending not in plots.ENDINGS:
         raise UsageError(f"{target!r} does not say what to write", f"end it in .{', .'.join(plots.ENDINGS)}")
     repo = repository(ctx)
-    selection = plots.select(repo, runs, experiments)
+    selection = plots.select(repo, runs, experiments, where)
     width = output.width() or _PIPE_WIDTH
     if target:
         chart = plots.build(repo, selection, fields, options)

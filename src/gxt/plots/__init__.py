@@ -83,16 +83,21 @@ class Selection:
         return goals.pop() if len(goals) == 1 else "min"
 
 
-def select(repo: Repository, names: Iterable[str] = (), experiments: Sequence[str] = ()) -> Selection:
-    """The runs of some experiments and those that are named; all runs where neither is given.
+def select(
+    repo: Repository, names: Iterable[str] = (), experiments: Sequence[str] = (), where: catalog.Where = ()
+) -> Selection:
+    """The runs of some experiments for which a filter holds, and those that are named; all runs where nothing is given.
 
     Raises:
         NotFoundError: no such run or experiment, or no run at all.
+        UsageError: the filter cannot be understood.
     """
     named = [catalog.find(repo, name) for name in names]
-    found = catalog.listing(repo, experiments or None)
-    listed = found.runs if experiments or not named else []
+    found = catalog.listing(repo, experiments or None, where=where)
+    listed = found.runs if experiments or where or not named else []
     runs = {run.id: run for run in (*listed, *named)}
+    if not runs and where:
+        raise NotFoundError("there are no runs to plot", "the filter holds for none")
     if not runs:
         raise NotFoundError(
             "there are no runs to plot", "`gxt log`, `gxt run` or gxt.start_run() in Python records one"
@@ -165,6 +170,7 @@ def plot(
     runs: Iterable[str | Run] | str | Run | None = None,
     *,
     experiment_names: Sequence[str] = (),
+    filter_string: str = "",
     kind: str = "curve",
     x: str = "step",
     smooth: float = 0.0,
@@ -179,9 +185,10 @@ def plot(
     Args:
         fields: what to draw. For "curve" metrics, a panel each; for "bar" and "importance" a metric; for "scatter" two
             fields, such as `["params.alpha", "metrics.rmse"]`; for "parallel" params and metrics, an axis each.
-        runs: which runs, by what names them (an id, a name, `@best:rmse`) or as `Run`s; with neither this nor
-            `experiment_names`, those of the current experiment.
-        experiment_names: all runs of these experiments.
+        runs: which runs, by what names them (an id, a name, `@best:rmse`) or as `Run`s; without them, those of the
+            current experiment.
+        experiment_names: the runs of these experiments instead, or beside `runs`.
+        filter_string: of an experiment's runs, those for which this filter holds; as `search_runs` has it.
         kind: "curve", "scatter", "bar", "parallel" or "importance".
         x: what curves run over: "step", "time" of day, or "relative" to the run's start.
         smooth: weight of the exponential moving average (TensorBoard's, with bias correction), 0 to below 1.
@@ -209,6 +216,8 @@ def plot(
         experiment_names = [fluent.current_experiment()]
     elif not given and not experiment_names:
         raise NotFoundError("there are no runs to plot", "the list of runs is empty")
-    selection = select(repo, [run.id if isinstance(run, Run) else run for run in given], experiment_names)
+    selection = select(
+        repo, [run.id if isinstance(run, Run) else run for run in given], experiment_names, filter_string
+    )
     chart = build(repo, selection, [fields] if isinstance(fields, str) else fields, options)
     return images.figure(chart)

@@ -20,8 +20,8 @@ def scatter(selection: Selection, fields: Sequence[str], options: Options) -> Sc
         )
     runs = selection.runs
     x_field, y_field = (labels.resolve(text, runs) for text in fields)
-    x_axis, x = labels.placed([x_field.of(run) for run in runs], x_field.name, options.log_x)
-    y_axis, y = labels.placed([y_field.of(run) for run in runs], y_field.name, options.log_y)
+    x_axis, x = labels.placed(x_field, runs, options.log_x)
+    y_axis, y = labels.placed(y_field, runs, options.log_y)
     known = np.isfinite(x) & np.isfinite(y)
     if not known.any():
         raise NotFoundError(f"no run has a place for both {x_field} and {y_field}")
@@ -41,8 +41,8 @@ def bars(selection: Selection, fields: Sequence[str], options: Options) -> Bars:
         raise UsageError(f"a bar plot shows one field, not {len(fields)}", "gxt plot rmse --kind bar")
     runs = selection.runs
     shown = labels.resolve(fields[0], runs)
-    axis, values = labels.placed([shown.of(run) for run in runs], shown.name, options.log_y)
-    if axis.kind == "category":
+    axis, values = labels.placed(shown, runs, options.log_y)
+    if axis.kind != "number":
         raise UsageError(f"{fields[0]!r} is no number in every run", "a bar needs one")
     known = np.isfinite(values)
     if not known.any():
@@ -90,7 +90,7 @@ def parallel(selection: Selection, fields: Sequence[str], options: Options) -> P
         values = [one.of(run) for run in runs]
         wanted = options.log_y if one.kind == "metrics" else options.log_x
         log = wanted and all(number > 0 for number in map(labels.number, values) if number is not None)
-        axis, placed = labels.placed(values, one.name, log)
+        axis, placed = labels.placed(one, runs, log)
         axes.append(axis)
         columns.append(placed)
     table = np.column_stack(columns)

@@ -23,7 +23,7 @@ def build(
     """The chart of some metrics. See gxt.plots.build."""
     if options.group_by and options.x == "time":
         raise UsageError("runs of a group have no time of day in common", "--x relative, or --x step")
-    metrics = list(dict.fromkeys(labels.resolve(text, selection.runs, "metrics").name for text in fields))
+    metrics = list(dict.fromkeys(labels.metric(text, selection.runs) for text in fields))
     runs = [run for run in selection.runs if any(metric in run.metrics for metric in metrics)]
     names, place = labels.groups(runs, options.group_by)
     unit, divisor = _unit(runs) if options.x == "relative" else ("", 1)

@@ -148,7 +148,17 @@ def _scatter(chart: Scatter) -> Figure:
     for number, dots in enumerate(chart.dots):
         marker = "os^Dv"[number // len(COLOURS) % 5]
         color = COLOURS[number % len(COLOURS)]
-        handles.append(axes.scatter(dots.x, dots.y, s=36, color=color, marker=marker, alpha=0.8, linewidth=0))
+        handles.append(
+            axes.scatter(
+                _along(chart.x, dots.x),
+                _along(chart.y, dots.y),
+                s=36,
+                color=color,
+                marker=marker,
+                alpha=0.8,
+                linewidth=0,
+            )
+        )
     _set_axis(axes, chart.x, "x")
     _set_axis(axes, chart.y, "y")
     if any(chart.names):

@@ -6,13 +6,14 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gxt import query
-from gxt.errors import NotFoundError, UsageError
+from gxt.errors import UsageError
 from gxt.model import Run
 from gxt.plots.charts import Axis, Curves
 from gxt.plots.series import Floats
@@ -31,6 +32,7 @@ MOST_NAMED, BEST_NAMED = 14, 7
 IMPORTANCE = "permutation: R² lost by shuffling the param; impurity: share in the splits"
 
 _LONGEST = 40
+_UNITS = {"time": "UTC", "duration": "s"}
 
 
 def cut(text: str, length: int = _LONGEST) -> str:
@@ -69,25 +71,28 @@ def _in_order(category: str) -> tuple[int, float, str]:
         return 1, 0.0, category
 
 
-def resolve(text: str, runs: Iterable[Run], kind: str | None = None) -> Field:
-    """The field that a text names, as in a table; only metrics count with kind "metrics".
+def resolve(text: str, runs: Sequence[Run]) -> Field:
+    """The field that a text names, as in a table. Raises as `query.resolve` does."""
+    exactly = [one for one in query.fields_of(runs) if one.name == text and '"' in text]
+    return exactly[0] if len(exactly) == 1 else query.resolve(text, query.KnownOf(runs))
 
-    Raises:
-        NotFoundError: no run has it.
-        UsageError: it may be several things, or is of another kind.
-    """
-    known = query.fields_of(runs)
-    quoted = [one for one in known if '"' in text and text in (one.name, str(one))]
-    fitting = [one for one in known if kind in (None, one.kind)]
-    try:
-        found = quoted[0] if len(quoted) == 1 else query.resolve(text, fitting)
-    except NotFoundError:
-        found = query.resolve(text, known)  # what it is instead, or the error with near names of all kinds
-    if kind not in (None, found.kind):
+
+def metric(text: str, runs: Sequence[Run]) -> str:
+    """The metric that a text names, which may be called as a param or attribute is. Raises as `query.resolve` does."""
+    if any(text in run.metrics for run in runs):
+        return text
+    found = resolve(text, runs)
+    if found.kind != "metrics" or found.part:
         raise UsageError(
             f"{text!r} is no metric", "curves show metrics; scatter, bar and parallel take other fields too"
         )
-    return found
+    return found.name
+
+
+def title(field: Field) -> str:
+    """What an axis calls a field."""
+    name = f"{field.name}.{field.part}" if field.part else field.name
+    return f"{name} ({_UNITS[field.type]})" if field.type in _UNITS else name
 
 
 def number(value: Any) -> float | None:
@@ -112,18 +117,21 @@ def is_category(values: Iterable[Any]) -> bool:
     return any(value is not None and number(value) is None for value in values)
 
 
-def placed(values: Sequence[Any], name: str, log: bool) -> tuple[Axis, Floats]:
-    """An axis for a field's values, and where on it each is; NaN where it has no place."""
+def placed(field: Field, runs: Sequence[Run], log: bool) -> tuple[Axis, Floats]:
+    """An axis for a field, and where on it each run's value is; NaN where it has no place."""
+    values = [field.value(run) if field.type == "time" else field.of(run) for run in runs]
     if is_category(values):
         texts = [category(value) for value in values]
         known = sorted(set(texts), key=lambda text: (text == NONE, _in_order(text)))
-        axis = Axis(name, "category", categories=tuple(cut(text, 24) for text in known))
+        axis = Axis(title(field), "category", categories=tuple(cut(text, 24) for text in known))
         return axis, np.array([float(known.index(text)) for text in texts])
     numbers = np.array([math.nan if value is None else number(value) for value in values], dtype=np.float64)
     numbers[~np.isfinite(numbers)] = np.nan
+    if field.type == "time":
+        return Axis(title(field), "time"), numbers
     if log:
         numbers[numbers <= 0] = np.nan
-    return Axis(name, log=log), numbers
+    return Axis(title(field), log=log), numbers
 
 
 def count(many: int, what: str) -> str:
@@ -149,7 +157,12 @@ def ticks(axis: Axis, values: Floats) -> list[tuple[float, str]]:
     if len(known) > 6:
         low, high = float(known[0]), float(known[-1])
         known = np.geomspace(low, high, 5) if axis.log else np.linspace(low, high, 5)
-    return [(height, f"{value:.4g}") for height, value in zip(share(axis, known).tolist(), known, strict=True)]
+    texts = [_moment(value) if axis.kind == "time" else f"{value:.4g}" for value in known]
+    return list(zip(share(axis, known).tolist(), texts, strict=True))
+
+
+def _moment(ms: float) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, timezone.utc):%Y-%m-%d %H:%M}"
 
 
 def varying_params(runs: Sequence[Run]) -> list[Field]:

@@ -137,8 +137,8 @@ def _scatter(chart: Scatter) -> Any:
             "symbol": symbols[number // len(COLOURS) % len(symbols)],
         }
         drawn.add_scatter(
-            x=dots.x,
-            y=dots.y,
+            x=_along(chart.x, dots.x),
+            y=_along(chart.y, dots.y),
             mode="markers",
             marker=marker,
             name=_text(chart.names[number]),

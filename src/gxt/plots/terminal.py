@@ -43,6 +43,10 @@ Marked = tuple[int | None, Floats, Floats]
 """A line or dots: its place in COLOURS and LETTERS, None for what has no name; x; y."""
 
 
+def _along(axis: Axis, values: Floats) -> Any:
+    return values.astype("datetime64[ms]") if axis.kind == "time" else values
+
+
 def _canvas(
     title: str, axes: tuple[Axis, Axis], marked: Sequence[Marked], width: int, colour: bool, lettered: bool, **more: Any
 ) -> str:
@@ -58,8 +62,8 @@ def _canvas(
         **more,
     }
     drawn = plot_to_string(
-        list(ys),
-        xs=[values.astype("datetime64[ms]") if x.kind == "time" else values for values in xs],
+        [_along(y, values) for values in ys],
+        xs=[_along(x, values) for values in xs],
         width=width,
         line_length_hard_cap=width,
         height=_HEIGHT,
