@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Gxt
+from gxt import recorder
+from gxt.git import Repository
 from helpers import git, run_python
 
 
@@ -111,3 +114,19 @@ print("loaded:", *[name for name in heavy if name in sys.modules], file=sys.stde
     assert loaded("plot", "loss") == ["uniplot"]
     assert loaded("plot", "loss", "-o", "a.svg") == ["matplotlib"]
     assert loaded("plot", "loss", "-o", "a.html") == ["plotly"]
+
+
+@pytest.mark.slow
+def test_a_million_points_take_less_than_three_seconds(repo: Repository) -> None:
+    run = recorder.begin(repo, "taxi", name="long")
+    run.log_metric("loss", 1, 0)
+    with open(run.folder / "metrics.csv", "ab") as history:
+        history.writelines(
+            f"{i},loss,{(i * 7919 % 1000) / 999},{1763886601123 + i}\n".encode() for i in range(1, 10**6)
+        )
+    run.end("finished")
+    for arguments in ([], ["-o", "long.png"], ["-o", "long.html", "--smooth", "0.9"]):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        run_python("-m", "gxt", "plot", "loss", *arguments)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3
