@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import gxt.git
-from gxt import fluent, plots, recorder
+from gxt import fluent, plots, recorder, rescue
 from gxt.git import Repository
 from gxt.plots import Options
 from helpers import Build, Train, git
@@ -48,6 +48,7 @@ def isolation(
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     (home / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(home / "tmp"))
+    monkeypatch.setattr(rescue, "PLACES", ("$TMPDIR",))
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.setenv("MPLCONFIGDIR", str(matplotlib_cache))
     monkeypatch.chdir(home)  # outside of any repository

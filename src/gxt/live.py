@@ -42,6 +42,7 @@ from gxt.model import (
 )
 
 JOURNAL, LOCK = "journal.jsonl", "lock"
+_GROWING = (layout.METRICS_CSV, layout.SYSTEM_CSV, layout.OUTPUT_LOG)
 _TAIL = 1 << 20
 
 
@@ -197,6 +198,20 @@ class LiveRun:
                 )
             parent += f"{part}/"
 
+    def read_artifact(self, path: str) -> bytes | None:
+        """A file of the run that was written here, also where a full disk had it kept elsewhere."""
+        places = [self.path / path, rescue.find_file(self.run_id, path)]
+        found = [place for place in places if place is not None and place.is_file()]
+        return max(found, key=lambda place: place.stat().st_mtime_ns).read_bytes() if found else None
+
+    def hand_over(self, to: LiveRun) -> None:
+        """Stop recording here, and let another have what could not be written."""
+        for mine, its in ((self.metrics, to.metrics), (self._journal, to._journal)):
+            if lines := mine.take_backlog():
+                with contextlib.suppress(OSError):
+                    its.append(lines)
+        self.close_files()
+
     def is_in_place(self) -> bool:
         """Whether this is still the folder that the run records in."""
         return self._journal.is_in_place()
@@ -337,14 +352,17 @@ def recover(root: Path, run_id: str, status: str = KILLED) -> Path | None:
 
 def take_back_rescued(folder: Path) -> None:
     """Put into a run's folder what a full disk refused and was kept elsewhere. Raises OSError while it is full."""
-    for name, lines in rescue.kept_lines(folder.name):
-        _add_missing(folder / name, lines)
+    for name, path in rescue.kept_lines(folder.name):
+        _add_missing(folder / name, path.read_bytes())
+        path.unlink()
     rescue.move_files(folder.name, folder)
-    rescue.forget(folder.name)
 
 
 def _add_missing(path: Path, lines: bytes) -> None:
-    """Append the lines that the file does not hold; some may have gone there before their process died."""
+    """Append the lines that the file does not hold; some may have gone there before their process died.
+
+    Which of several equal lines those were cannot be told.
+    """
     with open(path, "a+b") as file:
         file.seek(max(0, file.tell() - len(lines) - _TAIL))
         have = Counter(file.read().split(b"\n"))
@@ -355,7 +373,7 @@ def _add_missing(path: Path, lines: bytes) -> None:
         else:
             missing.append(line + b"\n")
     if missing:
-        appender = Appender(path)
+        appender = Appender(path, keep=False)  # they are kept as it is
         try:
             appender.append(b"".join(missing))
             appender.sync()
@@ -400,15 +418,16 @@ def discard(root: Path, taken: Snapshot) -> bool:
 
 
 class Piece(NamedTuple):
-    """The first `size` bytes of a file, which may be growing."""
+    """A file of a run: the first `size` bytes of one that `grows`; one that does not may be replaced as a whole."""
 
     path: Path
     size: int
+    grows: bool
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes, some at a time."""
-        left = self.size
         with self.path.open("rb") as file:
+            left = self.size if self.grows else os.fstat(file.fileno()).st_size
             while left and (chunk := file.read(min(left, 1 << 20))):
                 yield chunk
                 left -= len(chunk)
@@ -446,7 +465,7 @@ def snapshot(folder: Path) -> Snapshot:
     files: dict[str, bytes | Piece] = dict(layout.run_files(run))
     for path, (size, _) in extent.items():
         if path not in (JOURNAL, layout.METRICS_CSV):
-            files[path] = Piece(folder / path, size)
+            files[path] = Piece(folder / path, size, grows=path in _GROWING)
     if points:
         files[layout.METRICS_CSV] = whole
     return Snapshot(folder, run, files, extent)
@@ -477,7 +496,7 @@ def _points(folder: Path) -> tuple[list[MetricPoint], bytes | Piece]:
     points = list(layout.read_points(data))
     whole = data.rfind(b"\n") + 1
     if data.count(b"\n") == len(points) + 1:  # the header, and a line a point
-        return points, Piece(path, whole)
+        return points, Piece(path, whole, grows=True)
     return points, layout.write_points(points)  # a crash or a full disk cut a line
 
 

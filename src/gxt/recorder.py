@@ -7,12 +7,13 @@ underneath (a full disk, a broken repository) warns once and lets the program go
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -49,9 +50,44 @@ from gxt.system import SystemSampler
 
 _CAPTURE_TIMEOUT = 20.0
 _ATTACH_TRIES = 50
+_RETRY = 1.0  # seconds
 
 
 _open_runs: set[ActiveRun] = set()
+
+
+_interrupted: list[Repository] = []
+"""Where Ctrl-C came while a run was being committed."""
+
+_ending = 0
+_held_signals: list[int] = []
+
+
+@contextlib.contextmanager
+def _holding_signals() -> Iterator[None]:
+    """While a run ends, a signal that asks the process to end waits: see `hold_signal`."""
+    global _ending  # noqa: PLW0603 (the handler of a signal is one for the process)
+    _ending += 1
+    try:
+        yield
+    finally:
+        _ending -= 1
+        if not _ending and _held_signals:
+            os.kill(os.getpid(), _held_signals.pop())
+
+
+def hold_signal(number: int) -> bool:
+    """Whether a run is just ending; then the signal comes again when it has."""
+    if _ending:
+        _held_signals[:] = [number]
+    return _ending > 0
+
+
+def commit_interrupted() -> None:
+    """Commit what Ctrl-C left uncommitted."""
+    while _interrupted:
+        with contextlib.suppress(GxtError):
+            store.commit_pending(_interrupted.pop())
 
 
 def open_runs() -> list[ActiveRun]:
@@ -61,6 +97,8 @@ def open_runs() -> list[ActiveRun]:
 
 def _after_fork() -> None:
     """A child has its parent's runs, and the parent may end them first."""
+    global _ending  # noqa: PLW0603
+    _ending = 0
     for run in _open_runs:
         run._append = run._live.metrics.append_checked
         # Other threads may have held these, and are not here.
@@ -110,6 +148,7 @@ class ActiveRun:
         self._params_read = 0
         self._next_step = 0
         self._warned = False
+        self._not_before = 0.0
         self._ended = False
         self._on_end = on_end
         self._capture: threading.Thread | None = None
@@ -118,6 +157,8 @@ class ActiveRun:
         self._committer: _Committer | None = None
         self._committed: store.Checkpoint | None = None
         self._checkpointing = threading.Lock()
+        self._committed_by: int | None = None
+        self._commit_again = False
         self._lock = threading.RLock()
         if owner:
             _open_runs.add(self)
@@ -317,9 +358,9 @@ class ActiveRun:
 
     def _artifact_so_far(self, path: str) -> bytes | None:
         """An artifact's content, in a resumed run also from before; None where there is none yet."""
-        present = self._live.path / layout.ARTIFACTS / path
-        if present.is_file():
-            return present.read_bytes()
+        present = self._live.read_artifact(f"{layout.ARTIFACTS}/{path}")
+        if present is not None:
+            return present
         return store.read_artifact(self._repo, self.experiment, self.run_id, path) if self._resumed else None
 
     def log_input(self, dataset: Any, context: str | None = None, name: str | None = None) -> None:
@@ -399,19 +440,28 @@ class ActiveRun:
             if self._ended:
                 return
             self._ended = True
-        _open_runs.discard(self)
         self._append = self._refuse
-        self._stop_threads()
-        self._on_end(self, status)
-        if not self.owner or self.pid != os.getpid():
-            self._live.close_files()
-            return
+        with _holding_signals():
+            self._end(status, exit_code)
+
+    def _end(self, status: str, exit_code: int | None) -> None:
         try:
-            self._live.finish(*(self._keep or (status, exit_code, None)))
-            store.commit_pending(self._repo, self.run_id)
-        except Exception as error:  # of whatever kind: training comes first
-            self._live.close()
-            self._trouble(error, "it ended, but is not on the branch yet")
+            self._stop_threads()
+        finally:  # Ctrl-C while we wait for them does not make a run that has ended a crashed one
+            self._on_end(self, status)
+            _open_runs.discard(self)
+            if not self.owner or self.pid != os.getpid():
+                self._live.close_files()
+            else:
+                try:
+                    self._live.finish(*(self._keep or (status, exit_code, None)))
+                    store.commit_pending(self._repo, self.run_id)
+                except Exception as error:  # of whatever kind: training comes first
+                    self._live.close()
+                    self._trouble(error, "it ended, but is not on the branch yet")
+                except BaseException:
+                    _interrupted.append(self._repo)
+                    raise
 
     def commit(self) -> None:
         """Put the run on the branch as it stands now, with the status running; it goes on recording.
@@ -424,15 +474,24 @@ class ActiveRun:
         ...         run.commit()
         """
         self._check_open()
-        try:
-            self._checkpoint()
-        except (OSError, GxtError) as error:
-            self._trouble(error, "it is not on the branch yet")
+        if self._committed_by == threading.get_ident():  # a signal's handler, in the middle of a commit of this thread
+            self._commit_again = True
+            return
+        with self._checkpointing:
+            self._committed_by = threading.get_ident()
+            try:
+                self._checkpoint()
+            except Exception as error:  # of whatever kind: training comes first
+                self._trouble(error, "it is not on the branch yet")
+            finally:
+                self._committed_by = None
 
     def _checkpoint(self) -> None:
-        self._go_on_if_gone()
-        self._live.sync()
-        with self._checkpointing:
+        self._commit_again = True
+        while self._commit_again:
+            self._commit_again = False
+            self._go_on_if_gone()
+            self._live.sync()
             self._committed = store.checkpoint(self._repo, self.run_id, self._committed)
 
     def commit_every(self, seconds: float) -> None:
@@ -448,6 +507,11 @@ class ActiveRun:
         self._stop_threads()
         self._on_end(self, FAILED)
         self._live.discard()
+        if self._committed is not None:
+            try:
+                store.withdraw(self._repo, self._committed.snapshot.run)
+            except GxtError as error:
+                self._trouble(error, "it is on the branch still")
 
     def _stop_threads(self) -> None:
         if self.pid != os.getpid():
@@ -490,6 +554,11 @@ class ActiveRun:
             return
         try:
             self._go_on_if_gone()
+        except (OSError, GxtError) as again:
+            self._live.metrics.keep(data)  # it goes along when the run can be opened again
+            self._trouble(again)
+            return
+        try:
             if not (error.perhaps_written and self._live.has_points(data)):
                 self._append(data)
         except (OSError, GxtError) as again:
@@ -501,8 +570,15 @@ class ActiveRun:
             mine = self.owner and self.pid == os.getpid()
             if mine or self._live.is_in_place():
                 return False
-            self._live.close_files()
-            self._live, before = _attach(self._repo, self.run_id)
+            if time.monotonic() < self._not_before:  # it failed just now; training does not wait for it each time
+                raise OSError(errno.EAGAIN, "the run could not be opened again")
+            gone = self._live
+            try:
+                self._live, before = _attach(self._repo, self.run_id)
+            except BaseException:
+                self._not_before = time.monotonic() + _RETRY
+                raise
+            gone.hand_over(self._live)
             self.owner, self.pid, self._capture = self._live.is_owner, os.getpid(), None
             self._resumed = True
             self._params_read = 0
@@ -705,7 +781,10 @@ def resume(
     Raises:
         NotFoundError: no such run.
     """
-    recording, before = _reopen(repo, run_id, from_step)
+    try:
+        recording, before = _reopen(repo, run_id, from_step)
+    except FileExistsError:
+        raise GxtError(f"run {run_id} cannot be recovered yet", "make room on the disk; then `gxt recover`") from None
     active = ActiveRun(repo, recording, before.reopened(), True, on_end)
     active._resumed = True
     last_step = live.last_step(recording.path)
@@ -749,6 +828,8 @@ def _reopen(repo: Repository, run_id: str, from_step: int | None = None) -> tupl
         store.commit_waiting(repo)
         if live.live_path(store.root(repo), run_id).is_dir():
             raise FileExistsError(run_id)
+        if live.pending_path(store.root(repo), run_id).is_dir():
+            raise GxtError(f"run {run_id} has ended and cannot be committed yet", "make room; then `gxt recover`")
         run = store.read_run(repo, run_id)
         if run.deleted:
             raise UsageError(f"run {run.name} is deleted", f"`gxt restore {run_id}` brings it back")
