@@ -105,7 +105,8 @@ def test_what_is_refused_is_kept_elsewhere_until_it_is_taken(tmp_path: Path, ful
     with pytest.raises(OSError):
         file.append(b"two\n")
     (kept,) = places()
-    assert kept.read_bytes() == b"one\ntwo\n" and (kept.parent.name, kept.name) == (tmp_path.name, f"{os.getpid()}.log")
+    assert kept.read_bytes() == b"one\ntwo\n"
+    assert (kept.parent.name, kept.name) == (tmp_path.name, f"{os.getpid()}@22.log")
     full_disk(None)
     file.append(b"three\n")
     assert (tmp_path / "log").read_bytes() == b"a line of some length\none\ntwo\nthree\n"

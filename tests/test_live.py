@@ -341,8 +341,9 @@ def test_a_run_whose_process_died_with_the_disk_full_is_complete_once_there_is_r
 def test_lines_that_were_written_after_all_are_not_taken_twice(root: Path, recording: LiveRun) -> None:
     kept = rescue.KeptLines(RUN_ID, "metrics.csv")
     assert kept.append(b"0,rmse,1,7\n1,rmse,2,7\n1,rmse,2,7\n2,rm")
-    kept.leave()
+    kept.begin_flush(len(layout.METRICS_HEADER))
     recording.metrics.append(b"0,rmse,1,7\n1,rmse,2,7\n")
+    kept.leave()
     recording.close()
     folder = live.recover(root, RUN_ID)
     assert folder is not None

@@ -104,6 +104,7 @@ class Appender:
         with self._lock:
             if not self._backlog:
                 return
+            self._kept.begin_flush(os.fstat(self._fd).st_size)
             while self._backlog:
                 piece = self._backlog[0]
                 written = os.write(self._fd, piece)

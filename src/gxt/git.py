@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -113,6 +114,7 @@ def _start(
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     environment: Mapping[str, str] | None = None,
     stderr: int | IO[bytes] = subprocess.PIPE,
+    asks: bool = False,
 ) -> subprocess.Popen[bytes]:
     try:
         with _starting:
@@ -123,6 +125,8 @@ def _start(
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
+                # Ctrl-C, and a signal to the group, is meant for the program; its runs are still to be committed.
+                start_new_session=not asks,
             )
     except FileNotFoundError:
         if cwd is not None and not cwd.is_dir():
@@ -141,12 +145,29 @@ def _scratch() -> IO[bytes]:
     return tempfile.TemporaryFile()
 
 
+# A signal to the program's group may reach git before it is in a session of its own: it had not begun, and can again.
+_KILLED_AT_START = tuple(-getattr(signal, name) for name in ("SIGHUP", "SIGINT", "SIGTERM") if hasattr(signal, name))
+
+
 def _call(
     args: Sequence[str],
     cwd: Path | None = None,
     stdin: bytes = b"",
     environment: Mapping[str, str] | None = None,
     timeout: float | None = None,
+) -> tuple[int, bytes, str]:
+    code, out, err = _call_once(args, cwd, stdin, environment, timeout)
+    if code in _KILLED_AT_START:
+        return _call_once(args, cwd, stdin, environment, timeout)
+    return code, out, err
+
+
+def _call_once(
+    args: Sequence[str],
+    cwd: Path | None,
+    stdin: bytes,
+    environment: Mapping[str, str] | None,
+    timeout: float | None,
 ) -> tuple[int, bytes, str]:
     with contextlib.ExitStack() as stack:
         source: int | IO[bytes] = subprocess.DEVNULL
@@ -156,7 +177,8 @@ def _call(
             source.seek(0)
         # Into a file too: a hook may write more than a pipe holds, or leave a process behind that keeps it open.
         words = stack.enter_context(_scratch())
-        process = stack.enter_context(_start(args, cwd, source, environment, words))
+        # A signing agent may ask for a passphrase on the terminal, which a session of its own has none of.
+        process = stack.enter_context(_start(args, cwd, source, environment, words, asks=timeout is not None))
         try:
             out, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -299,7 +321,8 @@ def head(repo: Repository) -> Head:
         _, at, _ = _ask(repo.git_dir, "rev-parse", "--verify", "-q", "HEAD")
         _, name, _ = _ask(repo.git_dir, "symbolic-ref", "--short", "-q", "HEAD")
         return Head(at.decode().strip() or None, name.decode().strip() or None, dirty=False)
-    code, out, err = _call(["status", "--porcelain=v2", "--branch", "-z"], cwd=repo.work_tree)
+    places = [f"--git-dir={repo.git_dir}", f"--work-tree={repo.work_tree}"]  # which core.worktree may set apart
+    code, out, err = _call([*places, "status", "--porcelain=v2", "--branch", "-z"], cwd=repo.work_tree)
     if code:
         raise _failure(["status"], err)
     commit = branch = None
@@ -523,6 +546,11 @@ def merge_base(repo: Repository, one: str, other: str) -> str | None:
 def is_ancestor(repo: Repository, one: str, other: str) -> bool:
     """Whether `other` has `one` in its history; False also where `one` is not there any more."""
     return _ask(repo.common_dir, "merge-base", "--is-ancestor", one, other)[0] == 0
+
+
+def ref_exists(repo: Repository, ref: str) -> bool:
+    """Whether there is a ref of that name, be it a broken one."""
+    return _ask(repo.common_dir, "rev-parse", "--verify", "-q", ref)[0] == 0
 
 
 def count_commits(repo: Repository, have: str, lack: str) -> int:
@@ -758,7 +786,7 @@ def commit_files(
         script += f"from {parent}\n".encode()
     # Kept as a pack, which git marks `.keep` until the ref has moved: a `git gc --prune=now` meanwhile would take loose
     # objects away, since nothing reaches them yet.
-    command = [f"--git-dir={repo.common_dir}", "-c", "fastimport.unpackLimit=1"]
+    command = [f"--git-dir={repo.common_dir}", "-c", "fastimport.unpackLimit=1", "-c", "core.bigFileThreshold=32m"]
     command += ["fast-import", "--quiet", "--done", "--date-format=raw"]
     if sign:
         command.append("--force")  # a crash may have left the private ref behind
@@ -799,6 +827,8 @@ def _fast_import(
         return commit
     with contextlib.suppress(OSError):
         (repo.common_dir / f"fast_import_crash_{process.pid}").unlink()
+    if process.returncode in _KILLED_AT_START:
+        raise RefMovedError(f"git was told to end while it committed to {ref}")
     if any(words in err for words in _NO_ROOM):
         _remove_half_packs(repo, begun)
         raise GitError("the disk has no room for the commit", "make room; then `gxt recover` commits what waits")

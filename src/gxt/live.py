@@ -16,7 +16,7 @@ import os
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
@@ -164,7 +164,7 @@ class LiveRun:
                 file system tells apart from it.
             OSError: the disk does not take it; where another file system does, it is kept there for `recover`.
         """
-        self._check_distinct(path)
+        self.check_distinct([path])
         target = self.path / path
         beside = self.path / f"{random_digits(16)}.tmp"
         try:
@@ -183,20 +183,27 @@ class LiveRun:
         finally:
             beside.unlink(missing_ok=True)
 
-    def _check_distinct(self, path: str) -> None:
-        # On macOS and Windows two such paths are one file, and a checkout of the run would lose one of them.
-        parent = ""
-        for part in PurePosixPath(path).parts:
-            if parent not in self._names:
-                with contextlib.suppress(OSError):
-                    self._names[parent] = {_folded(name): name for name in os.listdir(self.path / parent)}
-            known = self._names.setdefault(parent, {}).setdefault(_folded(part), part)
-            if known != part:
-                raise UsageError(
-                    f"{path!r} differs from {parent + known!r} only in case, or in how accents are encoded",
-                    "some file systems take the two for one; choose another name",
-                )
-            parent += f"{part}/"
+    def check_distinct(self, paths: Iterable[str]) -> None:
+        """Raise UsageError where a path differs from another, or from one that is there, only in what not every file
+        system tells apart: on macOS and Windows the two are one file, and a checkout of the run would lose one."""
+        added: dict[str, dict[str, str]] = {}
+        for path in paths:
+            parent = ""
+            for part in PurePosixPath(path).parts:
+                if parent not in self._names:
+                    self._names[parent] = {}
+                    with contextlib.suppress(OSError):
+                        self._names[parent] = {_folded(name): name for name in os.listdir(self.path / parent)}
+                folded = _folded(part)
+                known = self._names[parent].get(folded) or added.setdefault(parent, {}).setdefault(folded, part)
+                if known != part:
+                    raise UsageError(
+                        f"{path!r} differs from {parent + known!r} only in case, or in how accents are encoded",
+                        "some file systems take the two for one; choose another name",
+                    )
+                parent += f"{part}/"
+        for parent, names in added.items():
+            self._names[parent].update(names)
 
     def read_artifact(self, path: str) -> bytes | None:
         """A file of the run that was written here, also where a full disk had it kept elsewhere."""
@@ -352,20 +359,19 @@ def recover(root: Path, run_id: str, status: str = KILLED) -> Path | None:
 
 def take_back_rescued(folder: Path) -> None:
     """Put into a run's folder what a full disk refused and was kept elsewhere. Raises OSError while it is full."""
-    for name, path in rescue.kept_lines(folder.name):
-        _add_missing(folder / name, path.read_bytes())
-        path.unlink()
+    for kept in rescue.kept_lines(folder.name):
+        _add(folder / kept.name, kept.path.read_bytes(), kept.flushed_at)
+        kept.path.unlink()
     rescue.move_files(folder.name, folder)
 
 
-def _add_missing(path: Path, lines: bytes) -> None:
-    """Append the lines that the file does not hold; some may have gone there before their process died.
-
-    Which of several equal lines those were cannot be told.
-    """
-    with open(path, "a+b") as file:
-        file.seek(max(0, file.tell() - len(lines) - _TAIL))
-        have = Counter(file.read().split(b"\n"))
+def _add(path: Path, lines: bytes, flushed_at: int | None) -> None:
+    """Append lines, but for those that went there before their process died: they are behind `flushed_at`."""
+    have: Counter[bytes] = Counter()
+    if flushed_at is not None:
+        with open(path, "rb") as file:
+            file.seek(flushed_at)
+            have = Counter(file.read().split(b"\n"))
     missing = []
     for line in lines.split(b"\n")[:-1]:  # what follows the last newline was never whole
         if have[line]:

@@ -10,13 +10,14 @@ import contextlib
 import errno
 import math
 import os
+import signal
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import IO, Any, NoReturn
 
 from gxt import artifacts, capture, git, layout, live, media, store
@@ -29,6 +30,7 @@ from gxt.model import (
     FAILED,
     FINISHED,
     KILLED,
+    MAX_STEP,
     RUNNING,
     STATUSES,
     Run,
@@ -65,15 +67,28 @@ _held_signals: list[int] = []
 
 @contextlib.contextmanager
 def _holding_signals() -> Iterator[None]:
-    """While a run ends, a signal that asks the process to end waits: see `hold_signal`."""
+    """While a run ends, a signal that asks the process to end waits: Ctrl-C, and what comes by `hold_signal`."""
     global _ending  # noqa: PLW0603 (the handler of a signal is one for the process)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    ours = in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     _ending += 1
     try:
+        if ours:
+            signal.signal(signal.SIGINT, _hold_interrupt)
         yield
     finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         _ending -= 1
         if not _ending and _held_signals:
             os.kill(os.getpid(), _held_signals.pop())
+
+
+def _hold_interrupt(number: int, frame: FrameType | None) -> None:
+    if number in _held_signals:  # the second time it is meant
+        _held_signals.clear()
+        raise KeyboardInterrupt
+    _held_signals[:] = [number]
 
 
 def hold_signal(number: int) -> bool:
@@ -190,12 +205,17 @@ class ActiveRun:
 
     def _read_params(self) -> None:
         """Learn what was logged so far, by other processes too."""
-        try:
-            self._go_on_if_gone()
-            logged, self._params_read = live.params_since(self._live.path, self._params_read)
-        except (OSError, GxtError) as error:
-            self._trouble(error)
-            return
+        logged: list[dict[str, Any]] = []
+        for tries_left in reversed(range(_ATTACH_TRIES)):
+            try:
+                self._go_on_if_gone()
+                logged, self._params_read = live.params_since(self._live.path, self._params_read)
+                break
+            except (OSError, GxtError) as error:
+                if isinstance(error, FileNotFoundError) and tries_left:
+                    continue  # it has just ended again
+                self._trouble(error)
+                return
         for values in logged:
             self._params = live.add_params(self._params, values)
 
@@ -246,7 +266,7 @@ class ActiveRun:
             value = number(value)
         if step is None:
             step = 0
-        elif type(step) is not int:
+        elif type(step) is not int or not -MAX_STEP <= step <= MAX_STEP:
             step = step_number(step)
         when = time.time_ns() // 1_000_000 if timestamp is None else _milliseconds(timestamp)
         line = f"{step},{name},{layout.metric_value(value)},{when}\n".encode()
@@ -304,6 +324,7 @@ class ActiveRun:
 
     def _log_files(self, files: list[tuple[Path, str]]) -> None:
         self._check_open()
+        self._live.check_distinct(f"{layout.ARTIFACTS}/{path}" for _, path in files)
         for source, path in files:
             self._write_artifact(path, artifacts.copier(source))
 
@@ -311,10 +332,13 @@ class ActiveRun:
         self._check_open()
         target = f"{layout.ARTIFACTS}/{check_artifact_path(path)}"
         try:
-            self._go_on_if_gone()
-            self._live.write_file(target, fill)
-            if self._go_on_if_gone():
-                self._live.write_file(target, fill)
+            for _ in range(_ATTACH_TRIES):
+                self._go_on_if_gone()
+                with contextlib.suppress(FileNotFoundError):  # it has just ended again
+                    self._live.write_file(target, fill)
+                    if not self._go_on_if_gone():
+                        return
+            raise GxtError("the run is being changed by others")
         except (OSError, GxtError) as error:
             if isinstance(error, UsageError):
                 raise
@@ -436,12 +460,12 @@ class ActiveRun:
         status = str(status).lower()
         if status not in STATUSES or status == RUNNING:
             raise UsageError(f"a run cannot end as {status!r}", f"one of {FINISHED}, {FAILED}, {KILLED}")
-        with self._lock:
-            if self._ended:
-                return
-            self._ended = True
-        self._append = self._refuse
         with _holding_signals():
+            with self._lock:
+                if self._ended:
+                    return
+                self._ended = True
+            self._append = self._refuse
             self._end(status, exit_code)
 
     def _end(self, status: str, exit_code: int | None) -> None:
@@ -460,6 +484,7 @@ class ActiveRun:
                     self._live.close()
                     self._trouble(error, "it ended, but is not on the branch yet")
                 except BaseException:
+                    self._live.close()
                     _interrupted.append(self._repo)
                     raise
 
@@ -541,9 +566,11 @@ class ActiveRun:
     def _record(self, op: str, **content: Any) -> None:
         self._check_open()
         try:
-            self._live.record(op, **content)
-            if self._go_on_if_gone():
+            for _ in range(_ATTACH_TRIES):
                 self._live.record(op, **content)
+                if not self._go_on_if_gone():
+                    return
+            raise GxtError("the run is being changed by others")
         except (OSError, GxtError) as error:
             self._trouble(error)
 
@@ -552,17 +579,27 @@ class ActiveRun:
         if not isinstance(error, RunGoneError):
             self._trouble(error, level=4)
             return
-        try:
-            self._go_on_if_gone()
-        except (OSError, GxtError) as again:
-            self._live.metrics.keep(data)  # it goes along when the run can be opened again
-            self._trouble(again)
-            return
-        try:
-            if not (error.perhaps_written and self._live.has_points(data)):
-                self._append(data)
-        except (OSError, GxtError) as again:
-            self._trouble(again)
+        perhaps_written = error.perhaps_written
+        for _ in range(_ATTACH_TRIES):
+            try:
+                self._go_on_if_gone()
+            except (OSError, GxtError) as again:
+                self._live.metrics.keep(data)  # it goes along when the run can be opened again
+                self._trouble(again)
+                return
+            try:
+                if not (perhaps_written and self._live.has_points(data)):
+                    self._append(data)
+                return
+            except RunGoneError as again:  # it has just ended again
+                perhaps_written = again.perhaps_written
+            except FileNotFoundError:
+                continue
+            except (OSError, GxtError) as again:
+                self._trouble(again)
+                return
+        self._live.metrics.keep(data)
+        self._trouble(GxtError("the run is being changed by others"))
 
     def _go_on_if_gone(self) -> bool:
         """Where the run was ended and committed by the process that owns it, go on here as an edit of it."""
@@ -699,10 +736,9 @@ def _milliseconds(timestamp: int | datetime) -> int:
         return int(moment.astimezone(timezone.utc).timestamp() * 1000)
     if isinstance(timestamp, bool):
         raise UsageError(f"timestamp {timestamp} is no time", "milliseconds since 1970 UTC, or a datetime")
-    when = number(timestamp, "timestamp")
-    if not math.isfinite(when):
-        raise UsageError(f"timestamp {timestamp} is no time", "milliseconds since 1970 UTC, or a datetime")
-    return int(when)
+    if isinstance(timestamp, float) and math.isfinite(timestamp):
+        timestamp = int(timestamp)
+    return step_number(timestamp, "timestamp")
 
 
 # --- starting -------------------------------------------------------------------------------------------------------

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from gxt.model import Run, Summary, flatten, format_time
@@ -133,7 +134,10 @@ def when(ms: int, now: int) -> str:
         return f"{ago // 60} min ago"
     if 0 <= ago < 86400:
         return f"{ago // 3600} h ago"
-    return f"{datetime.fromtimestamp(ms / 1000):%Y-%m-%d %H:%M}"
+    moment = datetime.fromtimestamp(ms / 1000, timezone.utc)
+    with contextlib.suppress(ValueError, OverflowError, OSError):  # at the ends of the calendar
+        moment = moment.astimezone()
+    return f"{moment.year:04}-{moment:%m-%d %H:%M}"
 
 
 def size(count: float) -> str:

@@ -2,6 +2,7 @@
 
     <folder>/gxt-<user>/<run-id>/<pid>.<file name>       lines for a file of the run
     <folder>/gxt-<user>/<run-id>/left-<pid>.<file name>  the same, of a process that has no more to do with the run
+    <folder>/gxt-<user>/<run-id>/<pid>@<size>.<file name>  the same, some of it perhaps in the file behind that size
     <folder>/gxt-<user>/<run-id>/files/<path>            a whole file of the run
 
 The folders are those that programs keep temporary files in; the first that takes it is used, and all are looked
@@ -12,11 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, NamedTuple
 
+_KEPT = re.compile(r"(?P<left>left-)?(?P<process>\d+)(@(?P<size>\d+))?\.(?P<name>.+)")
 _MEMORY = "/dev/shm"
 PLACES: tuple[str, ...] = ("/tmp", "/var/tmp", "~/.cache", "$TMPDIR", "$TEMP", _MEMORY)
 
@@ -27,6 +30,7 @@ class KeptLines:
     def __init__(self, run_id: str, name: str) -> None:
         self._run_id, self._name = run_id, f"{os.getpid()}.{name}"
         self._path: Path | None = None
+        self._flushing = False
 
     def append(self, lines: bytes) -> bool:
         """Keep some more. False where no other file system takes them either."""
@@ -40,22 +44,36 @@ class KeptLines:
                 folder.rmdir()
         return False
 
+    def begin_flush(self, size: int) -> None:
+        """From now on they are written to their file, which has that size: what dies meanwhile has written some."""
+        if not self._flushing:
+            process, _, name = self._name.partition(".")
+            self._rename(f"{process}@{size}.{name}")
+            self._flushing = True
+
     def leave(self) -> None:
         """This process has no more to do with the run: whoever recovers it may take them."""
+        self._rename(f"left-{self._name}")
+
+    def _rename(self, name: str) -> None:
         for folder in _folders(self._run_id):
             with contextlib.suppress(OSError):
-                (folder / self._name).rename(folder / f"left-{self._name}")
+                (folder / self._name).rename(folder / name)
+                if self._path is not None and self._path.parent == folder:
+                    self._path = folder / name
+        self._name = name
 
     def discard(self) -> None:
         """They are where they belong now."""
         if self._path is None:
             return
-        self._path = None
         for folder in _folders(self._run_id):
             with contextlib.suppress(OSError):
                 (folder / self._name).unlink()
             with contextlib.suppress(OSError):
                 folder.rmdir()  # if that was all
+        self._path, self._flushing = None, False
+        self._name = f"{os.getpid()}.{self._name.partition('.')[2]}"
 
 
 def _append(path: Path, lines: bytes) -> bool:
@@ -93,17 +111,24 @@ def kept_runs() -> list[str]:
     return sorted({folder.name for place in _places() if _is_ours(place) for folder in place.iterdir()})
 
 
-def kept_lines(run_id: str) -> Iterator[tuple[str, Path]]:
-    """The lines that were kept for a run: the name of the file they are for, and where they are.
+class Kept(NamedTuple):
+    """Lines that were kept: the name of the file they are for, where they are, and the size of that file from which
+    on some of them may be in it."""
+
+    name: str
+    path: Path
+    flushed_at: int | None
+
+
+def kept_lines(run_id: str) -> Iterator[Kept]:
+    """The lines that were kept for a run.
 
     Not those of a process that is alive and still at it: it writes them itself as soon as there is room.
     """
     for folder in _folders(run_id):
         for path in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns):
-            process, dot, name = path.name.partition(".")
-            left = process.removeprefix("left-")
-            if dot and left.isdigit() and (left != process or not _is_alive(int(process))):
-                yield name, path
+            if (match := _KEPT.fullmatch(path.name)) and (match["left"] or not _is_alive(int(match["process"]))):
+                yield Kept(match["name"], path, int(match["size"]) if match["size"] else None)
 
 
 def _is_alive(process: int) -> bool:

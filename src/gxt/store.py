@@ -527,6 +527,8 @@ def _compare_with_last(repo: Repository, at: Tip) -> None:
         return
     if at.commit is not None and git.is_ancestor(repo, last, at.commit):
         return
+    if at.local_commit is None and git.ref_exists(repo, at.ref):
+        return  # it is damaged, which git says in its own words
     there = git.resolve(repo, [last])[0] is not None
     if there and at.commit is not None and not missing_runs(repo, at.commit, last):
         return  # its commits were written anew, and every run is there
