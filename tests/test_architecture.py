@@ -16,6 +16,7 @@ SOURCE = Path(gxt.__file__).parent
 # Each may import only from those before it, inside functions too.
 ORDER = [
     "errors",
+    "cards",
     "model",
     "names",
     "yamltext",

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+from gxt.cards import Section, card
 from gxt.errors import UsageError
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
@@ -98,6 +99,31 @@ class Run:
     def __repr__(self) -> str:
         return f"<Run {self.id} {self.name!r} of {self.experiment!r}, {self.status}>"
 
+    def _repr_html_(self) -> str:
+        """As notebooks show it (https://ipython.readthedocs.io/en/stable/config/integrating.html)."""
+        commit = f"{self.source.get('commit') or ''}"[:12]
+        facts = {
+            "id": self.id,
+            "experiment": self.experiment,
+            "started": None if self.started is None else format_time(self.started),
+            "duration": None if self.duration is None else format_duration(self.duration),
+            "author": self.author,
+            "parent": self.parent,
+            "command": self.source.get("command"),
+            "commit": f"{commit}, with uncommitted changes" if commit and self.source.get("dirty") else commit,
+            "problem": self.problem,
+        }
+        summaries = [(name, *vars(summary).values()) for name, summary in sorted(self.metrics.items())]
+        sections = [
+            Section("note", text=self.note or ""),
+            Section("metrics", summaries, ("", "last", "min", "max", "step", "points")),
+            Section("params", sorted(flatten(self.params).items())),
+            Section("tags", sorted(self.tags.items())),
+            Section("inputs", [(name, dict(about)) for name, about in sorted(self.inputs.items())], is_open=False),
+            Section("environment", list(self.environment.items()), is_open=False),
+        ]
+        return card(self.name or self.id, "deleted" if self.deleted else self.status, facts, sections)
+
     @property
     def short_id(self) -> str:
         """The random part of the id; like the whole id, it names the run on the command line."""
@@ -172,6 +198,16 @@ class Experiment:
     def __repr__(self) -> str:
         return f"<Experiment {self.name!r}, id {self.id}>"
 
+    def _repr_html_(self) -> str:
+        """As notebooks show it."""
+        facts = {
+            "id": self.id,
+            "created": None if self.created is None else format_time(self.created),
+            "description": self.description,
+        }
+        sections = [Section("goals", sorted(self.goals.items())), Section("tags", sorted(self.tags.items()))]
+        return card(self.name, "deleted" if self.deleted else "", facts, sections)
+
     @property
     def experiment_id(self) -> str:
         """MLflow's name for `id`."""
@@ -208,6 +244,19 @@ def parse_time(text: str) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
     return int(moment.timestamp()) * 1000 + int((digits + "000")[:3])
+
+
+def format_duration(seconds: float) -> str:
+    """`41 ms`, `3.2 s`, `5 min 10 s`, `2 h 5 min`, `3 d 4 h`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    units = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
+    large, name, small, small_name = next(unit for unit in units if whole >= unit[0])
+    rest = whole % large // small
+    return f"{whole // large} {name} {rest} {small_name}" if rest else f"{whole // large} {name}"
 
 
 # --- ids and names --------------------------------------------------------------------------------

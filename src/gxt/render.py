@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from gxt.model import Run, Summary, flatten, format_time
+from gxt.model import Run, Summary, flatten, format_duration, format_time
 from gxt.query import Field
 
 _MAX_CELL = 40
@@ -100,7 +100,7 @@ def cell_text(value: Any, kind: str, now: int) -> str:
     if kind == "time":
         return when(value, now) if isinstance(value, int) else str(value)
     if kind == "duration":
-        return duration(value)
+        return format_duration(value)
     if kind == "size":
         return size(value)
     if isinstance(value, bool):
@@ -110,19 +110,6 @@ def cell_text(value: Any, kind: str, now: int) -> str:
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else str(value)
     text = " ".join(text.split("\n")) if "\n" in text else text
     return text if len(text) <= _MAX_CELL else text[: _MAX_CELL - 1] + "…"
-
-
-def duration(seconds: float) -> str:
-    """`41 ms`, `3.2 s`, `5 min 10 s`, `2 h 5 min`, `3 d 4 h`."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    units = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
-    large, name, small, small_name = next(unit for unit in units if whole >= unit[0])
-    rest = whole % large // small
-    return f"{whole // large} {name} {rest} {small_name}" if rest else f"{whole // large} {name}"
 
 
 def when(ms: int, now: int) -> str:
@@ -311,7 +298,7 @@ def run_page(run: Run, files: Mapping[str, int], now: int, paint: Callable[[str,
             "id": run.id,
             "experiment": run.experiment,
             "started": None if run.started is None else f"{format_time(run.started)} ({when(run.started, now)})",
-            "duration": None if run.duration is None else duration(run.duration),
+            "duration": None if run.duration is None else format_duration(run.duration),
             "exit code": run.exit_code,
             "author": run.author,
             "parent": run.parent,

@@ -12,7 +12,7 @@ from gxt.comparison.curves import Divergence
 from gxt.comparison.files import FileDifference
 from gxt.comparison.findings import Blob, CodeChange, Findings
 from gxt.comparison.values import ADDED, BETTER, CHANGED, REMOVED, WORSE, Change, Difference, Differences, same_value
-from gxt.model import Run, format_time
+from gxt.model import Run, format_duration, format_time
 
 _MARKS = {ADDED: "+", REMOVED: "-"}
 _MOST_COMMITS, _MOST_FILES, _BULKY = 20, 30, 5
@@ -129,7 +129,7 @@ def _head(runs: Sequence[Run], now: int | None) -> Iterator[Row]:
     if len({run.experiment for run in runs}) == 1:
         yield row("experiment", (run.experiment for run in runs))
     yield row("started", (_start(run.started, now) for run in runs))
-    yield row("duration", (render.duration(run.duration) if run.duration is not None else "" for run in runs))
+    yield row("duration", (format_duration(run.duration) if run.duration is not None else "" for run in runs))
 
 
 def _start(started: int | None, now: int | None) -> str:
