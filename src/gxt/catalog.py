@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from gxt import cache, git, layout, live, query, store
-from gxt.cache import Progress, View
+from gxt.cache import MetricRange, Progress, View
 from gxt.errors import FormatError, NotFoundError, UsageError
 from gxt.git import Repository
-from gxt.model import RUN_ID, Experiment, MetricPoint, Run, now
+from gxt.model import RUN_ID, Experiment, MetricPoint, Run, flatten, now
 from gxt.query import And, Comparison, Expression, Field, IsNull, Not, Or, SortKey
+from gxt.yamltext import parse_scalar
 
 _LISTED = 5
 _NEAR_AMONG = 1000  # of the latest runs, names are looked through for one that is near
@@ -108,24 +110,128 @@ class Count(NamedTuple):
     last: int | None
 
 
-def counts(repo: Repository, progress: Progress | None = None) -> tuple[list[Count], list[FormatError]]:
+def counts(
+    repo: Repository,
+    experiments: Sequence[str] | None = None,
+    *,
+    where: Where = (),
+    progress: Progress | None = None,
+) -> tuple[list[Count], list[FormatError]]:
     """Every experiment that has runs or a document on the branch, deleted ones included, by name; and what could not
     be read.
+
+    With `where`, only the runs that it holds for are counted, and experiments without any are left out.
     """
 
     def ask(look: _Look) -> tuple[list[Count], list[FormatError]]:
-        on_branch = look.view.counts()
+        expression = _filter(look, where)
+        on_branch = look.view.counts(expression)
+        waiting = [run for run in look.waiting if query.matches(expression, run)]
         found = []
         for experiment in look.experiments:
             runs, last = on_branch.get(experiment.name, (0, None))
-            waiting = [run for run in look.waiting if run.experiment == experiment.name]
-            if runs or waiting or experiment.name in look.documented:
-                starts = [start for start in (last, *(run.started for run in waiting)) if start is not None]
-                live_now = sum(run.place == "live" for run in waiting)
-                found.append(Count(experiment, runs + len(waiting), live_now, max(starts, default=None)))
+            beside = [run for run in waiting if run.experiment == experiment.name]
+            is_asked = experiments is None or experiment.name in experiments
+            if runs or beside or (is_asked and not where and experiment.name in look.documented):
+                starts = [start for start in (last, *(run.started for run in beside)) if start is not None]
+                live_now = sum(run.place == "live" for run in beside)
+                found.append(Count(experiment, runs + len(beside), live_now, max(starts, default=None)))
         return sorted(found, key=lambda count: count.experiment.name), [*look.problems, *look.view.problems()]
 
-    return _ask(repo, ask, progress=progress)
+    return _ask(repo, ask, experiments, progress=progress)
+
+
+class Values(NamedTuple):
+    """A param or tag: how many runs have it, how many different values it has, and some of these, the most frequent
+    first.
+    """
+
+    name: str
+    runs: int
+    values: int
+    examples: list[Any]
+
+
+_EXAMPLES = 5
+
+
+def values(
+    repo: Repository,
+    kind: str,
+    experiments: Sequence[str] | None = None,
+    deleted: bool = False,
+    *,
+    where: Where = (),
+    progress: Progress | None = None,
+) -> list[Values]:
+    """Every param ("params") or tag ("tags") of the runs that `listing` would give, by name.
+
+    Raises as `listing` does.
+    """
+
+    def ask(look: _Look) -> list[Values]:
+        expression = _filter(look, where)
+        found: dict[str, dict[tuple[str, str | None], int]] = {}
+        for name, type_, text, runs in look.view.value_counts(kind, expression):
+            found.setdefault(name, {})[type_, text] = runs
+        for run in look.waiting:
+            if query.matches(expression, run):
+                for name, value in (flatten(run.params) if kind == "params" else run.tags).items():
+                    about = query.scalar(value)
+                    times = found.setdefault(name, {})
+                    times[about.type[0], about.text] = times.get((about.type[0], about.text), 0) + 1
+        return [_values(name, found[name]) for name in sorted(found)]
+
+    return _ask(repo, ask, experiments, deleted, progress=progress)
+
+
+def _values(name: str, times: dict[tuple[str, str | None], int]) -> Values:
+    def rank(value: tuple[str, str | None]) -> tuple[int, bool, float, str]:
+        number = query.decimal(value[1] or "")
+        return -times[value], number is None, number or 0, value[1] or ""
+
+    examples = sorted(times, key=rank)[:_EXAMPLES]
+    return Values(name, sum(times.values()), len(times), [_plain_value(*value) for value in examples])
+
+
+def _plain_value(type_: str, text: str | None) -> Any:
+    """The value that a `query.Scalar` was made of."""
+    if text is None or type_ == "t":
+        return text
+    return parse_scalar(text) if type_ in "nb" else json.loads(text)
+
+
+def metric_ranges(
+    repo: Repository,
+    experiments: Sequence[str] | None = None,
+    deleted: bool = False,
+    *,
+    where: Where = (),
+    progress: Progress | None = None,
+) -> list[MetricRange]:
+    """Every metric of the runs that `listing` would give, by name. Raises as `listing` does."""
+
+    def ask(look: _Look) -> list[MetricRange]:
+        expression = _filter(look, where)
+        found = {known.name: known for known in look.view.metric_ranges(expression)}
+        for run in look.waiting:
+            if query.matches(expression, run):
+                for name, summary in run.metrics.items():
+                    found[name] = _widened(found.get(name, MetricRange(name, 0, None, None)), summary.last)
+        return [found[name] for name in sorted(found)]
+
+    return _ask(repo, ask, experiments, deleted, progress=progress)
+
+
+def _widened(known: MetricRange, value: float) -> MetricRange:
+    ends = [end for end in (known.lowest, known.highest, value) if end is not None and end == end]
+    return MetricRange(known.name, known.runs + 1, min(ends, default=None), max(ends, default=None))
+
+
+def _filter(look: _Look, where: Where) -> Expression:
+    if isinstance(where, Expression):
+        return where
+    return query.parse_filter(where, look, allow_unknown=look.is_empty())
 
 
 def fields(repo: Repository) -> list[Field]:

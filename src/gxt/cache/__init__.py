@@ -8,6 +8,6 @@ that has it. So is the listing of an experiment's folder. What git has and the c
 
 from gxt.cache.tables import FILE, use
 from gxt.cache.update import Place, Progress, places
-from gxt.cache.view import View
+from gxt.cache.view import MetricRange, ValueCount, View
 
-__all__ = ["FILE", "Place", "Progress", "View", "places", "use"]
+__all__ = ["FILE", "MetricRange", "Place", "Progress", "ValueCount", "View", "places", "use"]

@@ -27,6 +27,24 @@ class Shown(NamedTuple):
     total: int
 
 
+class ValueCount(NamedTuple):
+    """A value that a param or tag has in some runs: its type and text as in the table `value`, and in how many runs."""
+
+    name: str
+    type: str
+    text: str | None
+    runs: int
+
+
+class MetricRange(NamedTuple):
+    """A metric that some runs have: in how many, and between what their last values lie; None where all are NaN."""
+
+    name: str
+    runs: int
+    lowest: float | None
+    highest: float | None
+
+
 class View:
     """The runs in some places, as a snapshot: what other processes add meanwhile does not show.
 
@@ -122,12 +140,42 @@ class View:
         """Whether there is no run at all."""
         return self._db.execute("select 1 from listed limit 1").fetchone() is None
 
-    def counts(self) -> dict[str, tuple[int, int | None]]:
-        """How many runs each experiment has, and when the latest of them started; of those that have any."""
-        found = self._db.execute(
-            "select experiment, count(*), max(run.started) from listed join run on run.id = listed.run group by 1"
+    def counts(self, expression: Expression) -> dict[str, tuple[int, int | None]]:
+        """How many runs a filter holds for in each experiment, and when the latest of them started; of those that have
+        any.
+        """
+        condition = compile_filter(expression)
+        found = self._bounded(
+            "select experiment, count(*), max(run.started) from listed join run on run.id = listed.run"
+            f" where {condition.text} group by 1",
+            condition.values,
         )
         return {experiment: (count, latest) for experiment, count, latest in found}
+
+    def value_counts(self, kind: str, expression: Expression) -> list[ValueCount]:
+        """The values of every param ("params") or tag ("tags") in the runs that a filter holds for."""
+        found = self._of_field(
+            "field.name, value.type, value.text, count(*)", "value", "value.type, value.text", kind, expression
+        )
+        return [ValueCount(*row) for row in found]
+
+    def metric_ranges(self, expression: Expression) -> list[MetricRange]:
+        """The last values of every metric in the runs that a filter holds for."""
+        found = self._of_field(
+            "field.name, count(*), min(metric.last), max(metric.last)", "metric", "field.id", "metrics", expression
+        )
+        return [MetricRange(*row) for row in found]
+
+    def _of_field(self, selected: str, table: str, grouped: str, kind: str, expression: Expression) -> list[Any]:
+        """What is selected from a table of fields, grouped by field and whatever else, of the runs that a filter holds
+        for."""
+        condition = compile_filter(expression)
+        chosen = f"select run.id from listed join run on run.id = listed.run where {condition.text}"
+        return self._bounded(
+            f"with chosen as ({chosen}) select {selected} from {table} join field on field.id = {table}.field"
+            f" where field.kind = ? and {table}.run in chosen group by field.id, {grouped}",
+            (*condition.values, kind),
+        )
 
     def problems(self) -> list[FormatError]:
         """What could not be read of which runs."""

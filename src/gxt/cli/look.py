@@ -1,10 +1,9 @@
-"""Looking at runs: table, show, list, tail."""
+"""Looking at runs: table, show, tail."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import click
 
@@ -21,7 +20,7 @@ from gxt.cli.params import (
 from gxt.git import Repository
 from gxt.model import MetricPoint, Run, now
 from gxt.query import Field
-from gxt.render import Column, Table
+from gxt.render import Table
 
 _POLL = 0.2
 
@@ -181,38 +180,6 @@ def show_command(ctx: click.Context, run: str, as_json: bool) -> None:
         output.page(render.json_text(render.run_json(found) | {"files": files}))
         return
     output.page(render.run_page(found, files, now(), output.paint))
-
-
-@click.command("list")
-@json_option
-@click.option("--deleted", is_flag=True, help="The deleted experiments instead.")
-@click.pass_context
-def list_command(ctx: click.Context, as_json: bool, deleted: bool) -> None:
-    """List the experiments."""
-    repo = repository(ctx)
-    counts, problems = catalog.counts(repo, output.progress())
-    rows: list[dict[str, Any]] = [
-        {
-            "experiment": count.experiment.name,
-            "runs": count.runs,
-            "live": count.live,
-            "last": count.last,
-            "description": count.experiment.description,
-        }
-        for count in counts
-        if bool(count.experiment.deleted) == deleted
-    ]
-    if as_json:
-        output.page(render.json_text([row | {"last": render.time_text(row["last"])} for row in rows]))
-    elif not rows:
-        output.note("no experiments yet")
-    else:
-        kinds = {"runs": "number", "live": "number", "last": "time"}
-        columns = [name for name in rows[0] if any(row[name] for row in rows)]
-        table = Table([Column(c, kinds.get(c, "text")) for c in columns], [[row[c] for c in columns] for row in rows])
-        text, _ = render.terminal(table, now(), output.width(), output.colour())
-        output.page(text)
-    output.problems(problems)
 
 
 @click.command("tail")

@@ -5,7 +5,7 @@ becomes SQL for runs in a cache (`sql`). Nothing here knows where runs are kept.
 """
 
 from gxt.query.expression import And, Comparison, Expression, IsNull, Match, Not, Or, matches
-from gxt.query.fields import ATTRIBUTES, Field, Known, KnownOf, fields_of, resolve
+from gxt.query.fields import ATTRIBUTES, Field, Known, KnownOf, decimal, fields_of, resolve, scalar
 from gxt.query.order import SortKey, best, parse_sort, sort
 from gxt.query.parse import parse_filter
 from gxt.query.times import parse_moment
@@ -24,11 +24,13 @@ __all__ = [
     "Or",
     "SortKey",
     "best",
+    "decimal",
     "fields_of",
     "matches",
     "parse_filter",
     "parse_moment",
     "parse_sort",
     "resolve",
+    "scalar",
     "sort",
 ]
