@@ -38,6 +38,7 @@ __all__ = [
     "get_run",
     "get_tracking_uri",
     "last_active_run",
+    "load_metrics",
     "load_table",
     "log",
     "log_artifact",
@@ -52,6 +53,7 @@ __all__ = [
     "log_params",
     "log_table",
     "log_text",
+    "metric_history",
     "plot",
     "search_runs",
     "set_experiment",
@@ -68,6 +70,7 @@ _ELSEWHERE = {
         ("download_artifacts", "get_experiment_by_name", "get_run", "load_table", "search_runs"), "gxt.reading"
     ),
     **dict.fromkeys(("Comparison", "compare"), "gxt.comparison"),
+    **dict.fromkeys(("load_metrics", "metric_history"), "gxt.history"),
     **dict.fromkeys(("Experiment", "MetricPoint", "Run", "Summary"), "gxt.model"),
     **dict.fromkeys(("GxtError", "GxtWarning", "NotFoundError", "UsageError"), "gxt.errors"),
     "ActiveRun": "gxt.recorder",
@@ -106,6 +109,7 @@ if TYPE_CHECKING:
         set_tracking_uri,
         start_run,
     )
+    from gxt.history import load_metrics, metric_history
     from gxt.model import Experiment, MetricPoint, Run, Summary
     from gxt.plots import plot
     from gxt.reading import download_artifacts, get_experiment_by_name, get_run, load_table, search_runs

@@ -16,7 +16,7 @@ from gxt.cache import MetricRange, Progress, View
 from gxt.errors import FormatError, NotFoundError, UsageError
 from gxt.git import Repository
 from gxt.model import RUN_ID, Experiment, MetricPoint, Run, flatten, now
-from gxt.query import And, Comparison, Expression, Field, IsNull, Not, Or, SortKey
+from gxt.query import And, Comparison, Expression, Field, In, IsNull, Not, Or, SortKey
 from gxt.yamltext import parse_scalar
 
 _LISTED = 5
@@ -411,6 +411,13 @@ def find(repo: Repository, text: str, deleted: bool = False, progress: Progress 
     raise NotFoundError(f"{text!r} names {len(matching)} runs: {several}{more}", "say the id")
 
 
+def find_all(repo: Repository, texts: Sequence[str]) -> list[Run]:
+    """The run that each text names, as `find` has it; ids are looked up all at once."""
+    ids = tuple(text for text in dict.fromkeys(texts) if RUN_ID.fullmatch(text))
+    found = {run.id: run for run in listing(repo, where=In(_RUN_ID, ids)).runs} if len(ids) > 1 else {}
+    return [found.get(text) or find(repo, text) for text in texts]
+
+
 def _matching(repo: Repository, text: str, deleted: bool, progress: Progress | None = None) -> list[Run]:
     """The runs of that name; where there are none, those whose id begins so."""
     named = listing(repo, deleted=deleted, where=Comparison(_NAME, "=", text), progress=progress).runs
@@ -529,6 +536,21 @@ def read_file(repo: Repository, run: Run, path: str) -> bytes | None:
         return content if isinstance(content, bytes) else content.read()
     at = store.tip(repo, git.config(repo))
     return None if at.commit is None else store.read_file(repo, at.commit, run, path)
+
+
+_READ_AT_ONCE = 32
+
+
+def read_from_each(repo: Repository, runs: Sequence[Run], path: str) -> Iterator[tuple[Run, bytes | None]]:
+    """One of the files of each run whole, None where it has none of that name; one process for several."""
+    commit = store.tip(repo, git.config(repo)).commit
+    for at in range(0, len(runs), _READ_AT_ONCE):
+        some = runs[at : at + _READ_AT_ONCE]
+        on_branch = [run for run in some if run.place == "branch"]
+        names = [f"{commit}:{layout.run_path(run.experiment, run.id)}/{path}" for run in on_branch]
+        found = dict(zip((run.id for run in on_branch), git.read_objects(repo, names), strict=True))
+        for run in some:
+            yield run, found[run.id] if run.id in found else read_file(repo, run, path)
 
 
 def points(repo: Repository, run: Run) -> list[MetricPoint]:

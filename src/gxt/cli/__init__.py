@@ -17,7 +17,15 @@ from gxt.errors import GxtError
 
 SECTIONS: dict[str, dict[str, str]] = {
     "Record": {"log": "record", "start": "record", "finish": "record", "run": "run"},
-    "Look": {"table": "look", "show": "look", "diff": "diff", "list": "listing", "plot": "plot", "tail": "look"},
+    "Look": {
+        "table": "look",
+        "show": "look",
+        "diff": "diff",
+        "list": "listing",
+        "history": "history",
+        "plot": "plot",
+        "tail": "look",
+    },
     "Annotate": {
         "tag": "annotate",
         "note": "annotate",

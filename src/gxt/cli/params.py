@@ -76,11 +76,18 @@ def _fields(repo: Repository) -> list[tuple[str, str]]:
     )
 
 
+def _metrics(repo: Repository) -> list[tuple[str, str]]:
+    from gxt import catalog
+
+    return [(field.name, "") for field in catalog.fields(repo) if field.kind == "metrics"]
+
+
 complete_experiment = _completing(_experiments)
 complete_run = _completing(_runs)
 complete_deleted = _completing(_deleted)
 complete_live = _completing(_live)
 complete_field = _completing(_fields)
+complete_metric = _completing(_metrics)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,216 @@
+"""Metric histories of runs: as DataFrames in one tidy form, and side by side. DataFrames need the `pandas` extra."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, NamedTuple
+
+from gxt import catalog, fluent, layout, media
+from gxt.errors import NotFoundError
+from gxt.git import Repository
+from gxt.model import MetricPoint, Run
+from gxt.recorder import ActiveRun
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+AnyRun = str | Run | ActiveRun
+"""A run, or what names it: an id, a name, `@last`, `@best:rmse`."""
+
+
+def metric_history(run: AnyRun, metric: str) -> DataFrame:
+    """Every point of a metric of one run, in logging order.
+
+    The columns are those of `load_metrics`.
+
+    Raises:
+        NotFoundError: no such run, or it has no such metric.
+
+    >>> gxt.metric_history("@last", "rmse").plot(x="step", y="value")  # doctest: +SKIP
+    """
+    return load_metrics([run], [metric])
+
+
+def load_metrics(runs: AnyRun | Iterable[AnyRun], metrics: str | Sequence[str] | None = None) -> DataFrame:
+    """Every point of some runs, live ones included, as a DataFrame with a row for each.
+
+    The columns are `run_id`, `run_name`, `experiment`, `metric`, `step`, `value` and `time`, a timestamp in UTC. The
+    rows of a run stand together, in logging order.
+
+    Args:
+        runs: runs, or what names them; `search_runs()["run_id"]` will do.
+        metrics: only these: names, or patterns such as "train_*"; all when not given.
+
+    Raises:
+        NotFoundError: no such run, or none of them has a metric of a name.
+        MissingPackageError: pandas is not installed.
+
+    >>> points = gxt.load_metrics(["ridge", "lasso"], ["rmse"])  # doctest: +SKIP
+    >>> points.pivot_table(index="step", columns="run_name", values="value")  # doctest: +SKIP
+    """
+    pandas = media.require_pandas("metrics as a DataFrame")
+    repo = fluent.repository()
+    asked = [runs] if isinstance(runs, (str, Run, ActiveRun)) else list(runs)
+    found = catalog.find_all(repo, [_name_of(run) for run in asked])
+    wanted = [metrics] if isinstance(metrics, str) else metrics
+    frames = [_empty()]
+    known: set[str] = set()
+    for run, data in catalog.read_from_each(repo, found, layout.METRICS_CSV):
+        points = read_frame(data or b"")
+        if wanted is not None:
+            names = points["metric"].unique()
+            known.update(names)
+            points = points[points["metric"].isin(matching(wanted, names))]
+        points.insert(0, "run_id", run.id)
+        points.insert(1, "run_name", run.name)
+        points.insert(2, "experiment", run.experiment)
+        frames.append(points)
+    check_known(wanted or (), known, found)
+    # An empty frame would take part in finding the types.
+    together: DataFrame = pandas.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
+    return together
+
+
+def _name_of(run: AnyRun) -> str:
+    return run if isinstance(run, str) else run.id if isinstance(run, Run) else run.run_id
+
+
+# --- which metrics --------------------------------------------------------------------------------------------------
+
+
+def matching(wanted: Sequence[str], names: Iterable[str]) -> list[str]:
+    """The names that are wanted, by themselves or by a pattern.
+
+    >>> matching(["train_*"], ["rmse", "train_rmse"])
+    ['train_rmse']
+    """
+    return [name for name in names if any(name == text or fnmatchcase(name, text) for text in wanted)]
+
+
+def check_known(wanted: Sequence[str], names: Iterable[str], runs: Sequence[Run]) -> None:
+    """Raise NotFoundError where no run has a metric of some name or pattern."""
+    known = sorted(names)
+    for text in wanted:
+        if not matching([text], known):
+            import difflib  # here for start-up time
+
+            near = difflib.get_close_matches(text, known, n=3, cutoff=0.6)
+            has = f"run {runs[0].name or runs[0].id} has no" if len(runs) == 1 else f"none of {len(runs)} runs has a"
+            hint = f"did you mean {' or '.join(near)}?" if near else "`gxt list metrics` shows them"
+            raise NotFoundError(f"{has} metric {text!r}", hint)
+
+
+# --- metrics.csv as a DataFrame -------------------------------------------------------------------------------------
+
+_SIGNS = (b'"', b"\r", b"\0")  # quotes, and what pandas takes for a line's end
+
+
+def read_frame(data: bytes) -> DataFrame:
+    """The points of a metrics.csv as `layout.read_points` reads them: `metric`, `step`, `value`, `time`.
+
+    A file without a broken or unusual line is read by pandas, which takes a tenth of the time.
+    """
+    pandas = media.require_pandas("metrics as a DataFrame")
+    whole = data[: data.rfind(b"\n") + 1]  # what follows the last newline was never finished
+    # If all lines together have three commas each, and none lacks its last field, each has its four fields.
+    if (
+        whole.startswith(layout.METRICS_HEADER)
+        and whole.count(b",") == 3 * whole.count(b"\n")
+        and not any(sign in whole for sign in _SIGNS)
+    ):
+        try:
+            points = pandas.read_csv(
+                io.BytesIO(whole),
+                dtype={"metric": str, "value": "float64"},
+                keep_default_na=False,
+                na_values={"value": ["nan"]},
+                skip_blank_lines=False,
+                **_exact(pandas.__version__),
+            )
+        except (ValueError, OverflowError):  # pandas' own errors are ValueErrors
+            pass
+        else:
+            # Where pandas found anything but whole numbers (`1.0`, a field that is not there), so do these types.
+            if points["step"].dtype == "int64" and points["time"].dtype == "int64":
+                return _typed(points)
+    return _typed(pandas.DataFrame(list(layout.read_points(whole)), columns=["step", "metric", "value", "time"]))
+
+
+def _exact(version: str) -> dict[str, str]:
+    """What read_csv has to be told so that a number is the nearest double, as it is by itself from 3.1 on."""
+    major, minor = version.split(".")[:2]
+    return {} if (int(major), int(minor)) >= (3, 1) else {"float_precision": "round_trip"}
+
+
+def _typed(points: DataFrame) -> DataFrame:
+    """The columns in their order and types; a time that is none on any calendar becomes NaT."""
+    pandas = media.require_pandas("metrics as a DataFrame")
+    times = points["time"]
+    if times.dtype != "int64":  # no point at all, or a number that has no room in 64 bits
+        times = pandas.Series([t if abs(t) < 1 << 63 else pandas.NaT.value for t in times], dtype="int64")
+    typed: DataFrame = pandas.DataFrame(
+        {
+            "metric": points["metric"].astype(str),
+            "step": points["step"] if len(points) else points["step"].astype("int64"),
+            "value": points["value"].astype("float64"),
+            "time": times.astype("datetime64[ms]").dt.tz_localize("UTC"),
+        }
+    )
+    return typed
+
+
+def _empty() -> DataFrame:
+    """No point of no run, with the columns and types that points have."""
+    points = read_frame(b"")
+    for at, name in enumerate(("run_id", "run_name", "experiment")):
+        points.insert(at, name, points["metric"])
+    return points
+
+
+# --- side by side ---------------------------------------------------------------------------------------------------
+
+
+class Series(NamedTuple):
+    """The points of one metric of one run, in logging order."""
+
+    run: Run
+    metric: str
+    points: list[MetricPoint]
+
+
+def series(repo: Repository, runs: Sequence[Run], metrics: Sequence[str]) -> list[Series]:
+    """The histories of some metrics, by names or patterns, in each of some runs.
+
+    Raises:
+        NotFoundError: none of the runs has a metric of a name.
+    """
+    found: list[Series] = []
+    known: set[str] = set()
+    for run, data in catalog.read_from_each(repo, runs, layout.METRICS_CSV):
+        by_name: dict[str, list[MetricPoint]] = {}
+        for point in layout.read_points(data or b""):
+            by_name.setdefault(point.metric, []).append(point)
+        known |= by_name.keys()
+        found += [Series(run, name, by_name[name]) for name in sorted(matching(metrics, by_name))]
+    check_known(metrics, known, runs)
+    return found
+
+
+class Row(NamedTuple):
+    """What several series have at a step: a value each, None for one that has none there."""
+
+    step: int
+    values: list[float | None]
+
+
+def side_by_side(found: Sequence[Series]) -> list[Row]:
+    """Series by step. A step that one of them has several times has as many rows, in logging order."""
+    rows: dict[tuple[int, int], list[float | None]] = {}
+    for at, one in enumerate(found):
+        times: dict[int, int] = {}
+        for point in one.points:
+            turn = times[point.step] = times.get(point.step, -1) + 1
+            rows.setdefault((point.step, turn), [None] * len(found))[at] = point.value
+    return [Row(step, rows[step, turn]) for step, turn in sorted(rows)]
