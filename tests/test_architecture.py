@@ -30,6 +30,7 @@ ORDER = [
     "store",
     "cache",
     "catalog",
+    "journal",
     "artifacts",
     "capture",
     "media",

@@ -66,8 +66,7 @@ ODD_LINES = st.builds(
 
 
 def ours(data: bytes) -> pandas.DataFrame:
-    points = list(layout.read_points(data))
-    return history._typed(pandas.DataFrame(points, columns=["step", "metric", "value", "time"]))
+    return history._frame_of(list(layout.read_points(data)))
 
 
 def assert_agree(data: bytes) -> None:

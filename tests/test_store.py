@@ -313,7 +313,11 @@ def test_the_commit_is_a_journal_line_with_trailers(repo: Repository) -> None:
     message = git("log", "-1", "--format=%B", "gxt")
     assert message.splitlines()[0] == "nyc-taxi: calm-otter finished, rmse=6.3017"
     parsed = git("interpret-trailers", "--parse", stdin=message)
-    assert parsed.splitlines() == [f"Gxt-Run: {run_id}", f"Gxt-Code: {git('rev-parse', 'HEAD')}"]
+    assert parsed.splitlines() == [
+        f"Gxt-Run: {run_id}",
+        f"Gxt-Code: {git('rev-parse', 'HEAD')}",
+        "Gxt-Experiment: nyc-taxi",
+    ]
     assert git("log", "-1", "--format=%an <%ae> %cn <%ce>", "gxt") == (
         "Ada Lovelace <ada@example.com> Ada Lovelace <ada@example.com>"
     )

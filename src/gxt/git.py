@@ -584,6 +584,62 @@ def commits_between(repo: Repository, lack: str, have: str, limit: int) -> list[
     return commits
 
 
+class LogEntry(NamedTuple):
+    """A commit with all that its message says.
+
+    Attributes:
+        time: when it was committed, in milliseconds since 1970 UTC.
+        parents: how many it has.
+        body: the message without the subject.
+        trailers: those at the end of the message, in their order: name and value.
+    """
+
+    id: str
+    author: Identity
+    time: int
+    parents: int
+    subject: str
+    body: str
+    trailers: list[tuple[str, str]]
+
+
+_LOG_FORMAT = "%H%n%an%n%ae%n%ct%n%P%n%s%n%(trailers:only=true,unfold=true,separator=%x1f)%n%b"
+
+
+def log(
+    repo: Repository,
+    commit: str,
+    *,
+    since: int | None = None,
+    until: int | None = None,
+    paths: Sequence[str] = (),
+    limit: int | None = None,
+) -> list[LogEntry]:
+    """The history of a commit, the latest first: of a time (seconds since 1970 UTC, both ends in it), of some paths."""
+    options = ["-z", "--no-show-signature", "--full-history", f"--format={_LOG_FORMAT}"]
+    options += [f"--max-age={since}"] if since is not None else []
+    options += [f"--min-age={until}"] if until is not None else []
+    options += [f"--max-count={limit}"] if limit is not None else []
+    out = _git(repo, "log", *options, commit, "--", *(f":(literal){path}" for path in paths))
+    entries = []
+    for text in out.decode("utf-8", "replace").split("\0"):
+        if text:
+            oid, name, email, seconds, parents, subject, trailers, body = text.split("\n", 7)
+            pairs = (line.partition(": ") for line in trailers.split("\x1f") if line)
+            entries.append(
+                LogEntry(
+                    oid,
+                    Identity(name, email),
+                    int(seconds) * 1000,
+                    len(parents.split()),
+                    subject,
+                    body,
+                    [(key, value) for key, _, value in pairs],
+                )
+            )
+    return entries
+
+
 class FileChange(NamedTuple):
     """A file that two commits have differently: lines added and removed, None for a binary file."""
 

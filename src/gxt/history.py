@@ -135,7 +135,7 @@ def read_frame(data: bytes) -> DataFrame:
             # Where pandas found anything but whole numbers (`1.0`, a field that is not there), so do these types.
             if points["step"].dtype == "int64" and points["time"].dtype == "int64":
                 return _typed(points)
-    return _typed(pandas.DataFrame(list(layout.read_points(whole)), columns=["step", "metric", "value", "time"]))
+    return _frame_of(list(layout.read_points(whole)))
 
 
 def _exact(version: str) -> dict[str, str]:
@@ -144,20 +144,32 @@ def _exact(version: str) -> dict[str, str]:
     return {} if (int(major), int(minor)) >= (3, 1) else {"float_precision": "round_trip"}
 
 
-def _typed(points: DataFrame) -> DataFrame:
-    """The columns in their order and types; a time that is none on any calendar becomes NaT."""
+def _frame_of(points: Sequence[MetricPoint]) -> DataFrame:
+    """The same for points one by one, whatever numbers there are in them."""
     pandas = media.require_pandas("metrics as a DataFrame")
-    times = points["time"]
-    if times.dtype != "int64":  # no point at all, or a number that has no room in 64 bits
-        times = pandas.Series([t if abs(t) < 1 << 63 else pandas.NaT.value for t in times], dtype="int64")
-    typed: DataFrame = pandas.DataFrame(
-        {
-            "metric": points["metric"].astype(str),
-            "step": points["step"] if len(points) else points["step"].astype("int64"),
-            "value": points["value"].astype("float64"),
-            "time": times.astype("datetime64[ms]").dt.tz_localize("UTC"),
-        }
+    steps, times = [point.step for point in points], [point.time for point in points]
+    # pandas.NaT is the least number of 64 bits.
+    times = [time if abs(time) < 1 << 63 else -1 << 63 for time in times]
+    return _typed(
+        pandas.DataFrame(
+            {
+                "metric": pandas.Series([point.metric for point in points], dtype=str),
+                "step": pandas.Series(steps, dtype="int64" if all(map(_fits, steps)) else object),
+                "value": pandas.Series([point.value for point in points], dtype="float64"),
+                "time": pandas.Series(times, dtype="int64"),
+            }
+        )
     )
+
+
+def _fits(number: int) -> bool:
+    return -1 << 63 <= number < 1 << 63
+
+
+def _typed(points: DataFrame) -> DataFrame:
+    """The columns in their order, times as timestamps; one that is on no calendar is NaT."""
+    typed: DataFrame = points[["metric", "step", "value"]].copy()
+    typed["time"] = points["time"].astype("datetime64[ms]").dt.tz_localize("UTC")
     return typed
 
 

@@ -348,6 +348,7 @@ def write_points(points: Iterable[MetricPoint]) -> bytes:
 
 # --- commit messages --------------------------------------------------------------------------------------------
 
+RUN_TRAILER, EXPERIMENT_TRAILER = "Gxt-Run", "Gxt-Experiment"
 _VERBS = {"running": "running", "finished": "finished", "failed": "failed", "killed": "was killed"}
 
 
@@ -355,7 +356,7 @@ def runs_message(runs: Sequence[Run]) -> str:
     """A journal line, a line for each run where there are several, and trailers that git understands."""
     trailers = []
     for run in runs:
-        trailers.append(f"Gxt-Run: {run.id}")
+        trailers.append(f"{RUN_TRAILER}: {run.id}")
         if commit := run.source.get("commit"):
             trailers.append(f"Gxt-Code: {commit}")
     if len(runs) == 1:
@@ -370,7 +371,17 @@ def edit_message(run: Run, what: str) -> str:
     """The message of an edit to a run that is already on the branch."""
     # On one line, and not for ever: a tag's text must not look like a trailer.
     said = " ".join(what.split())
-    return f"{run.experiment}: {run.name or run.id} {said[:100]}\n\nGxt-Run: {run.id}\n"
+    return f"{run.experiment}: {run.name or run.id} {said[:100]}\n\n{RUN_TRAILER}: {run.id}\n"
+
+
+def experiment_message(name: str, what: str) -> str:
+    """The message of a commit that creates or changes an experiment's document."""
+    return f"{name}: {what}\n\n{EXPERIMENT_TRAILER}: {name}\n"
+
+
+def with_new_experiments(message: str, names: Sequence[str]) -> str:
+    """The message of a commit of runs that begins experiments too."""
+    return message + "".join(f"{EXPERIMENT_TRAILER}: {name}\n" for name in names)
 
 
 def _journal_line(run: Run) -> str:

@@ -388,7 +388,7 @@ def _read_one(repo: Repository, at: Tip, run_id: str) -> Run:
 
 def edit_experiment(repo: Repository, experiment: Experiment, what: str) -> Experiment:
     """Write an experiment's document to the branch, as it is created or changed."""
-    message = f"{experiment.name}: {what}\n"
+    message = layout.experiment_message(experiment.name, what)
     _open_experiments.discard((repo.common_dir, experiment.name))
     with committing(repo):
         _commit(
@@ -417,7 +417,7 @@ def purge(repo: Repository, run_ids: Iterable[str]) -> list[Run]:
             raise NotFoundError("no deleted run to purge", "`gxt rm RUN` deletes one")
         changes: Changes = [(layout.run_path(run.experiment, run.id), None) for run in purged]
         lines = "\n".join(f"{run.experiment}: {run.name} purged" for run in purged)
-        trailers = "\n".join(f"Gxt-Run: {run.id}" for run in purged)
+        trailers = "\n".join(f"{layout.RUN_TRAILER}: {run.id}" for run in purged)
         subject = f"purge {len(purged)} deleted run{'s' if len(purged) > 1 else ''}"
         return changes, f"{subject}\n\n{lines}\n\n{trailers}\n"
 
@@ -457,6 +457,7 @@ def _commit(repo: Repository, plan: Callable[[Tip], tuple[Changes, str]], experi
             )
         _compare_with_last(repo, at)
         changes, message = plan(at)
+        begun = [name for name, document in zip(names, documents[1:], strict=True) if document is None]
         try:
             commit = git.commit_files(
                 repo,
@@ -464,7 +465,7 @@ def _commit(repo: Repository, plan: Callable[[Tip], tuple[Changes, str]], experi
                 at.local_commit,
                 at.commit,
                 _new_documents(repo, at, names, documents) + changes,
-                message,
+                layout.with_new_experiments(message, begun),
                 settings,
             )
         except (RefMovedError, RefLockedError) as error:

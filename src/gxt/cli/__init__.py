@@ -25,6 +25,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "history": "history",
         "plot": "plot",
         "tail": "look",
+        "journal": "journal",
     },
     "Annotate": {
         "tag": "annotate",

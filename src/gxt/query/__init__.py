@@ -4,7 +4,7 @@ A filter's text becomes an expression (`parse`), which says of a run in memory w
 becomes SQL for runs in a cache (`sql`). Nothing here knows where runs are kept.
 """
 
-from gxt.query.expression import And, Comparison, Expression, In, IsNull, Match, Not, Or, matches
+from gxt.query.expression import And, Comparison, Expression, In, IsNull, Match, Not, Or, Span, matches
 from gxt.query.fields import ATTRIBUTES, Field, Known, KnownOf, decimal, fields_of, resolve, scalar
 from gxt.query.order import SortKey, best, parse_sort, sort
 from gxt.query.parse import parse_filter
@@ -24,6 +24,7 @@ __all__ = [
     "Not",
     "Or",
     "SortKey",
+    "Span",
     "best",
     "decimal",
     "fields_of",
