@@ -31,6 +31,7 @@ ORDER = [
     "cache",
     "catalog",
     "journal",
+    "doctor",
     "artifacts",
     "capture",
     "media",

@@ -28,7 +28,7 @@ POINTS = st.builds(
     st.floats(),
     st.integers(-(2**62), 2**62),
 )
-NUMBERS = "0 -1 +1 007 1_0 ٣ 1.0 1. .5 1e3 1E3 -0 nan NaN -nan inf -inf Infinity iNf 1e400 1e-400 0x10 1d5 True".split()
+NUMBERS = "0 -1 +1 007 1_0 ٣ 1.0 1. .5 1e3 1E3 -0 nan NaN -nan inf -inf Infinity iNf 1e400 1e-400 0x10 1d5".split()
 EDGES = ["9223372036854775807", "9223372036854775808", "-9223372036854775808", "1" * 400, "2.2250738585072011e-308"]
 WORDS = [
     "",

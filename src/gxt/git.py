@@ -208,6 +208,22 @@ def _failure(args: Sequence[str], err: str) -> GitError:
     return GitError(f"git {args[0] if args else ''} failed: {words}")
 
 
+OLDEST = (2, 34)
+"""The first version of git that can do all that is asked of it here."""
+
+
+def version() -> tuple[int, ...]:
+    """git's version: (2, 39, 5)."""
+    _, out, _ = _call(["--version"])
+    found = re.search(rb"\d+(?:\.\d+)+", out)
+    return tuple(map(int, found[0].split(b"."))) if found else ()
+
+
+def has_lfs() -> bool:
+    """Whether git-lfs is installed."""
+    return _call(["lfs", "version"])[0] == 0
+
+
 # --- the repository --------------------------------------------------------------------------------------
 
 
@@ -280,11 +296,20 @@ def _whole_number(value: str | None, default: int) -> int:
     return int(match[1]) << {"": 0, "k": 10, "m": 20, "g": 30}[match[2]] if match else default
 
 
+def knows_identity(settings: Mapping[str, str]) -> bool:
+    """Whether anything says who the user is."""
+    return all(_identity_part(settings, "author", part) for part in ("name", "email"))
+
+
+def _identity_part(settings: Mapping[str, str], role: str, part: str) -> str | None:
+    in_environment = os.environ.get(f"GIT_{role.upper()}_{part.upper()}")
+    configured = in_environment or settings.get(f"{role}.{part}") or settings.get(f"user.{part}")
+    return configured or (os.environ.get("EMAIL") if part == "email" else None)
+
+
 def identity(settings: Mapping[str, str], role: str) -> Identity:
     """Who git would name as "author" or "committer"; `user@host` where nothing is set up. Never an error."""
-    name = os.environ.get(f"GIT_{role.upper()}_NAME") or settings.get(f"{role}.name") or settings.get("user.name")
-    email = os.environ.get(f"GIT_{role.upper()}_EMAIL") or settings.get(f"{role}.email") or settings.get("user.email")
-    email = email or os.environ.get("EMAIL")
+    name, email = (_identity_part(settings, role, part) for part in ("name", "email"))
     if not (name and email):
         user, host = _user_and_host()
         name, email = name or user, email or f"{user}@{host}"
@@ -453,27 +478,27 @@ def collect_garbage(repo: Repository, progress: bool) -> None:
 _STALE_LOCK, _STALE_KEEP, _STALE_TEMPORARY = 60.0, 600.0, 86_400.0  # seconds
 
 
-def remove_stale_lock(repo: Repository, ref: str) -> Path | None:
-    """Take away a ref's lock that a crash left behind: git holds one for milliseconds, this one for over a minute."""
+def stale_lock(repo: Repository, ref: str) -> Path | None:
+    """A ref's lock that a crash left behind: git holds one for milliseconds, this one for over a minute."""
     lock = repo.common_dir / f"{ref}.lock"
     with contextlib.suppress(OSError):
-        if _age(lock) > _STALE_LOCK:
+        return lock if _age(lock) > _STALE_LOCK else None
+    return None
+
+
+def remove_stale_lock(repo: Repository, ref: str) -> Path | None:
+    """Take such a lock away; None where there is none."""
+    lock = stale_lock(repo, ref)
+    if lock is not None:
+        with contextlib.suppress(OSError):
             lock.unlink()
             return lock
     return None
 
 
-def remove_leftovers(repo: Repository) -> list[Path]:
-    """Take away what a killed commit left: half packs, marks that keep a pack from being put together with others,
-    and refs of commits that were to be signed. Returns what was taken.
-
-    For a caller that keeps others from committing meanwhile.
-    """
-    removed = []
-    if any((repo.common_dir / _UNSIGNED).glob("*")):
-        for ref in _git(repo, "for-each-ref", "--format=%(refname)", _UNSIGNED).decode().split():
-            _drop_ref(repo, ref)
-            removed.append(repo.common_dir / ref)
+def leftovers(repo: Repository) -> list[Path]:
+    """What a killed `git fast-import` left: half packs, and marks that keep packs from being put together."""
+    found = []
     folder = repo.common_dir / "objects" / "pack"
     for file in [*folder.glob("tmp_*"), *folder.glob("*.keep"), *repo.common_dir.glob("fast_import_crash_*")]:
         with contextlib.suppress(OSError):
@@ -482,8 +507,24 @@ def remove_leftovers(repo: Repository) -> list[Path]:
             else:
                 stale = _age(file) > _STALE_TEMPORARY
             if stale:
-                file.unlink()
-                removed.append(file)
+                found.append(file)
+    return found
+
+
+def remove_leftovers(repo: Repository) -> list[Path]:
+    """Take that away, and refs of commits that were to be signed. Returns what was taken.
+
+    For a caller that keeps others from committing meanwhile.
+    """
+    removed = []
+    if any((repo.common_dir / _UNSIGNED).glob("*")):
+        for ref in _git(repo, "for-each-ref", "--format=%(refname)", _UNSIGNED).decode().split():
+            _drop_ref(repo, ref)
+            removed.append(repo.common_dir / ref)
+    for file in leftovers(repo):
+        with contextlib.suppress(OSError):
+            file.unlink()
+            removed.append(file)
     return removed
 
 
@@ -510,6 +551,12 @@ def remote_branches(repo: Repository, branch: str, settings: Mapping[str, str]) 
     out = _git(repo, "for-each-ref", "--format=%(refname) %(objectname)", *wanted)
     found = dict(line.split(" ", 1) for line in out.decode("utf-8", "replace").splitlines())
     return dict(sorted(found.items(), key=lambda item: (item[0] != f"refs/remotes/origin/{branch}", item[0])))
+
+
+def list_refs(repo: Repository, prefix: str) -> dict[str, str]:
+    """The refs below a prefix such as `refs/gxt/kept/`, and what they are at."""
+    out = _git(repo, "for-each-ref", "--format=%(refname) %(objectname)", prefix)
+    return dict(line.split(" ", 1) for line in out.decode("utf-8", "replace").splitlines())
 
 
 def checked_out_in(repo: Repository, ref: str, settings: Mapping[str, str]) -> Path | None:

@@ -104,7 +104,8 @@ def check_known(wanted: Sequence[str], names: Iterable[str], runs: Sequence[Run]
 
 # --- metrics.csv as a DataFrame -------------------------------------------------------------------------------------
 
-_SIGNS = (b'"', b"\r", b"\0")  # quotes, and what pandas takes for a line's end
+# Quotes, what pandas takes for a line's end, and words that some versions of it take for numbers.
+_SIGNS = (b'"', b"\r", b"\0", *(b",%s," % word for word in (b"True", b"TRUE", b"true", b"False", b"FALSE", b"false")))
 
 
 def read_frame(data: bytes) -> DataFrame:

@@ -42,8 +42,12 @@ RUN_DOCUMENTS = (RUN_YAML, PARAMS_YAML, METRICS_YAML, INPUTS_YAML)
 
 METRICS_CSV, SYSTEM_CSV = "metrics.csv", "system.csv"
 ENVIRONMENT_TXT, OUTPUT_LOG, ARTIFACTS = "environment.txt", "output.log", "artifacts"
+CODE_PATCH = "code.patch"
 METRICS_HEADER = b"step,metric,value,time\n"
 SYSTEM_HEADER = b"time,metric,value\n"
+
+RUN_FILES = (*RUN_DOCUMENTS, METRICS_CSV, SYSTEM_CSV, ENVIRONMENT_TXT, OUTPUT_LOG, CODE_PATCH)
+"""What may be in a run's folder beside artifacts."""
 
 GITATTRIBUTES_TEXT = b"""\
 # Written by gxt: how git treats the runs on this branch.
@@ -137,7 +141,7 @@ def read_run_as_far_as_possible(experiment: str, run_id: str, files: Mapping[str
     except FormatError:
         pass
     where = run_path(experiment, run_id)
-    readable = {RUN_YAML: f"status: {UNREADABLE}\nstarted: {_start_in_id(run_id)}\n".encode()}
+    readable = {RUN_YAML: f"status: {UNREADABLE}\nstarted: {start_in_id(run_id)}\n".encode()}
     problems = []
     for name in RUN_DOCUMENTS:
         try:
@@ -149,7 +153,8 @@ def read_run_as_far_as_possible(experiment: str, run_id: str, files: Mapping[str
     return replace(read_run(experiment, run_id, readable), problem="; ".join(problems))
 
 
-def _start_in_id(run_id: str) -> str:
+def start_in_id(run_id: str) -> str:
+    """The start that a run's id says, as YAML has it; "null" where that is no time."""
     day, time, _ = run_id.split("-")
     text = f"{day[:4]}-{day[4:6]}-{day[6:]}T{time[:2]}:{time[2:4]}:{time[4:]}Z"
     try:
@@ -222,6 +227,11 @@ def read_experiment(folder: str, data: bytes | None) -> Experiment:
     if experiment_folder(values.get("name") or "-") != folder:
         values["name"] = experiment_name(folder)
     return Experiment(id=values.pop("id", None) or "", **values)
+
+
+def written_name(data: bytes, where: str) -> str | None:
+    """The name that an experiment.yaml itself says, None where it says none; `where` names it in errors."""
+    return _attributes(data, _EXPERIMENT_FIELDS, where).get("name")
 
 
 def gxt_document() -> bytes:

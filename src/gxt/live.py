@@ -83,15 +83,22 @@ def disk_usage(root: Path) -> int:
 _STALE = 86_400.0  # seconds
 
 
-def remove_leftovers(root: Path) -> list[Path]:
-    """Take away the folders of processes that died while they made or removed one. Returns what was taken."""
-    removed = []
+def leftovers(root: Path) -> list[Path]:
+    """The folders of processes that died while they made or removed one."""
+    found = []
     for folder in (root / "tmp").glob("*"):
         with contextlib.suppress(OSError):
             if time.time() - folder.stat().st_mtime > _STALE:
-                _remove(folder)
-                removed.append(folder)
-    return removed
+                found.append(folder)
+    return found
+
+
+def remove_leftovers(root: Path) -> list[Path]:
+    """Take such folders away. Returns what was taken."""
+    found = leftovers(root)
+    for folder in found:
+        _remove(folder)
+    return found
 
 
 def _remove(folder: Path) -> None:

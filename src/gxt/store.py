@@ -486,6 +486,18 @@ def _commit(repo: Repository, plan: Callable[[Tip], tuple[Changes, str]], experi
     raise AssertionError("unreachable")
 
 
+def change(repo: Repository, plan: Callable[[Tip], tuple[Changes, str]]) -> str:
+    """Commit the changes, with their message, that `plan` says for the tip, which it may be asked for again."""
+    with committing(repo):
+        return _commit(repo, plan)
+
+
+def leftovers(repo: Repository) -> list[Path]:
+    """What processes that were killed in the middle of a commit left behind."""
+    lock = git.stale_lock(repo, f"refs/heads/{branch_name(git.config(repo))}")
+    return [*live.leftovers(root(repo)), *git.leftovers(repo), *([lock] if lock else [])]
+
+
 def clean_up(repo: Repository) -> list[Path]:
     """Take away what processes that were killed in the middle of a commit left behind. Returns what was taken."""
     removed = live.remove_leftovers(root(repo)) + git.remove_leftovers(repo)

@@ -65,6 +65,20 @@ def use(root: Path, work: Callable[[sqlite3.Connection], Result], keep: bool = T
         return work(connection)
 
 
+def problem(root: Path) -> str | None:
+    """Why the file does not serve as it is, None where it does or there is none. Whoever reads next makes it anew."""
+    path = root / FILE
+    if not path.is_file():
+        return None
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return None if _is_current(connection) else "is of another version of gxt"
+    except sqlite3.OperationalError as error:
+        return f"cannot be opened: {error}"
+    except sqlite3.DatabaseError:
+        return "is broken"
+
+
 @contextlib.contextmanager
 def writing(connection: sqlite3.Connection) -> Iterator[None]:
     """A transaction that writes: one process at a time."""

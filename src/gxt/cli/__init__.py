@@ -40,6 +40,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "status": "upkeep",
         "recover": "upkeep",
         "gc": "upkeep",
+        "doctor": "doctor",
         "completion": "completion",
         "demo": "demo",
     },

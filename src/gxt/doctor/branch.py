@@ -1,0 +1,362 @@
+"""Looking through every file of the run branch that gxt reads, and working out what mends it.
+
+Mended is only what loses nothing: documents that follow from others, and lines that every reader passes over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from gxt import git, layout
+from gxt.cache import Progress
+from gxt.doctor.findings import Finding
+from gxt.doctor.pointers import POINTER_SIZE, is_pointer, pointer_problem
+from gxt.errors import FormatError
+from gxt.git import Repository, TreeFile
+from gxt.model import (
+    RUN_ID,
+    STATUSES,
+    Experiment,
+    Run,
+    Summary,
+    clean_text,
+    experiment_folder,
+    experiment_name,
+    new_experiment_id,
+    parse_time,
+    summarise,
+)
+from gxt.store import Changes
+
+_BATCH = 32 << 20  # bytes of files read at once
+BY_HAND = "mend it by hand"
+
+Files = Mapping[str, TreeFile]
+
+
+@dataclass
+class Examination:
+    """What was found on the branch.
+
+    Attributes:
+        changes: what mends the findings that are fixable.
+        has_pointers: whether any artifact is a pointer of Git LFS.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    changes: Changes = field(default_factory=list)
+    runs: int = 0
+    experiments: int = 0
+    has_pointers: bool = False
+
+    def add(self, finding: Finding, content: bytes | None = None) -> None:
+        """Something found; with the content that mends it."""
+        if content is not None:
+            finding = finding._replace(fixable=True)
+            self.changes.append((finding.where, content))
+        self.findings.append(finding)
+
+
+def examine(repo: Repository, commit: str | None, progress: Progress | None = None) -> Examination:
+    """Everything on the branch at a commit."""
+    found = Examination()
+    if commit is None:
+        return found
+    files = {file.path: file for file in git.list_files(repo, commit)}
+    runs, documents = _sorted_out(files, found)
+    _examine_itself(repo, files, found)
+    _examine_experiments(repo, runs, documents, found)
+    _examine_ids(runs, found)
+    found.runs, found.experiments = len(runs), len(documents)
+    _examine_runs(repo, runs, found, progress)
+    if not _can_be_written(repo, files):  # then no commit would be made
+        found.findings = [finding._replace(fixable=False) for finding in found.findings]
+        found.changes = []
+    found.findings.sort(key=lambda finding: (finding.is_remark, finding.where))
+    return found
+
+
+class _Place(NamedTuple):
+    """Where a run is on the branch: its experiment's folder, and its id."""
+
+    folder: str
+    run_id: str
+
+    @property
+    def path(self) -> str:
+        """The run's folder on the branch."""
+        return f"{layout.EXPERIMENTS}/{self.folder}/{self.run_id}"
+
+
+def _sorted_out(
+    files: Files, found: Examination
+) -> tuple[dict[_Place, dict[str, TreeFile]], dict[str, TreeFile | None]]:
+    """Each run's files by their path in it, and each experiment's document; what belongs to neither is a remark."""
+    runs: dict[_Place, dict[str, TreeFile]] = {}
+    documents: dict[str, TreeFile | None] = {}
+    strange: dict[str, int] = {}
+    for path, file in files.items():
+        top, _, rest = path.partition("/")
+        folder, _, inside = rest.partition("/")
+        run_id, _, name = inside.partition("/")
+        if top == layout.EXPERIMENTS and RUN_ID.fullmatch(run_id) and name:
+            runs.setdefault(_Place(folder, run_id), {})[name] = file
+            documents.setdefault(folder, None)
+        elif top == layout.EXPERIMENTS and inside == layout.EXPERIMENT_YAML:
+            documents[folder] = file
+        elif path not in (layout.GXT_YAML, layout.GITATTRIBUTES):
+            # A foreign folder is one remark, however much is in it.
+            parts = path.split("/")
+            depth = 1 if top != layout.EXPERIMENTS else 3
+            shown = "/".join(parts[:depth]) + ("/" if len(parts) > depth else "")
+            strange[shown] = strange.get(shown, 0) + 1
+    for shown in strange:
+        found.add(Finding(clean_text(shown), "is not gxt's; readers pass over it", is_remark=True))
+    return runs, documents
+
+
+# --- the branch itself ----------------------------------------------------------------------------------------------
+
+
+def _examine_itself(repo: Repository, files: Files, found: Examination) -> None:
+    if layout.GXT_YAML not in files:
+        # The commit that mends adds it, as any commit of runs does.
+        finding = Finding(layout.GXT_YAML, "is missing", "--fix writes it", fixable=True)
+        found.findings.append(finding)
+    elif layout.GITATTRIBUTES not in files:
+        finding = Finding(layout.GITATTRIBUTES, "is missing: git merges would not know metrics.csv", "--fix writes it")
+        found.add(finding, layout.GITATTRIBUTES_TEXT)
+    try:
+        version = _format(repo, files)
+    except FormatError as error:
+        what = _less(error.message, layout.GXT_YAML)
+        found.add(Finding(layout.GXT_YAML, f"{what}; nothing can be recorded", f"{BY_HAND}: format: {layout.FORMAT}"))
+        return
+    if version > layout.FORMAT:
+        said = (
+            f"says format {version}, this gxt knows format {layout.FORMAT}: what is new is not shown, nothing written"
+        )
+        found.add(Finding(layout.GXT_YAML, said, "upgrade: pip install -U git-gxt"))
+
+
+def _format(repo: Repository, files: Files) -> int:
+    if layout.GXT_YAML not in files:
+        return layout.FORMAT
+    (data,) = git.read_objects(repo, [files[layout.GXT_YAML].oid])
+    return layout.read_format(data or b"")
+
+
+def _can_be_written(repo: Repository, files: Files) -> bool:
+    try:
+        return _format(repo, files) <= layout.FORMAT
+    except FormatError:
+        return False
+
+
+def _less(message: str, where: str) -> str:
+    """An error's words without the path that they begin with."""
+    return message.removeprefix(where).lstrip(":, ")
+
+
+# --- experiments ----------------------------------------------------------------------------------------------------
+
+
+def _examine_experiments(
+    repo: Repository,
+    runs: Mapping[_Place, Files],
+    documents: Mapping[str, TreeFile | None],
+    found: Examination,
+) -> None:
+    there = {folder: file for folder, file in documents.items() if file is not None}
+    contents = dict(zip(there, git.read_objects(repo, [file.oid for file in there.values()]), strict=True))
+    first: dict[str, str] = {}
+    for folder, run_id in runs:
+        first[folder] = min(run_id, first.get(folder, run_id))
+    for folder in documents:
+        _examine_experiment(folder, contents.get(folder), first.get(folder), found)
+
+
+def _examine_experiment(folder: str, data: bytes | None, first_run: str | None, found: Examination) -> None:
+    where = f"{layout.EXPERIMENTS}/{folder}/{layout.EXPERIMENT_YAML}"
+    name = experiment_name(folder)
+    if experiment_folder(name) != folder:
+        what = f"is not how gxt writes the name {clean_text(name)!r}: runs there can be seen but not changed"
+        advice = f"{BY_HAND}: rename it to {experiment_folder(clean_text(name))}"
+        found.add(Finding(f"{layout.EXPERIMENTS}/{clean_text(folder)}", what, advice))
+        return
+    if data is None:
+        made = Experiment(name=name, id=new_experiment_id(), created=_start(first_run))
+        found.add(Finding(where, "is missing", "--fix writes it"), layout.experiment_document(made))
+        return
+    try:
+        experiment = layout.read_experiment(folder, data)
+        written = layout.written_name(data, where)
+    except FormatError as error:
+        found.add(Finding(where, _less(error.message, where), BY_HAND))
+        return
+    mended = experiment
+    if written != name:
+        said = f"says that the name is {written!r}" if written else "says no name"
+        found.add(
+            Finding(where, f"{said}; the folder says {name!r}, which counts", "--fix writes the folder's", fixable=True)
+        )
+    if not experiment.id:
+        mended = replace(mended, id=new_experiment_id())
+        found.add(Finding(where, "has no id", "--fix gives it one", fixable=True))
+    if mended != experiment or written != name:
+        found.changes.append((where, layout.experiment_document(mended)))
+    for metric, goal in experiment.goals.items():
+        if goal not in ("min", "max"):
+            found.add(Finding(where, f"the goal of {metric} is {goal!r}, neither min nor max", BY_HAND))
+
+
+def _start(run_id: str | None) -> int | None:
+    text = layout.start_in_id(run_id) if run_id else "null"
+    return None if text == "null" else parse_time(text)
+
+
+# --- runs -----------------------------------------------------------------------------------------------------------
+
+
+def _examine_ids(runs: Mapping[_Place, Files], found: Examination) -> None:
+    places: dict[str, list[_Place]] = {}
+    for place in runs:
+        places.setdefault(place.run_id, []).append(place)
+    for run_id, several in places.items():
+        for place in several[1:]:
+            what = f"is the id of a run in {several[0].path} too"
+            found.add(Finding(place.path, what, f"{BY_HAND}: take one away", run=run_id))
+
+
+def _examine_runs(
+    repo: Repository, runs: Mapping[_Place, Files], found: Examination, progress: Progress | None
+) -> None:
+    done = 0
+    for batch in _batches(runs):
+        if progress is not None:
+            progress(done, len(runs))
+        wanted = [(place, name) for place in batch for name in _to_read(runs[place])]
+        contents = git.read_objects(repo, [runs[place][name].oid for place, name in wanted])
+        of_run: dict[_Place, dict[str, bytes]] = {place: {} for place in batch}
+        for (place, name), content in zip(wanted, contents, strict=True):
+            of_run[place][name] = content or b""
+        for place in batch:
+            _examine_run(place, runs[place], of_run[place], found)
+        done += len(batch)
+    if progress is not None and runs:
+        progress(done, len(runs))
+
+
+def _to_read(files: Files) -> list[str]:
+    documents = [name for name in (*layout.RUN_DOCUMENTS, layout.METRICS_CSV) if name in files]
+    return documents + [name for name in files if name.startswith("artifacts/") and files[name].size <= POINTER_SIZE]
+
+
+def _batches(runs: Mapping[_Place, Files]) -> Iterator[list[_Place]]:
+    batch: list[_Place] = []
+    size = 0
+    for place in sorted(runs):
+        batch.append(place)
+        size += sum(runs[place][name].size for name in _to_read(runs[place]))
+        if size > _BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _examine_run(place: _Place, files: Files, contents: Mapping[str, bytes], found: Examination) -> None:
+    run_id = place.run_id
+
+    def say(name: str, what: str, advice: str = "", content: bytes | None = None, is_remark: bool = False) -> None:
+        where = clean_text(f"{place.path}/{name}")
+        found.add(Finding(where, what, advice, is_remark=is_remark, run=run_id), content)
+
+    readable: dict[str, Run] = {}
+    for name in layout.RUN_DOCUMENTS:
+        if name in contents:
+            run = layout.read_run_as_far_as_possible("", run_id, {layout.RUN_YAML: b"", name: contents[name]})
+            if run.problem is None:
+                readable[name] = run
+            elif name != layout.METRICS_YAML or layout.METRICS_CSV not in files:
+                say(name, _less(run.problem, name), BY_HAND)
+    if layout.RUN_YAML not in files:
+        say(layout.RUN_YAML, "is missing", f"{BY_HAND}: an earlier commit may have it")
+    elif layout.RUN_YAML in readable and readable[layout.RUN_YAML].status not in STATUSES:
+        status = readable[layout.RUN_YAML].status
+        say(layout.RUN_YAML, f"the status is {status!r}, none of {', '.join(STATUSES)}", BY_HAND)
+    if layout.PARAMS_YAML not in files:
+        say(layout.PARAMS_YAML, "is missing", "--fix writes an empty one", _documents({})[layout.PARAMS_YAML])
+    points = contents.get(layout.METRICS_CSV)
+    if points is not None and (mended := _mended_points(points)) is not None:
+        say(layout.METRICS_CSV, *mended)
+    known = readable[layout.METRICS_YAML].metrics if layout.METRICS_YAML in readable else None
+    if points is not None or layout.METRICS_YAML not in files:
+        summary = _mended_summary(points, known, layout.METRICS_YAML in files)
+        if summary is not None:
+            say(layout.METRICS_YAML, *summary)
+    elif known:
+        say(layout.METRICS_YAML, "has metrics whose points are not there: metrics.csv is missing", is_remark=True)
+    for name in files:
+        if name.startswith(f"{layout.ARTIFACTS}/"):
+            data = contents.get(name, b"")
+            found.has_pointers |= is_pointer(data)
+            if (problem := pointer_problem(data)) is not None:
+                say(name, problem, "record the artifact again, or take the file away")
+        elif name not in layout.RUN_FILES:
+            say(name, "is not gxt's; readers pass over it", is_remark=True)
+
+
+def _documents(metrics: Mapping[str, Summary]) -> dict[str, bytes]:
+    return layout.run_files(Run(id="", experiment="", metrics=metrics))
+
+
+def _mended_points(data: bytes) -> tuple[str, str, bytes] | None:
+    """What is wrong with a metrics.csv, what mends it, and how it is then."""
+    lines = data.split(b"\n")
+    header = lines[0] + b"\n" == layout.METRICS_HEADER
+    body, rest = lines[1 if header else 0 : -1], lines[-1]
+    broken = [(at, line) for at, line in enumerate(body, 2 if header else 1) if not _is_point(line)]
+    if rest:
+        broken.append((len(lines), rest))
+    if header and not broken:
+        return None
+    said = [f"line {at} is no whole point: {line.decode('utf-8', 'replace')[:40]!r}" for at, line in broken[:3]]
+    does = [] if not broken else ["takes the line away"] if len(broken) == 1 else ["takes the lines away"]
+    if len(broken) > 3:
+        said.append(f"so are {len(broken) - 3} more")
+    if not header:
+        said.append("there is no header")
+        does.append("writes the header")
+    kept = [line for line in body if _is_point(line)]
+    content = layout.METRICS_HEADER + b"".join(line + b"\n" for line in kept)
+    return "; ".join(said), f"--fix {' and '.join(does)}", content
+
+
+def _is_point(line: bytes) -> bool:
+    return any(True for _ in layout.read_points(line + b"\n"))
+
+
+def _mended_summary(
+    points: bytes | None, known: Mapping[str, Summary] | None, is_there: bool
+) -> tuple[str, str, bytes] | None:
+    """What is wrong with a metrics.yaml, what mends it, and how it is then; `known` is None where it is unreadable."""
+    right = _documents(summarise(layout.read_points(points or b"")))[layout.METRICS_YAML]
+    if known is not None:
+        written = _documents(known)[layout.METRICS_YAML]
+        if written == right:
+            return None
+        what = f"does not agree with metrics.csv: {_differing(written, right)}"
+    else:
+        what = "cannot be read" if is_there else "is missing"
+    return what, "--fix computes it from metrics.csv" if points is not None else "--fix writes an empty one", right
+
+
+def _differing(written: bytes, right: bytes) -> str:
+    """The first metrics whose lines differ."""
+    lines = sorted(set(written.splitlines()) ^ set(right.splitlines()))
+    names = dict.fromkeys(line.split(b": {")[0].decode().strip('"') for line in lines if line != b"{}")
+    shown = list(names)[:3]
+    return ", ".join(shown) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
