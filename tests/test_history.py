@@ -87,6 +87,20 @@ def test_broken_and_unusual_lines_are_read_alike(header: bool, lines: list[str])
     assert_agree((layout.METRICS_HEADER if header else b"") + "".join(lines).encode())
 
 
+@given(st.lists(st.lists(LINES | ODD_LINES | st.just("1,rmse,0.5,5\n"), max_size=3), max_size=4))
+def test_files_read_at_once_are_read_alike(files: list[list[str]]) -> None:
+    read = [
+        (Run(id=f"20261123-083000-0000000{at}", experiment="e"), layout.METRICS_HEADER + "".join(lines).encode())
+        for at, lines in enumerate(files)
+    ]
+    frame = history._frame_of_runs([*read, (Run(id="20261123-083000-ffffffff", experiment="e"), b"")])
+    for run, data in read:
+        of_run = frame[frame["run_id"] == run.id].reset_index(drop=True)
+        alone = ours(data)
+        assert [*map(repr, of_run["value"])] == [*map(repr, alone["value"])]
+        assert list(of_run["step"]) == list(alone["step"]) and list(of_run["metric"]) == list(alone["metric"])
+
+
 def test_what_is_no_utf8_is_passed_over() -> None:
     assert_agree(layout.METRICS_HEADER + b"1,\xff,0.5,5\n2,rmse,0.5,5\n")
 

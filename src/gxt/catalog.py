@@ -538,19 +538,24 @@ def read_file(repo: Repository, run: Run, path: str) -> bytes | None:
     return None if at.commit is None else store.read_file(repo, at.commit, run, path)
 
 
-_READ_AT_ONCE = 32
+_READ_AT_ONCE = 16 << 20  # bytes
 
 
 def read_from_each(repo: Repository, runs: Sequence[Run], path: str) -> Iterator[tuple[Run, bytes | None]]:
-    """One of the files of each run whole, None where it has none of that name; one process for several."""
+    """One of the files of each run whole, None where it has none of that name; one process for many that are small."""
     commit = store.tip(repo, git.config(repo)).commit
-    for at in range(0, len(runs), _READ_AT_ONCE):
-        some = runs[at : at + _READ_AT_ONCE]
-        on_branch = [run for run in some if run.place == "branch"]
-        names = [f"{commit}:{layout.run_path(run.experiment, run.id)}/{path}" for run in on_branch]
-        found = dict(zip((run.id for run in on_branch), git.read_objects(repo, names), strict=True))
-        for run in some:
-            yield run, found[run.id] if run.id in found else read_file(repo, run, path)
+    names = [f"{commit}:{layout.run_path(run.experiment, run.id)}/{path}" for run in runs]
+    sizes = git.object_sizes(repo, names) if commit is not None else [0] * len(runs)
+    at = 0
+    while at < len(runs):
+        end, size = at + 1, sizes[at]
+        while end < len(runs) and size + sizes[end] <= _READ_AT_ONCE:
+            size += sizes[end]
+            end += 1
+        contents = git.read_objects(repo, names[at:end]) if commit is not None else [None] * (end - at)
+        for run, content in zip(runs[at:end], contents, strict=True):
+            yield run, content if run.place == "branch" else read_file(repo, run, path)
+        at = end
 
 
 def points(repo: Repository, run: Run) -> list[MetricPoint]:

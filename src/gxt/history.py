@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -55,26 +55,57 @@ def load_metrics(runs: AnyRun | Iterable[AnyRun], metrics: str | Sequence[str] |
     asked = [runs] if isinstance(runs, (str, Run, ActiveRun)) else list(runs)
     found = catalog.find_all(repo, [_name_of(run) for run in asked])
     wanted = [metrics] if isinstance(metrics, str) else metrics
-    frames = [_empty()]
+    frames = [_frame_of_runs([])]
     known: set[str] = set()
-    for run, data in catalog.read_from_each(repo, found, layout.METRICS_CSV):
-        points = read_frame(data or b"")
+    for some in _together(catalog.read_from_each(repo, found, layout.METRICS_CSV)):
+        points = _frame_of_runs(some)
         if wanted is not None:
             names = points["metric"].unique()
             known.update(names)
             points = points[points["metric"].isin(matching(wanted, names))]
-        points.insert(0, "run_id", run.id)
-        points.insert(1, "run_name", run.name)
-        points.insert(2, "experiment", run.experiment)
         frames.append(points)
     check_known(wanted or (), known, found)
     # An empty frame would take part in finding the types.
-    together: DataFrame = pandas.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
-    return together
+    whole: DataFrame = pandas.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+    return whole
 
 
 def _name_of(run: AnyRun) -> str:
     return run if isinstance(run, str) else run.id if isinstance(run, Run) else run.run_id
+
+
+_TOGETHER = 16 << 20  # bytes of small files that pandas reads at once
+
+
+def _together(files: Iterable[tuple[Run, bytes | None]]) -> Iterator[list[tuple[Run, bytes]]]:
+    """Runs with their metrics.csv in groups worth a call of pandas, which takes milliseconds for a single point."""
+    some: list[tuple[Run, bytes]] = []
+    size = 0
+    for run, data in files:
+        some.append((run, data or b""))
+        size += len(data or b"")
+        if size > _TOGETHER:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _frame_of_runs(files: Sequence[tuple[Run, bytes]]) -> DataFrame:
+    """The points of some runs, with all columns that `load_metrics` has."""
+    pandas = media.require_pandas("metrics as a DataFrame")
+    wholes = [_whole_lines(data) for _, data in files]
+    points, counts = None, [whole.count(b"\n") - 1 if whole else 0 for whole in wholes]
+    if all(not whole or whole.startswith(layout.METRICS_HEADER) for whole in wholes):
+        bodies = [whole[len(layout.METRICS_HEADER) :] for whole in wholes]
+        points = _read_clean(layout.METRICS_HEADER + b"".join(bodies))
+    if points is None:
+        frames = [read_frame(whole) for whole in wholes]
+        points, counts = pandas.concat(frames, ignore_index=True), [len(frame) for frame in frames]
+    for at, (name, attribute) in enumerate((("run_id", "id"), ("run_name", "name"), ("experiment", "experiment"))):
+        texts = pandas.Series([getattr(run, attribute) for run, _ in files], dtype=str)
+        points.insert(at, name, texts.repeat(counts).array)
+    return points
 
 
 # --- which metrics --------------------------------------------------------------------------------------------------
@@ -113,30 +144,40 @@ def read_frame(data: bytes) -> DataFrame:
 
     A file without a broken or unusual line is read by pandas, which takes a tenth of the time.
     """
+    whole = _whole_lines(data)
+    clean = _read_clean(whole)
+    return _frame_of(list(layout.read_points(whole))) if clean is None else clean
+
+
+def _whole_lines(data: bytes) -> bytes:
+    return data[: data.rfind(b"\n") + 1]  # what follows the last newline was never finished
+
+
+def _read_clean(whole: bytes) -> DataFrame | None:
+    """A metrics.csv as pandas reads it, a row for each line but the first; None where it may not be what we read."""
     pandas = media.require_pandas("metrics as a DataFrame")
-    whole = data[: data.rfind(b"\n") + 1]  # what follows the last newline was never finished
     # If all lines together have three commas each, and none lacks its last field, each has its four fields.
     if (
-        whole.startswith(layout.METRICS_HEADER)
-        and whole.count(b",") == 3 * whole.count(b"\n")
-        and not any(sign in whole for sign in _SIGNS)
+        not whole.startswith(layout.METRICS_HEADER)
+        or whole.count(b",") != 3 * whole.count(b"\n")
+        or any(sign in whole for sign in _SIGNS)
     ):
-        try:
-            points = pandas.read_csv(
-                io.BytesIO(whole),
-                dtype={"metric": str, "value": "float64"},
-                keep_default_na=False,
-                na_values={"value": ["nan"]},
-                skip_blank_lines=False,
-                **_exact(pandas.__version__),
-            )
-        except (ValueError, OverflowError):  # pandas' own errors are ValueErrors
-            pass
-        else:
-            # Where pandas found anything but whole numbers (`1.0`, a field that is not there), so do these types.
-            if points["step"].dtype == "int64" and points["time"].dtype == "int64":
-                return _typed(points)
-    return _frame_of(list(layout.read_points(whole)))
+        return None
+    try:
+        points = pandas.read_csv(
+            io.BytesIO(whole),
+            dtype={"metric": str, "value": "float64"},
+            keep_default_na=False,
+            na_values={"value": ["nan"]},
+            skip_blank_lines=False,
+            **_exact(pandas.__version__),
+        )
+    except (ValueError, OverflowError):  # pandas' own errors are ValueErrors
+        return None
+    # Where pandas found anything but whole numbers (`1.0`, a field that is not there), so do these types.
+    if len(points) and not points["step"].dtype == points["time"].dtype == "int64":
+        return None
+    return _typed(points) if len(points) else _frame_of([])
 
 
 def _exact(version: str) -> dict[str, str]:
@@ -172,14 +213,6 @@ def _typed(points: DataFrame) -> DataFrame:
     typed: DataFrame = points[["metric", "step", "value"]].copy()
     typed["time"] = points["time"].astype("datetime64[ms]").dt.tz_localize("UTC")
     return typed
-
-
-def _empty() -> DataFrame:
-    """No point of no run, with the columns and types that points have."""
-    points = read_frame(b"")
-    for at, name in enumerate(("run_id", "run_name", "experiment")):
-        points.insert(at, name, points["metric"])
-    return points
 
 
 # --- side by side ---------------------------------------------------------------------------------------------------
