@@ -124,11 +124,11 @@ def test_a_missing_header_is_written(repo: Repository, run_id: str) -> None:
 @given(st.binary(max_size=60) | st.lists(st.sampled_from(["0,a,1,2\n", "0,a\n", "\n", "0,a,1,", CSV])).map("".join))
 def test_mending_points_loses_none_and_is_done_once(data: bytes | str) -> None:
     data = data if isinstance(data, bytes) else data.encode()
-    mended = branch._mended_points(data)
+    mended = branch._mended_points(data, len(list(layout.read_points(data))))
     if mended is not None:
         content = mended[2]
         assert [*map(repr, layout.read_points(content))] == [*map(repr, layout.read_points(data))]
-        assert branch._mended_points(content) is None
+        assert branch._mended_points(content, len(list(layout.read_points(content)))) is None
 
 
 def test_metrics_without_points_are_kept(repo: Repository, run_id: str) -> None:
@@ -188,13 +188,13 @@ def test_mending_begins_again_where_somebody_was_faster(
 
     def examine_and_race(repo: Repository, commit: str | None, progress: cache.Progress | None = None) -> object:
         found = examine(repo, commit, progress)
-        if len(raced) == 1:
+        if not raced:
             put_on_branch(f"experiments/taxi/{run_id}/metrics.yaml", GONE)
         raced.append(commit)
         return found
 
     monkeypatch.setattr(branch, "examine", examine_and_race)
-    assert len(doctor.mend(repo).files) == 2 and len(raced) == 3
+    assert len(doctor.mend(repo).files) == 2 and len(raced) == 2
     assert examine(repo, git("rev-parse", "gxt")).findings == []
 
 

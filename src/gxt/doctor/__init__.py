@@ -63,10 +63,12 @@ def mend(repo: Repository) -> Mended:
     Raises:
         GitError: git does not take the commit, or the run branch is checked out.
     """
+    tip = store.tip(repo, git.config(repo))
+    first = branch.examine(repo, tip.commit)
     mended: list[str] = []
 
     def plan(at: Tip) -> tuple[Changes, str]:
-        found = branch.examine(repo, at.commit)  # again: somebody may have been faster
+        found = first if at.commit == tip.commit else branch.examine(repo, at.commit)  # somebody was faster
         mended[:] = sorted({finding.where for finding in found.findings if finding.fixable})
         said = f"mend {len(mended)} file{'' if len(mended) == 1 else 's'}"
         lines = [f"{finding.where}: {finding.what}" for finding in found.findings if finding.fixable]
@@ -75,8 +77,7 @@ def mend(repo: Repository) -> Mended:
         return found.changes, "\n\n".join(part for part in (said, "\n".join(lines), trailers) if part)
 
     commit = None
-    tip = store.tip(repo, git.config(repo))
-    if any(finding.fixable for finding in branch.examine(repo, tip.commit).findings):
+    if any(finding.fixable for finding in first.findings):
         commit = store.change(repo, plan)
     with store.committing(repo):
         removed = store.clean_up(repo)

@@ -5,7 +5,7 @@ Mended is only what loses nothing: documents that follow from others, and lines 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from gxt.model import (
     RUN_ID,
     STATUSES,
     Experiment,
+    MetricPoint,
     Run,
     Summary,
     clean_text,
@@ -289,11 +290,12 @@ def _examine_run(place: _Place, files: Files, contents: Mapping[str, bytes], fou
         say(layout.RUN_YAML, f"the status is {status!r}, none of {', '.join(STATUSES)}", BY_HAND)
     if layout.PARAMS_YAML not in files:
         say(layout.PARAMS_YAML, "is missing", "--fix writes an empty one", _documents({})[layout.PARAMS_YAML])
-    points = contents.get(layout.METRICS_CSV)
-    if points is not None and (mended := _mended_points(points)) is not None:
+    data = contents.get(layout.METRICS_CSV)
+    points = list(layout.read_points(data or b""))
+    if data is not None and (mended := _mended_points(data, len(points))) is not None:
         say(layout.METRICS_CSV, *mended)
     known = readable[layout.METRICS_YAML].metrics if layout.METRICS_YAML in readable else None
-    if points is not None or layout.METRICS_YAML not in files:
+    if data is not None or layout.METRICS_YAML not in files:
         summary = _mended_summary(points, known, layout.METRICS_YAML in files)
         if summary is not None:
             say(layout.METRICS_YAML, *summary)
@@ -313,16 +315,16 @@ def _documents(metrics: Mapping[str, Summary]) -> dict[str, bytes]:
     return layout.run_files(Run(id="", experiment="", metrics=metrics))
 
 
-def _mended_points(data: bytes) -> tuple[str, str, bytes] | None:
-    """What is wrong with a metrics.csv, what mends it, and how it is then."""
+def _mended_points(data: bytes, points: int) -> tuple[str, str, bytes] | None:
+    """What is wrong with a metrics.csv, what mends it, and how it is then; `points` is how many are in it."""
+    header = data.startswith(layout.METRICS_HEADER)
+    if header and data.endswith(b"\n") and data.count(b"\n") == points + 1:
+        return None
     lines = data.split(b"\n")
-    header = lines[0] + b"\n" == layout.METRICS_HEADER
     body, rest = lines[1 if header else 0 : -1], lines[-1]
     broken = [(at, line) for at, line in enumerate(body, 2 if header else 1) if not _is_point(line)]
     if rest:
         broken.append((len(lines), rest))
-    if header and not broken:
-        return None
     said = [f"line {at} is no whole point: {line.decode('utf-8', 'replace')[:40]!r}" for at, line in broken[:3]]
     does = [] if not broken else ["takes the line away"] if len(broken) == 1 else ["takes the lines away"]
     if len(broken) > 3:
@@ -340,10 +342,10 @@ def _is_point(line: bytes) -> bool:
 
 
 def _mended_summary(
-    points: bytes | None, known: Mapping[str, Summary] | None, is_there: bool
+    points: Sequence[MetricPoint], known: Mapping[str, Summary] | None, is_there: bool
 ) -> tuple[str, str, bytes] | None:
     """What is wrong with a metrics.yaml, what mends it, and how it is then; `known` is None where it is unreadable."""
-    right = _documents(summarise(layout.read_points(points or b"")))[layout.METRICS_YAML]
+    right = _documents(summarise(points))[layout.METRICS_YAML]
     if known is not None:
         written = _documents(known)[layout.METRICS_YAML]
         if written == right:
@@ -351,7 +353,7 @@ def _mended_summary(
         what = f"does not agree with metrics.csv: {_differing(written, right)}"
     else:
         what = "cannot be read" if is_there else "is missing"
-    return what, "--fix computes it from metrics.csv" if points is not None else "--fix writes an empty one", right
+    return what, "--fix computes it from metrics.csv" if points else "--fix writes an empty one", right
 
 
 def _differing(written: bytes, right: bytes) -> str:
