@@ -663,7 +663,7 @@ def log(
     limit: int | None = None,
 ) -> list[LogEntry]:
     """The history of a commit, the latest first: of a time (seconds since 1970 UTC, both ends in it), of some paths."""
-    options = ["-z", "--no-show-signature", "--full-history", f"--format={_LOG_FORMAT}"]
+    options = ["-z", "--no-show-signature", "--encoding=UTF-8", "--full-history", f"--format={_LOG_FORMAT}"]
     options += [f"--max-age={since}"] if since is not None else []
     options += [f"--min-age={until}"] if until is not None else []
     options += [f"--max-count={limit}"] if limit is not None else []
