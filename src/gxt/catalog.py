@@ -538,26 +538,6 @@ def read_file(repo: Repository, run: Run, path: str) -> bytes | None:
     return None if at.commit is None else store.read_file(repo, at.commit, run, path)
 
 
-_READ_AT_ONCE = 16 << 20  # bytes
-
-
-def read_from_each(repo: Repository, runs: Sequence[Run], path: str) -> Iterator[tuple[Run, bytes | None]]:
-    """One of the files of each run whole, None where it has none of that name; one process for many that are small."""
-    commit = store.tip(repo, git.config(repo)).commit
-    names = [f"{commit}:{layout.run_path(run.experiment, run.id)}/{path}" for run in runs]
-    sizes = git.object_sizes(repo, names) if commit is not None else [0] * len(runs)
-    at = 0
-    while at < len(runs):
-        end, size = at + 1, sizes[at]
-        while end < len(runs) and size + sizes[end] <= _READ_AT_ONCE:
-            size += sizes[end]
-            end += 1
-        contents = git.read_objects(repo, names[at:end]) if commit is not None else [None] * (end - at)
-        for run, content in zip(runs[at:end], contents, strict=True):
-            yield run, content if run.place == "branch" else read_file(repo, run, path)
-        at = end
-
-
 def points(repo: Repository, run: Run) -> list[MetricPoint]:
     """A run's metric history in logging order."""
     return list(layout.read_points(read_file(repo, run, layout.METRICS_CSV) or b""))

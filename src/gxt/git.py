@@ -724,15 +724,6 @@ def read_objects(repo: Repository, names: Iterable[str]) -> list[bytes | None]:
     return [found.content if found else None for found in _read_batch(repo, names)]
 
 
-def object_sizes(repo: Repository, names: Iterable[str]) -> list[int]:
-    """How many bytes each of these has, 0 for one that is not there; nothing of them is read."""
-    asked = "".join(name + "\n" for name in names).encode("utf-8", "surrogateescape")
-    if not asked:
-        return []
-    lines = _git(repo, "cat-file", "--batch-check=%(objectsize)", stdin=asked).split(b"\n")[:-1]
-    return [int(line) if line.isdigit() else 0 for line in lines]
-
-
 class _Object(NamedTuple):
     oid: str
     content: bytes

@@ -57,7 +57,7 @@ def load_metrics(runs: AnyRun | Iterable[AnyRun], metrics: str | Sequence[str] |
     wanted = [metrics] if isinstance(metrics, str) else metrics
     frames = [_frame_of_runs([])]
     known: set[str] = set()
-    for some in _together(catalog.read_from_each(repo, found, layout.METRICS_CSV)):
+    for some in _together(catalog.histories(repo, found)):
         points = _frame_of_runs(some)
         if wanted is not None:
             names = points["metric"].unique()
@@ -77,13 +77,13 @@ def _name_of(run: AnyRun) -> str:
 _TOGETHER = 16 << 20  # bytes of small files that pandas reads at once
 
 
-def _together(files: Iterable[tuple[Run, bytes | None]]) -> Iterator[list[tuple[Run, bytes]]]:
+def _together(files: Iterable[tuple[Run, bytes]]) -> Iterator[list[tuple[Run, bytes]]]:
     """Runs with their metrics.csv in groups worth a call of pandas, which takes milliseconds for a single point."""
     some: list[tuple[Run, bytes]] = []
     size = 0
     for run, data in files:
-        some.append((run, data or b""))
-        size += len(data or b"")
+        some.append((run, data))
+        size += len(data)
         if size > _TOGETHER:
             yield some
             some, size = [], 0
@@ -234,9 +234,9 @@ def series(repo: Repository, runs: Sequence[Run], metrics: Sequence[str]) -> lis
     """
     found: list[Series] = []
     known: set[str] = set()
-    for run, data in catalog.read_from_each(repo, runs, layout.METRICS_CSV):
+    for run, data in catalog.histories(repo, runs):
         by_name: dict[str, list[MetricPoint]] = {}
-        for point in layout.read_points(data or b""):
+        for point in layout.read_points(data):
             by_name.setdefault(point.metric, []).append(point)
         known |= by_name.keys()
         found += [Series(run, name, by_name[name]) for name in sorted(matching(metrics, by_name))]
