@@ -82,10 +82,10 @@ def _lines(findings: Sequence[Finding]) -> Iterator[str]:
     for finding in findings:
         if finding.where != where:
             where = finding.where
-            yield output.paint(where, "" if finding.is_remark else "yellow")
-        yield f"  {finding.what}"
+            yield output.paint(output.printable(where), "" if finding.is_remark else "yellow")
+        yield f"  {output.printable(finding.what)}"
         if finding.advice:
-            yield f"  → {finding.advice}"
+            yield f"  → {output.printable(finding.advice)}"
 
 
 def _count(number: int) -> str:
@@ -94,7 +94,7 @@ def _count(number: int) -> str:
 
 def _show_mended(mended: Mended) -> None:
     for path in mended.files:
-        click.echo(f"mended {path}")
+        click.echo(f"mended {output.printable(path)}")
     for left in mended.removed:
         click.echo(f"removed {left}, left behind by a crash")
     if mended.commit:

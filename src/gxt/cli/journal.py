@@ -91,4 +91,5 @@ def _local(event: Event) -> datetime:
 
 
 def _cut(text: str, room: int) -> str:
+    text = output.printable(text)
     return text if len(text) <= room else text[: room - 1] + "…"

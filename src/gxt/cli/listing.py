@@ -56,7 +56,7 @@ def list_command(
     if as_json:
         output.page(render.json_text([_json(row) for row in rows]))
     elif not rows:
-        output.note(f"no {what}{' yet' if not where and not deleted else ''}")
+        output.note(f"no {what}{'' if experiments or where or deleted else ' yet'}")
     else:
         output.page(_table(rows))
 

@@ -37,6 +37,11 @@ def paint(text: str, style: str) -> str:
     return click.style(text, bold=True) if style == "bold" else click.style(text, fg=style)
 
 
+def printable(text: str) -> str:
+    """Text that others wrote, on one line and with nothing in it that a terminal would obey."""
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
 def width() -> int | None:
     """The terminal's width in columns; None in a pipe, where nothing is cut."""
     return _terminal_size().columns if is_terminal() else None
