@@ -131,6 +131,13 @@ def test_mending_points_loses_none_and_is_done_once(data: bytes | str) -> None:
         assert branch._mended_points(content, len(list(layout.read_points(content)))) is None
 
 
+def test_a_team_s_own_gitattributes_stay(repo: Repository, run_id: str) -> None:
+    put_on_branch(".gitattributes", "* -text\n")
+    put_on_branch("gxt.yaml", GONE)
+    assert doctor.mend(repo).files == ["gxt.yaml"]
+    assert (on_branch("gxt.yaml"), on_branch(".gitattributes")) == (b"format: 1\n", b"* -text\n")
+
+
 def test_metrics_without_points_are_kept(repo: Repository, run_id: str) -> None:
     put_on_branch(f"experiments/taxi/{run_id}/metrics.csv", GONE)
     (remark,) = doctor.examine(repo).findings

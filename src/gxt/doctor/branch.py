@@ -97,7 +97,7 @@ def _sorted_out(
     """Each run's files by their path in it, and each experiment's document; what belongs to neither is a remark."""
     runs: dict[_Place, dict[str, TreeFile]] = {}
     documents: dict[str, TreeFile | None] = {}
-    strange: dict[str, int] = {}
+    strange: set[str] = set()
     for path, file in files.items():
         top, _, rest = path.partition("/")
         folder, _, inside = rest.partition("/")
@@ -111,8 +111,7 @@ def _sorted_out(
             # A foreign folder is one remark, however much is in it.
             parts = path.split("/")
             depth = 1 if top != layout.EXPERIMENTS else 3
-            shown = "/".join(parts[:depth]) + ("/" if len(parts) > depth else "")
-            strange[shown] = strange.get(shown, 0) + 1
+            strange.add("/".join(parts[:depth]) + ("/" if len(parts) > depth else ""))
     for shown in strange:
         found.add(Finding(clean_text(shown), "is not gxt's; readers pass over it", is_remark=True))
     return runs, documents
@@ -123,9 +122,11 @@ def _sorted_out(
 
 def _examine_itself(repo: Repository, files: Files, found: Examination) -> None:
     if layout.GXT_YAML not in files:
-        # The commit that mends adds it, as any commit of runs does.
-        finding = Finding(layout.GXT_YAML, "is missing", "--fix writes it", fixable=True)
-        found.findings.append(finding)
+        # The commit that mends adds it, as any commit of runs does; with a .gitattributes, but a team's own stays.
+        found.add(Finding(layout.GXT_YAML, "is missing", "--fix writes it", fixable=True))
+        if layout.GITATTRIBUTES in files:
+            (data,) = git.read_objects(repo, [files[layout.GITATTRIBUTES].oid])
+            found.changes.append((layout.GITATTRIBUTES, data))
     elif layout.GITATTRIBUTES not in files:
         finding = Finding(layout.GITATTRIBUTES, "is missing: git merges would not know metrics.csv", "--fix writes it")
         found.add(finding, layout.GITATTRIBUTES_TEXT)
