@@ -26,6 +26,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "active_run",
+    "best_run",
     "create_experiment",
     "create_run",
     "delete_tag",
@@ -62,7 +63,8 @@ __all__ = [
 # Where a public name is defined, if not in gxt.fluent. Loaded at first use, so that `import gxt` costs next to nothing.
 _ELSEWHERE = {
     **dict.fromkeys(
-        ("download_artifacts", "get_experiment_by_name", "get_run", "load_table", "search_runs"), "gxt.reading"
+        ("best_run", "download_artifacts", "get_experiment_by_name", "get_run", "load_table", "search_runs"),
+        "gxt.reading",
     ),
     **dict.fromkeys(("Experiment", "MetricPoint", "Run", "Summary"), "gxt.model"),
     **dict.fromkeys(("GxtError", "GxtWarning", "NotFoundError", "UsageError"), "gxt.errors"),
@@ -101,7 +103,7 @@ if TYPE_CHECKING:
         start_run,
     )
     from gxt.model import Experiment, MetricPoint, Run, Summary
-    from gxt.reading import download_artifacts, get_experiment_by_name, get_run, load_table, search_runs
+    from gxt.reading import best_run, download_artifacts, get_experiment_by_name, get_run, load_table, search_runs
     from gxt.recorder import ActiveRun
 
 
