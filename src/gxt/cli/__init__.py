@@ -17,10 +17,11 @@ from gxt.errors import GxtError
 
 SECTIONS: dict[str, dict[str, str]] = {
     "Record": {"log": "record", "start": "record", "finish": "record", "run": "run"},
-    "Look": {"table": "look", "show": "look", "list": "look", "tail": "look"},
+    "Look": {"table": "table", "best": "look", "show": "look", "list": "look", "tail": "look"},
     "Annotate": {
         "tag": "annotate",
         "note": "annotate",
+        "goal": "annotate",
         "rm": "annotate",
         "restore": "annotate",
         "purge": "annotate",

@@ -76,11 +76,19 @@ def _fields(repo: Repository) -> list[tuple[str, str]]:
     )
 
 
+def _metrics(repo: Repository) -> list[tuple[str, str]]:
+    from gxt import catalog
+
+    names = [field.name for field in catalog.fields(repo) if field.kind == "metrics"]
+    return [(text, "metric") for name in names for text in (name, f"{name}:min", f"{name}:max")]
+
+
 complete_experiment = _completing(_experiments)
 complete_run = _completing(_runs)
 complete_deleted = _completing(_deleted)
 complete_live = _completing(_live)
 complete_field = _completing(_fields)
+complete_metric = _completing(_metrics)
 
 
 @dataclass(frozen=True)
