@@ -40,7 +40,7 @@ def test_a_terminal_shows_the_best_the_nested_and_what_is_the_same() -> None:
         "a remark",
     ]
     coloured, _ = render.terminal(TABLE, None, colour=True)
-    assert "\x1b[1;32m 5.5\x1b[0m" in coloured and "*" not in coloured
+    assert "\x1b[1;32m5.5\x1b[0m" in coloured and "*" not in coloured
 
 
 def test_the_columns_of_the_lowest_rank_stay() -> None:

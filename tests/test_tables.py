@@ -90,6 +90,7 @@ def test_neither_metrics_nor_params_leave_the_other_out() -> None:
     fields += [Field("params", f"p{i}") for i in range(9)]
     order = [field.name for _, field in sorted(zip(ranks(fields), fields, strict=True))]
     assert order[:5] == ["name", "m0", "p0", "m1", "p1"]
+    assert ranks(fields, kept=[Field("params", "p8")])[-1] < 0
 
 
 def test_titles_say_the_kind_where_the_name_does_not_tell() -> None:

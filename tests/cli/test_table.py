@@ -300,6 +300,6 @@ def test_colour_and_no_colour_on_a_terminal(gxt: Gxt, three: dict[str, str], wor
         os.close(leader)
         return text
 
-    assert "\x1b[1;32m 6.3\x1b[0m" in shown()
+    assert "\x1b[1;32m6.3\x1b[0m" in shown()
     plain = shown(NO_COLOR="1")
     assert "\x1b" not in plain and "6.3*" in plain

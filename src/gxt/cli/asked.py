@@ -11,7 +11,7 @@ from gxt.cache import Progress
 from gxt.errors import UsageError
 from gxt.git import Repository
 from gxt.model import now
-from gxt.query import Field, KnownOf
+from gxt.query import Field, KnownOf, SortKey
 from gxt.render import Table
 
 
@@ -102,12 +102,17 @@ def answer_to(repo: Repository, asked: Asked, form: str, progress: Progress | No
         below = tables.nested(runs)
         runs, depths = [run for run, _ in below], [depth for _, depth in below]
     fields, same = _fields(found, goals, readable, asked.all_columns)
-    table = tables.run_table(runs, fields, goals, same, depths)
-    if asked.columns:
-        table = table._replace(columns=[column._replace(rank=0) for column in table.columns])
+    # Of columns that somebody chose, the first ones stay where there is no room; else what the runs are sorted by.
+    kept = fields if asked.columns else [key.field for key in _keys(asked, known)]
+    table = tables.run_table(runs, fields, goals, same, depths, kept)
     if readable:
         table = tables.with_progress(table, runs, catalog.elapsed(repo, runs, now()))
     return Answer(found, table, found.total, "run", not asked.columns)
+
+
+def _keys(asked: Asked, known: KnownOf) -> list[SortKey]:
+    # Their names were checked among all runs, of which those shown may be a part.
+    return [query.parse_sort(key, known, allow_unknown=True) for key in asked.sort_keys]
 
 
 def _goal(text: str, known: KnownOf) -> tuple[str, str]:
@@ -136,9 +141,7 @@ def _grouped(found: catalog.Listing, asked: Asked, known: KnownOf, goals: dict[s
     aggregates = asked.aggregates or tables.DEFAULT_AGGREGATES
     fields = tables.value_fields(found.runs, by, found.columns, goals)
     groups = stats.group(found.runs, by)
-    # Their names were checked among all runs, of which these may be a part.
-    keys = [query.parse_sort(key, known, allow_unknown=True) for key in asked.sort_keys]
     how = next((name for name in aggregates if name not in ("std", "count")), "mean")
-    shown = tables.sort_groups(groups, by, keys, how, goals)[: asked.limit or None]
+    shown = tables.sort_groups(groups, by, _keys(asked, known), how, goals)[: asked.limit or None]
     table = tables.group_table(shown, by, fields, aggregates, goals, readable)
     return Answer(found, table, len(groups), "group", False)

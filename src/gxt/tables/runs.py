@@ -111,15 +111,15 @@ def without_empty(runs: Sequence[Run], fields: Sequence[Field], only: Collection
     return [field for field in fields if field not in values or any(value is not None for value in values[field])]
 
 
-def ranks(fields: Sequence[Field]) -> list[int]:
-    """In which order columns are kept where there is no room for all: what a run is, then metrics and params in turn,
-    so that neither leaves the other out.
+def ranks(fields: Sequence[Field], kept: Collection[Field] = ()) -> list[int]:
+    """In which order columns are kept where there is no room for all: those in `kept`, what a run is, then metrics and
+    params in turn, so that neither leaves the other out.
     """
     metrics, params, tags = ([f for f in fields if f.kind == kind] for kind in ("metrics", "params", "tags"))
     pairs = [field for pair in zip_longest(metrics, params) for field in pair if field is not None]
     order = [_NAME, _STATUS, _EXPERIMENT, _PROBLEM, *pairs[:4], _DURATION, *pairs[4:6], _STARTED, _ID]
     place = {field: number for number, field in enumerate([*order, *pairs[6:], *tags])}
-    return [place.get(field, len(place)) for field in fields]
+    return [-1 if field in kept else place.get(field, len(place)) for field in fields]
 
 
 def nested(runs: Sequence[Run]) -> list[tuple[Run, int]]:
@@ -148,16 +148,18 @@ def run_table(
     goals: Mapping[str, str] | None = None,
     same: Sequence[str] = (),
     depths: Sequence[int] = (),
+    kept: Collection[Field] = (),
 ) -> Table:
     """A row for each run. A title leaves the kind out where nothing else in the table has the name.
 
     Args:
         goals: of metrics; the best value of each is marked.
         same, depths: as in Table; depths are shown where the name is the first column.
+        kept: the columns that stay where there is no room for all.
     """
     values = _values(runs, fields)
     columns, best = [], set()
-    for i, (field, title, rank) in enumerate(zip(fields, titles(fields), ranks(fields), strict=True)):
+    for i, (field, title, rank) in enumerate(zip(fields, titles(fields), ranks(fields, kept), strict=True)):
         columns.append(Column(title, column_kind(field, values[field]), str(field), rank))
         goal = (goals or {}).get(field.name) if field.kind == "metrics" else None
         if goal and field.part in _PARTS_WITH_GOALS:
