@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 import gxt.git
-from gxt import fluent
-from helpers import git
+from gxt import fluent, plots, recorder, rescue
+from gxt.git import Repository
+from gxt.plots import Options
+from helpers import Build, Train, git
 
 settings.register_profile(
     "default",
@@ -45,6 +48,7 @@ def isolation(
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     (home / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(home / "tmp"))
+    monkeypatch.setattr(rescue, "PLACES", ("$TMPDIR",))
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.setenv("MPLCONFIGDIR", str(matplotlib_cache))
     monkeypatch.chdir(home)  # outside of any repository
@@ -86,3 +90,36 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def repo(work: Path) -> gxt.git.Repository:
     """`work` as gxt sees it."""
     return gxt.git.find(work)
+
+
+@pytest.fixture
+def train(repo: Repository) -> Train:
+    """`train("a", {"lr": 0.1}, loss=[3, 2, 1])`: record a run, a value a step; its id."""
+
+    def run(
+        name: str,
+        params: Mapping[str, Any] | None = None,
+        experiment: str = "taxi",
+        end: bool = True,
+        **metrics: Sequence[float],
+    ) -> str:
+        recording = recorder.begin(repo, experiment, name=name)
+        recording.log_params(params or {})
+        for metric, values in metrics.items():
+            for step, value in enumerate(values):
+                recording.log_metric(metric, value, step)
+        if end:
+            recording.end("finished")
+        return recording.run_id
+
+    return run
+
+
+@pytest.fixture
+def build(repo: Repository) -> Build:
+    """`build("loss", smooth=0.5)`: the chart of all runs."""
+
+    def chart(*fields: str, runs: Sequence[str] = (), columns: int | None = None, **options: Any) -> Any:
+        return plots.build(repo, plots.select(repo, runs), fields, Options(**options), columns)
+
+    return chart

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,10 @@ def record(
     run.end(status)
     return run.run_id
 
+
+Train = Callable[..., str]
+Build = Callable[..., Any]
+"""What the fixtures `train` and `build` are."""
 
 _OURS = ("objects/", "gxt/", "refs/heads/gxt", "logs/refs/heads/gxt")
 

@@ -105,7 +105,8 @@ def test_what_is_refused_is_kept_elsewhere_until_it_is_taken(tmp_path: Path, ful
     with pytest.raises(OSError):
         file.append(b"two\n")
     (kept,) = places()
-    assert kept.read_bytes() == b"one\ntwo\n" and (kept.parent.name, kept.name) == (tmp_path.name, f"{os.getpid()}.log")
+    assert kept.read_bytes() == b"one\ntwo\n"
+    assert (kept.parent.name, kept.name) == (tmp_path.name, f"{os.getpid()}@22.log")
     full_disk(None)
     file.append(b"three\n")
     assert (tmp_path / "log").read_bytes() == b"a line of some length\none\ntwo\nthree\n"
@@ -138,9 +139,14 @@ def test_memory_is_not_filled_without_end(tmp_path: Path, full_disk: FullDisk, m
     assert sum(map(len, file._backlog)) <= 30
     full_disk(None)
     file.sync()
+    full_disk((tmp_path / "log").stat().st_size)
+    with pytest.raises(OSError):
+        file.append(b"again\n")
+    full_disk(None)
+    file.sync()
     file.close()
     (kept,) = places()  # what memory did not hold is there still
-    assert kept.read_bytes() == b"".join(b"line %02d\n" % number for number in range(20))
+    assert kept.read_bytes().startswith(b"".join(b"line %02d\n" % number for number in range(20)))
 
 
 def test_what_is_written_after_the_end_is_kept_nowhere(tmp_path: Path) -> None:
@@ -149,3 +155,49 @@ def test_what_is_written_after_the_end_is_kept_nowhere(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         file.append(b"late\n")
     assert places() == []
+
+
+def test_a_line_that_was_cut_is_taken_back_before_others_write_on_in_it(tmp_path: Path, full_disk: FullDisk) -> None:
+    one, other = Appender(tmp_path / "log"), Appender(tmp_path / "log")
+    one.append(b"a line\n")
+    full_disk(7 + 3)
+    with pytest.raises(OSError):
+        one.append(b"7,rank0,0.5\n")
+    assert (tmp_path / "log").read_bytes() == b"a line\n"
+    full_disk(None)
+    other.append(b"8,rank1,0.25\n")
+    one.close()  # with room again, closing writes what waits
+    other.close()
+    assert (tmp_path / "log").read_bytes() == b"a line\n8,rank1,0.25\n7,rank0,0.5\n"
+
+
+def test_a_forked_child_leaves_its_parent_s_backlog_alone(tmp_path: Path, full_disk: FullDisk) -> None:
+    file = Appender(tmp_path / "log")
+    file.append(b"x" * 99 + b"\n")
+    full_disk(100)
+    with pytest.raises(OSError):
+        file.append(b"parent\n")
+    full_disk(None)
+    file._lock.acquire()  # as another thread may hold it at that moment
+    child = os.fork()
+    if child == 0:
+        file.append(b"child\n")
+        file.flush()
+        os._exit(0)
+    file._lock.release()
+    assert os.waitpid(child, 0)[1] == 0
+    assert len(places()) == 1
+    file.close()
+    assert (tmp_path / "log").read_bytes() == b"x" * 99 + b"\nchild\nparent\n"
+
+
+def test_nothing_is_raised_where_a_file_with_a_cut_line_is_opened_on_a_full_disk(
+    tmp_path: Path, full_disk: FullDisk
+) -> None:
+    (tmp_path / "log").write_bytes(b"0,rmse,1,5\n1,rm")
+    full_disk(15)
+    file = Appender(tmp_path / "log")
+    full_disk(None)
+    file.append(b"2,rmse,3,5\n")
+    file.close()
+    assert [point.step for point in layout.read_points((tmp_path / "log").read_bytes())] == [0, 2]

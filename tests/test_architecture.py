@@ -41,12 +41,28 @@ ORDER = [
     "lifecycle",
     "fluent",
     "reading",
+    "comparison",
+    "plots",
     "intake",
     "demo",
     "cli",
 ]
 
-HEAVY = ["pandas", "git", "numpy", "sklearn", "matplotlib", "plotly", "PIL", "psutil", "yaml", "click", "rich"]
+HEAVY = [
+    "pandas",
+    "git",
+    "numpy",
+    "scipy",
+    "sklearn",
+    "matplotlib",
+    "plotly",
+    "uniplot",
+    "PIL",
+    "psutil",
+    "yaml",
+    "click",
+    "rich",
+]
 
 
 def layer_of(path: Path) -> str:
@@ -163,6 +179,7 @@ with gxt.start_run(tags={"a": 1}) as run:
 def test_the_public_names() -> None:
     assert sorted(gxt.__all__) == [
         "ActiveRun",
+        "Comparison",
         "Experiment",
         "GxtError",
         "GxtWarning",
@@ -174,6 +191,7 @@ def test_the_public_names() -> None:
         "__version__",
         "active_run",
         "best_run",
+        "compare",
         "create_experiment",
         "create_run",
         "delete_tag",
@@ -198,6 +216,7 @@ def test_the_public_names() -> None:
         "log_params",
         "log_table",
         "log_text",
+        "plot",
         "search_runs",
         "set_experiment",
         "set_note",

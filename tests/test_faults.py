@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from gxt import catalog, layout, live, recorder, store
+from gxt import catalog, edits, layout, live, recorder, rescue, store
+from gxt import git as gxt_git
 from gxt.appender import Appender
-from gxt.errors import GitError, GxtWarning, UsageError
+from gxt.errors import GitError, GxtError, GxtWarning, UsageError
 from gxt.git import Repository
 from helpers import git, record, run_python
 
@@ -296,3 +299,215 @@ def test_while_the_run_branch_is_checked_out_runs_wait(repo: Repository, work: P
     git("checkout", "-q", "--detach", cwd=tree)
     store.commit_pending(repo)
     assert {run.place for run in catalog.listing(repo).runs} == {"branch"}
+
+
+# --- hooks --------------------------------------------------------------------------------------------------------
+
+
+def hook(work: Path, code: str) -> Path:
+    """A reference-transaction hook (githooks(5)) in the repository."""
+    path = work / ".git" / "hooks" / "reference-transaction"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{code}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_hook_may_say_as_much_as_it_likes(repo: Repository, work: Path) -> None:
+    hook(work, "head -c 300000 /dev/zero | tr '\\0' x >&2")
+    run_id = record(repo)
+    assert store.read_run(repo, run_id).status == "finished"
+
+
+def test_a_hook_may_leave_a_process_behind(repo: Repository, work: Path) -> None:
+    hook(work, '[ "$1" != committed ] || (echo $$ >> pids; exec sleep 60) &')
+    begun = time.monotonic()
+    run_id = record(repo)
+    assert time.monotonic() - begun < 30
+    assert store.read_run(repo, run_id).status == "finished"
+    subprocess.run(["pkill", "-f", "sleep 60"], check=False)
+
+
+def test_a_hook_that_calls_gxt_is_not_waited_for(repo: Repository, work: Path) -> None:
+    hook(work, f'[ "$1" != committed ] || {sys.executable} -m gxt recover >> said 2>&1; true')
+    begun = time.monotonic()
+    run_id = record(repo)
+    assert time.monotonic() - begun < 30
+    assert store.read_run(repo, run_id).status == "finished"
+    assert "called by a hook of its own commit" in (work / ".git" / "said").read_text()
+
+
+# --- signals --------------------------------------------------------------------------------------------------------
+
+
+def test_a_signal_s_handler_may_commit_in_the_middle_of_a_commit(repo: Repository, work: Path) -> None:
+    run_python(
+        code="""
+        import os, signal, threading, gxt
+        run = gxt.start_run(run_name="handled")
+        signal.signal(signal.SIGUSR1, lambda *_: run.commit())
+        stop = threading.Event()
+        def interrupt():
+            while not stop.wait(0.003):
+                os.kill(os.getpid(), signal.SIGUSR1)
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        for step in range(15):
+            gxt.log_metric("step", step, step=step)
+            run.commit()
+        stop.set()
+        thread.join()
+        gxt.end_run()
+        """
+    )
+    assert catalog.find(repo, "handled").metrics["step"].count == 15
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("slow", ["status", "fast-import"])
+def test_a_signal_while_a_run_ends_does_not_unmake_its_end(
+    repo: Repository, work: Path, tmp_path: Path, number: int, slow: str
+) -> None:
+    real = subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout.strip()
+    there = tmp_path / "there"
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "git"
+    script.write_text(f'#!/bin/sh\ncase "$*" in *{slow}*) touch {there}; sleep 0.7;; esac\nexec {real} "$@"\n')
+    script.chmod(0o755)
+    code = "import gxt\nrun = gxt.start_run(run_name='ended')\ngxt.log_metric('a', 1)\ngxt.end_run()\nprint('went on')"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not there.exists() and process.poll() is None:
+        time.sleep(0.005)
+    threading.Event().wait(0.1 if slow == "fast-import" else 0.3)  # in the middle of its sleep
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    run = catalog.find(repo, "ended")
+    assert (run.status, run.metrics["a"].count) == ("finished", 1)
+    assert run.place == "branch" or store.commit_pending(repo)
+
+
+def test_sigterm_is_heard_where_the_first_run_was_in_a_thread(repo: Repository, work: Path) -> None:
+    run_python(
+        code="""
+        import os, signal, threading, gxt
+        def first():
+            with gxt.start_run(run_name="in-thread"):
+                pass
+        thread = threading.Thread(target=first)
+        thread.start()
+        thread.join()
+        gxt.start_run(run_name="main")
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+        """,
+        check=False,
+    )
+    run = catalog.find(repo, "main")
+    assert (run.status, run.place) == ("killed", "branch")
+
+
+# --- git that fails -------------------------------------------------------------------------------------------------
+
+
+def test_a_process_that_outlives_its_owner_goes_on_although_git_failed_once(
+    repo: Repository, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "_RETRY", 0.0)
+    owner = recorder.begin(repo, "taxi")
+    joined = recorder.join(repo, owner.run_id)
+    joined.log_metric("n", 0, step=0)
+    owner.end()
+    real, failures = recorder._attach, iter([GitError("no luck"), GitError("no luck again")])
+
+    def attach(*args: object) -> object:
+        for failure in failures:
+            raise failure
+        return real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(recorder, "_attach", attach)
+    with pytest.warns(GxtWarning, match="no luck"):
+        for step in range(1, 6):
+            joined.log_metric("n", step, step=step)
+    joined.set_tag("late", "yes")
+    joined.end()
+    store.commit_pending(repo)
+    run = store.read_run(repo, owner.run_id)
+    assert sorted(point.step for point in catalog.points(repo, run)) == list(range(6))
+    assert run.tags == {"late": "yes"} and run.status == "finished"
+
+
+def test_half_packs_of_a_commit_that_found_no_room_do_not_fill_the_disk(repo: Repository, work: Path) -> None:
+    folder = repo.common_dir / "objects" / "pack"
+    before = folder / "tmp_pack_before"
+    before.write_bytes(b"somebody's")
+    os.utime(before, (1, 1))
+    gxt_git._remove_half_packs(repo, time.time())
+    (folder / "tmp_pack_mine").write_bytes(b"half")
+    gxt_git._remove_half_packs(repo, time.time())
+    assert before.exists() and not (folder / "tmp_pack_mine").exists()
+
+
+def test_a_lock_of_all_packed_refs_that_a_crash_left_is_recognised(repo: Repository, work: Path) -> None:
+    record(repo)
+    git("pack-refs", "--all", cwd=work)
+    lock = repo.common_dir / "packed-refs.lock"
+    lock.touch()
+    os.utime(lock, (time.time() - 61,) * 2)
+    unsigned = repo.common_dir / "refs" / "gxt" / "unsigned" / "12345"
+    unsigned.parent.mkdir(parents=True)
+    unsigned.write_text(git("rev-parse", "gxt", cwd=work) + "\n")
+    with store.committing(repo):
+        store.clean_up(repo)
+        store.clean_up(repo)  # the ref goes once the lock has
+    assert not lock.exists() and not unsigned.exists()
+    assert git("for-each-ref", "refs/gxt/unsigned", cwd=work) == ""
+
+
+def test_what_a_process_left_elsewhere_after_its_run_was_committed_is_added_by_recover(
+    repo: Repository, work: Path
+) -> None:
+    run_id = record(repo, metrics={"rmse": 1.0})
+    kept = rescue.KeptLines(run_id, "metrics.csv")
+    assert kept.append(b"5,late,2.5,7\n")
+    kept.leave()
+    assert edits.take_back_rescued(repo) == [run_id]
+    run = store.read_run(repo, run_id)
+    assert run.metrics["late"].last == 2.5 and run.metrics["rmse"].last == 1.0
+    assert edits.take_back_rescued(repo) == []
+
+
+def test_a_run_that_waits_for_room_is_not_resumed_from_an_earlier_state(
+    repo: Repository, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = recorder.begin(repo, "taxi")
+    run.log_metric("m", 1, step=1)
+    run.commit()
+    run.log_metric("m", 2, step=2)
+    real = live.take_back_rescued
+
+    def refuse(folder: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(live, "take_back_rescued", refuse)
+    with pytest.warns(GxtWarning, match="No space left on device"):
+        run.end()
+    with pytest.warns(GxtWarning, match="No space left"), pytest.raises(GxtError, match="cannot be committed yet"):
+        recorder.resume(repo, run.run_id)
+    monkeypatch.setattr(live, "take_back_rescued", real)
+    store.commit_pending(repo)
+    assert store.read_run(repo, run.run_id).metrics["m"].count == 2
+
+
+def test_a_run_that_is_taken_away_after_a_checkpoint_is_not_on_the_branch(repo: Repository, work: Path) -> None:
+    run = recorder.begin(repo, "taxi")
+    run.commit()
+    run.discard()
+    assert catalog.listing(repo).runs == [] and store.list_runs(repo, git("rev-parse", "gxt", cwd=work)) == []

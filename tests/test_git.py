@@ -273,3 +273,23 @@ def test_git_works_where_the_current_directory_is_gone(
     (tmp_path / "gone").rmdir()
     assert gxt.git.config(repo)["user.name"] == "Ada Lovelace"
     assert gxt.git.read_objects(repo, ["HEAD:train.py"]) == [b"print('training')\n"]
+
+
+def test_commits_and_files_between_two_commits(repo: Repository, work: Path) -> None:
+    (first,) = gxt.git.resolve(repo, ["HEAD"])
+    (work / "train.py").write_text("one\ntwo\n")
+    (work / "data.bin").write_bytes(b"\0\1")
+    git("add", ".", cwd=work)
+    git("commit", "-q", "-m", "A subject\n\nand a body", cwd=work)
+    git("commit", "-q", "--allow-empty", "--allow-empty-message", "-m", "", cwd=work)
+    (last,) = gxt.git.resolve(repo, ["HEAD"])
+    assert first and last
+    between = gxt.git.commits_between(repo, first, last, 10)
+    assert [(commit.subject, commit.author) for commit in between] == [
+        ("", "Ada Lovelace"),
+        ("A subject", "Ada Lovelace"),
+    ]
+    assert between[0].id == last and gxt.git.commits_between(repo, first, last, 1) == between[:1]
+    assert gxt.git.commits_between(repo, last, first, 10) == []
+    assert gxt.git.changed_files(repo, first, last) == [("data.bin", None, None), ("train.py", 2, 1)]
+    assert gxt.git.changed_files(repo, last, last) == []

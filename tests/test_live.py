@@ -341,7 +341,9 @@ def test_a_run_whose_process_died_with_the_disk_full_is_complete_once_there_is_r
 def test_lines_that_were_written_after_all_are_not_taken_twice(root: Path, recording: LiveRun) -> None:
     kept = rescue.KeptLines(RUN_ID, "metrics.csv")
     assert kept.append(b"0,rmse,1,7\n1,rmse,2,7\n1,rmse,2,7\n2,rm")
+    kept.begin_flush(len(layout.METRICS_HEADER))
     recording.metrics.append(b"0,rmse,1,7\n1,rmse,2,7\n")
+    kept.leave()
     recording.close()
     folder = live.recover(root, RUN_ID)
     assert folder is not None
@@ -370,3 +372,13 @@ def test_artifacts_that_some_file_systems_take_for_one_are_refused(recording: Li
         recording.write_file(f"artifacts/{other}", lambda out: out.write(b"2"))
     recording.write_file(f"artifacts/{one}", lambda out: out.write(b"3"))
     assert (recording.path / "artifacts" / one).read_bytes() == b"3"
+
+
+def test_lines_that_their_process_will_still_write_itself_are_left_to_it(root: Path, recording: LiveRun) -> None:
+    kept = rescue.KeptLines(RUN_ID, "metrics.csv")
+    assert kept.append(b"0,rmse,1,7\n")
+    live.take_back_rescued(recording.path)
+    assert list(live._points(recording.path)[0]) == []
+    kept.leave()
+    live.take_back_rescued(recording.path)
+    assert len(live._points(recording.path)[0]) == 1 and list(rescue.kept_lines(RUN_ID)) == []

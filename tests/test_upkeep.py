@@ -93,7 +93,7 @@ def test_settings_that_are_no_numbers_stop_nothing(
     monkeypatch.setattr(gxt_git, "_MOST_NEW_PACKS", 2)
     git("config", "gc.autoPackLimit", "many", cwd=work)
     git("config", "gc.auto", "6k", cwd=work)
-    for _ in range(4):
+    while not gxt_git._maintaining:
         record(repo)
     assert [process.wait(60) for process in gxt_git._maintaining] == [0]
 
@@ -272,3 +272,52 @@ def test_memory_of_the_last_commit_is_not_needed(repo: Repository) -> None:
         else:
             record(repo)
     assert len(catalog.listing(repo).runs) == 4
+
+
+def test_spoiled_memory_of_the_last_commit_stops_nothing(repo: Repository) -> None:
+    record(repo)
+    (store.root(repo) / "last.json").write_bytes(b'{"refs/heads/gxt": 5}')
+    record(repo)
+    assert len(catalog.listing(repo).runs) == 2
+
+
+def test_a_branch_that_the_remote_still_has_is_not_said_to_be_lost(
+    repo: Repository, work: Path, tmp_path: Path
+) -> None:
+    git("init", "-q", "--bare", str(tmp_path / "hub"))
+    git("remote", "add", "origin", str(tmp_path / "hub"), cwd=work)
+    record(repo)
+    git("push", "-q", "origin", "gxt", cwd=work)
+    git("branch", "-qD", "gxt", cwd=work)
+    record(repo)  # warnings are errors
+    assert len(catalog.listing(repo).runs) == 2 and kept(repo) == []
+
+
+def test_commits_that_were_written_anew_without_losing_a_run_are_nothing_to_speak_of(
+    repo: Repository, work: Path
+) -> None:
+    record(repo)
+    record(repo)
+    anew = git("commit-tree", "gxt^{tree}", "-p", "gxt~1", "-m", "in other words", cwd=work)
+    git("update-ref", "refs/heads/gxt", anew, cwd=work)
+    record(repo)  # warnings are errors
+    assert len(catalog.listing(repo).runs) == 3 and kept(repo) == []
+
+
+def test_commits_that_git_refuses_to_keep_are_not_said_to_be_gone(repo: Repository, work: Path) -> None:
+    record(repo)
+    git("update-ref", "refs/gxt/kept", "gxt", cwd=work)  # in the way of refs/gxt/kept/...
+    old = git("rev-parse", "gxt", cwd=work)
+    git("branch", "-qD", "gxt", cwd=work)
+    with pytest.warns(GxtWarning, match=f"is at {old} for as long as git keeps it"):
+        record(repo)
+
+
+def test_packs_are_put_together_where_bitmaps_are_written(
+    repo: Repository, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gxt_git, "_MOST_NEW_PACKS", 3)
+    git("config", "repack.writeBitmaps", "true", cwd=work)
+    while not gxt_git._maintaining:
+        record(repo)
+    assert [process.wait(60) for process in gxt_git._maintaining] == [0]

@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 # Written out, so that type checkers and editors see the names.
 __all__ = [
     "ActiveRun",
+    "Comparison",
     "Experiment",
     "GxtError",
     "GxtWarning",
@@ -27,6 +28,7 @@ __all__ = [
     "__version__",
     "active_run",
     "best_run",
+    "compare",
     "create_experiment",
     "create_run",
     "delete_tag",
@@ -51,6 +53,7 @@ __all__ = [
     "log_params",
     "log_table",
     "log_text",
+    "plot",
     "search_runs",
     "set_experiment",
     "set_note",
@@ -66,12 +69,15 @@ _ELSEWHERE = {
         ("best_run", "download_artifacts", "get_experiment_by_name", "get_run", "load_table", "search_runs"),
         "gxt.reading",
     ),
+    **dict.fromkeys(("Comparison", "compare"), "gxt.comparison"),
     **dict.fromkeys(("Experiment", "MetricPoint", "Run", "Summary"), "gxt.model"),
     **dict.fromkeys(("GxtError", "GxtWarning", "NotFoundError", "UsageError"), "gxt.errors"),
     "ActiveRun": "gxt.recorder",
+    "plot": "gxt.plots",
 }
 
 if TYPE_CHECKING:
+    from gxt.comparison import Comparison, compare
     from gxt.errors import GxtError, GxtWarning, NotFoundError, UsageError
     from gxt.fluent import (
         active_run,
@@ -103,6 +109,7 @@ if TYPE_CHECKING:
         start_run,
     )
     from gxt.model import Experiment, MetricPoint, Run, Summary
+    from gxt.plots import plot
     from gxt.reading import best_run, download_artifacts, get_experiment_by_name, get_run, load_table, search_runs
     from gxt.recorder import ActiveRun
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
 from collections import deque
 from pathlib import Path
+from weakref import WeakSet
 
 from gxt.rescue import KeptLines
 
@@ -34,18 +36,24 @@ class Appender:
     (gxt.rescue), for the case that this process ends before there is room again.
     """
 
-    __slots__ = ("_backlog", "_fd", "_in_memory", "_kept", "_lock", "_path")
+    __slots__ = ("__weakref__", "_backlog", "_fd", "_in_memory", "_keeps", "_kept", "_lock", "_path", "_spilled")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keep: bool = True) -> None:
+        """Open a file, made where it is not there. Without `keep`, what is refused is not kept anywhere."""
         self._path = path
+        self._keeps = keep
         self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         self._backlog: deque[bytes] = deque()
         self._in_memory = 0
         self._kept = KeptLines(path.parent.name, path.name)
+        self._spilled = False  # some of it is only there
         self._lock = threading.Lock()
+        _open_files.add(self)
         size = os.fstat(self._fd).st_size
         if size and hasattr(os, "pread") and os.pread(self._fd, 1, size - 1) != b"\n":
-            self.append(_CUT)  # a process that is gone was cut off in a line; what we add must not become part of it
+            # A process that is gone was cut off in a line; what we add must not become part of it.
+            with contextlib.suppress(OSError):  # it goes before the next line then
+                self.append(_CUT)
 
     def append(self, line: bytes) -> None:
         """Hand a line to the operating system. Raises OSError where it is not taken; it is tried again later."""
@@ -58,8 +66,19 @@ class Appender:
             self._keep(line, 0)
             raise
         if written != len(line):
-            self._keep(line, written)
+            self._keep(line, self._taken_back(written))
             raise _full()
+
+    def _taken_back(self, written: int) -> int:
+        """Take back what was written of a line that the disk cut, lest another process writes on in it.
+
+        Returns how much of the line is in the file after all: where somebody was faster, it stays.
+        """
+        size = os.fstat(self._fd).st_size
+        if os.lseek(self._fd, 0, os.SEEK_CUR) != size:
+            return written
+        os.ftruncate(self._fd, size - written)
+        return 0
 
     def append_checked(self, line: bytes) -> None:
         """As `append`, for a process that does not hold the run's lock. Raises RunGoneError where the run is gone."""
@@ -85,20 +104,21 @@ class Appender:
         with self._lock:
             if not self._backlog:
                 return
+            self._kept.begin_flush(os.fstat(self._fd).st_size)
             while self._backlog:
                 piece = self._backlog[0]
                 written = os.write(self._fd, piece)
                 if written != len(piece):
-                    self._backlog[0] = _rest(piece, written)
+                    self._backlog[0] = _rest(piece, self._taken_back(written))
                     raise _full()
                 self._backlog.popleft()
-            if self._in_memory <= _MOST_IN_MEMORY:
+            if not self._spilled:
                 self._kept.discard()
             self._in_memory = 0
 
     def _keep(self, data: bytes, written: int) -> None:
-        if self._fd < 0:
-            return  # closed: it is the caller's mistake, and no matter of the disk
+        if self._fd < 0 or not self._keeps:
+            return  # where it is closed, that is the caller's mistake, and no matter of the disk
         piece = _rest(data, written)
         with self._lock:
             self._kept.append(piece)
@@ -106,6 +126,28 @@ class Appender:
             # Beyond that, only what is kept elsewhere is left: a training script needs its memory itself.
             if self._in_memory <= _MOST_IN_MEMORY:
                 self._backlog.append(piece)
+            else:
+                self._spilled = True
+
+    def keep(self, lines: bytes) -> None:
+        """Keep lines to be written before the next ones."""
+        self._keep(lines, 0)
+
+    def take_backlog(self) -> bytes:
+        """What could not be written; from now on it is the caller's."""
+        with self._lock:
+            lines = b"".join(self._backlog)
+            self._backlog.clear()
+            self._in_memory = 0
+            if not self._spilled:
+                self._kept.discard()
+        return lines
+
+    def forget_backlog(self) -> None:
+        """In a forked child: what waits is the parent's to write, and a thread that is not here may hold the lock."""
+        self._backlog, self._in_memory, self._spilled = deque(), 0, False
+        self._kept = KeptLines(self._path.parent.name, self._path.name)
+        self._lock = threading.Lock()
 
     def sync(self) -> None:
         """Have the operating system put the file on the disk."""
@@ -114,9 +156,27 @@ class Appender:
 
     def close(self) -> None:
         """Close the file; appending to it afterwards raises OSError."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        if self._fd < 0:
+            return
+        if self._backlog:
+            with contextlib.suppress(OSError):
+                self.flush()
+            if self._backlog:
+                self._kept.leave()
+        os.close(self._fd)
+        self._fd = -1
+
+
+_open_files: WeakSet[Appender] = WeakSet()
+
+
+def _after_fork() -> None:
+    for file in list(_open_files):
+        file.forget_backlog()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _full() -> OSError:

@@ -29,6 +29,7 @@ def files_of(local_path: Path, folder: str | None, contents_only: bool = False) 
     except (OSError, ValueError) as error:
         raise UsageError(f"artifact {str(local_path)[:40] + '…'!r} is no path: {error}") from None
     if is_file:
+        _check_readable(local_path)
         return [(local_path, check_artifact_path(prefix + local_path.name))]
     if not local_path.is_dir():
         what = "is not a file or folder" if local_path.exists() else "does not exist"
@@ -36,8 +37,14 @@ def files_of(local_path: Path, folder: str | None, contents_only: bool = False) 
     top = prefix if contents_only else f"{prefix}{local_path.resolve().name}/"
     found = []
     for file in _walk(local_path, (local_path.resolve(),)):
+        _check_readable(file)
         found.append((file, check_artifact_path(top + file.relative_to(local_path).as_posix())))
     return found
+
+
+def _check_readable(file: Path) -> None:
+    if not os.access(file, os.R_OK):
+        raise UsageError(f"artifact {str(file)!r} cannot be read: Permission denied")
 
 
 def _walk(folder: Path, around: tuple[Path, ...]) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -48,6 +48,11 @@ class Listing:
         """Whether less ("min") or more ("max") of a metric is better, where the runs' experiments say so and agree."""
         names = {run.experiment for run in self.runs}
         return stats.agreed_goals(experiment for experiment in self.experiments if experiment.name in names)
+
+    def goal(self, experiment: str, metric: str) -> str:
+        """Whether less ("min") or more ("max") of a metric is better there; "min" where nobody has said."""
+        goals = next((e.goals for e in self.experiments if e.name == experiment), {})
+        return goals.get(metric, "min")
 
 
 Where = str | Sequence[str] | Expression
@@ -453,23 +458,32 @@ def elapsed(repo: Repository, runs: Iterable[Run], at: int) -> dict[str, float]:
     for run in runs:
         if run.place == "live" and run.started is not None:
             with contextlib.suppress(OSError, ValueError):  # it has just ended, and its folder is gone
-                until = (
-                    at if run.status == RUNNING else live.last_sign_of_life(live.live_path(store.root(repo), run.id))
-                )
+                folder = live.live_path(store.root(repo), run.id)
+                until = at if run.status == RUNNING else live.last_sign_of_life(folder)
                 found[run.id] = max(0, until - run.started) / 1000
     return found
 
 
-def files(repo: Repository, run: Run) -> dict[str, int]:
-    """A run's files: path in its folder, and size in bytes. For a resumed run, those of before too."""
-    found = {path: file.size for path, file in _files_on_branch(repo, run).items()}
+Content = git.TreeFile | live.Piece | bytes
+"""Where a run's file is to be read: on the branch, in the run's folder, or made from its journal."""
+
+
+def contents(repo: Repository, run: Run) -> dict[str, Content]:
+    """A run's files: path in its folder, and where to read each. For a resumed run, those of before too."""
+    found: dict[str, Content] = dict(_files_on_branch(repo, run))
     folder = folder_of(repo, run)
     if folder is not None:
-        found |= {path: _size(content) for path, content in live.snapshot(folder).files.items()}
+        found |= live.snapshot(folder).files
     return dict(sorted(found.items()))
 
 
-def _size(content: bytes | live.Piece) -> int:
+def files(repo: Repository, run: Run) -> dict[str, int]:
+    """The same with each file's size in bytes."""
+    return {path: size_of(content) for path, content in contents(repo, run).items()}
+
+
+def size_of(content: Content) -> int:
+    """A file's size in bytes."""
     return len(content) if isinstance(content, bytes) else content.size
 
 
@@ -494,6 +508,28 @@ def read_file(repo: Repository, run: Run, path: str) -> bytes | None:
 def points(repo: Repository, run: Run) -> list[MetricPoint]:
     """A run's metric history in logging order."""
     return list(layout.read_points(read_file(repo, run, layout.METRICS_CSV) or b""))
+
+
+_AT_ONCE = 16  # histories in memory; each may have millions of points
+
+
+def histories(repo: Repository, runs: Sequence[Run]) -> Iterator[tuple[Run, bytes]]:
+    """Each run, in order, with its metrics.csv as it stands; a live run's last line may be cut."""
+    at = store.tip(repo, git.config(repo))
+    for start in range(0, len(runs), _AT_ONCE):
+        some = runs[start : start + _AT_ONCE]
+        on_branch = store.read_histories(repo, at.commit, some) if at.commit else [None] * len(some)
+        for run, committed in zip(some, on_branch, strict=True):
+            yield run, (committed if run.place == "branch" else _growing_history(repo, run)) or b""
+
+
+def _growing_history(repo: Repository, run: Run) -> bytes | None:
+    """The points of a run that was not on the branch when it was listed, wherever it has moved since."""
+    for where in (live.live_path, live.pending_path):
+        with contextlib.suppress(FileNotFoundError):
+            return (where(store.root(repo), run.id) / layout.METRICS_CSV).read_bytes()
+    commit = store.tip(repo, git.config(repo)).commit
+    return store.read_histories(repo, commit, [run])[0] if commit else None
 
 
 def export(repo: Repository, run: Run, target: Path, below: str = "") -> list[str]:

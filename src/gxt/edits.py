@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from gxt import live, recorder, store
+from gxt import live, recorder, rescue, store
 from gxt.capture import mask_value
 from gxt.errors import NotFoundError, UsageError
 from gxt.git import Repository
@@ -118,6 +119,19 @@ def finish(repo: Repository, run_id: str, status: str) -> None:
     elif live.recover(base, run_id, status) is None:
         raise UsageError(f"run {run_id} is recorded by a process that is alive", "it ends with that process")
     store.commit_pending(repo)
+
+
+def take_back_rescued(repo: Repository) -> list[str]:
+    """Add to committed runs what a full disk refused of them after they had ended. Returns the ids of these runs."""
+    found = []
+    for run_id in rescue.kept_runs():
+        with contextlib.suppress(NotFoundError):  # it is another repository's
+            if any(rescue.kept_lines(run_id)) and not _is_recording(repo, store.read_run(repo, run_id)):
+                run = recorder.amend(repo, run_id)
+                live.take_back_rescued(run.folder)
+                run.end()
+                found.append(run_id)
+    return found
 
 
 def _is_recording(repo: Repository, run: Run) -> bool:

@@ -392,6 +392,7 @@ def _end_all(status: str) -> None:
         run.end(status)
     for run in recorder.open_runs():  # in other threads, or made by create_run
         run.end(status)
+    recorder.commit_interrupted()
 
 
 def _remember_failed_cell(status: str) -> None:

@@ -7,9 +7,11 @@ GIT_INDEX_FILE cannot be taken out, and because importing it takes longer than r
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -101,7 +103,7 @@ def _environment() -> dict[str, str]:
 
 # A process that another thread forks while we start git would get copies of git's pipes, and git's output would not end
 # before that process does. So a fork waits for a start that is under way, some milliseconds.
-_starting = threading.Lock()
+_starting = threading.RLock()  # a signal's handler may start git in the middle of it
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_starting.release)
 
@@ -111,6 +113,8 @@ def _start(
     cwd: Path | None = None,
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     environment: Mapping[str, str] | None = None,
+    stderr: int | IO[bytes] = subprocess.PIPE,
+    asks: bool = False,
 ) -> subprocess.Popen[bytes]:
     try:
         with _starting:
@@ -120,7 +124,9 @@ def _start(
                 env=_environment() | dict(environment or {}),
                 stdin=stdin,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=stderr,
+                # Ctrl-C, and a signal to the group, is meant for the program; its runs are still to be committed.
+                start_new_session=not asks,
             )
     except FileNotFoundError:
         if cwd is not None and not cwd.is_dir():
@@ -130,22 +136,56 @@ def _start(
         raise GitError(f"git could not be started: {error}") from None
 
 
+def _scratch() -> IO[bytes]:
+    """A file without a name: in memory where the system has that, since the disk for temporary files may be full."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("gxt"), "w+b")
+    import tempfile  # here for start-up time
+
+    return tempfile.TemporaryFile()
+
+
+# A signal to the program's group may reach git before it is in a session of its own: it had not begun, and can again.
+_KILLED_AT_START = tuple(-getattr(signal, name) for name in ("SIGHUP", "SIGINT", "SIGTERM") if hasattr(signal, name))
+
+
 def _call(
     args: Sequence[str],
     cwd: Path | None = None,
     stdin: bytes = b"",
     environment: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> tuple[int, bytes, str]:
+    code, out, err = _call_once(args, cwd, stdin, environment, timeout)
+    if code in _KILLED_AT_START:
+        return _call_once(args, cwd, stdin, environment, timeout)
+    return code, out, err
+
+
+def _call_once(
+    args: Sequence[str],
+    cwd: Path | None,
+    stdin: bytes,
+    environment: Mapping[str, str] | None,
+    timeout: float | None,
 ) -> tuple[int, bytes, str]:
     with contextlib.ExitStack() as stack:
         source: int | IO[bytes] = subprocess.DEVNULL
         if stdin:  # from a file: a pipe would not end while a process forked meanwhile has a copy of it
-            import tempfile  # here for start-up time
-
-            source = stack.enter_context(tempfile.TemporaryFile())
+            source = stack.enter_context(_scratch())
             source.write(stdin)
             source.seek(0)
-        process = stack.enter_context(_start(args, cwd, source, environment))
-        out, err = process.communicate()
+        # Into a file too: a hook may write more than a pipe holds, or leave a process behind that keeps it open.
+        words = stack.enter_context(_scratch())
+        # A signing agent may ask for a passphrase on the terminal, which a session of its own has none of.
+        process = stack.enter_context(_start(args, cwd, source, environment, words, asks=timeout is not None))
+        try:
+            out, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise GitError(f"git {args[1]} did not answer for {timeout:.0f} seconds") from None
+        words.seek(0)
+        err = words.read()
     return process.returncode, out, err.decode("utf-8", "replace").strip()
 
 
@@ -281,7 +321,8 @@ def head(repo: Repository) -> Head:
         _, at, _ = _ask(repo.git_dir, "rev-parse", "--verify", "-q", "HEAD")
         _, name, _ = _ask(repo.git_dir, "symbolic-ref", "--short", "-q", "HEAD")
         return Head(at.decode().strip() or None, name.decode().strip() or None, dirty=False)
-    code, out, err = _call(["status", "--porcelain=v2", "--branch", "-z"], cwd=repo.work_tree)
+    places = [f"--git-dir={repo.git_dir}", f"--work-tree={repo.work_tree}"]  # which core.worktree may set apart
+    code, out, err = _call([*places, "status", "--porcelain=v2", "--branch", "-z"], cwd=repo.work_tree)
     if code:
         raise _failure(["status"], err)
     commit = branch = None
@@ -324,7 +365,7 @@ def maintain(repo: Repository, settings: Mapping[str, str], marker: Path) -> boo
     # In a partial clone, only git knows which packs it has promised to keep apart.
     partial = "extensions.partialclone" in settings or any(key.endswith(".promisor") for key in settings)
     task = ["gc", "--auto", "--quiet"] if partial else ["repack", "--geometric=2", "-d", "-l", "-q"]
-    with open(marker, "r+b") as lock, contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), open(marker, "r+b") as lock:
         from filelock import lock_descriptor  # here for start-up time
 
         if not lock_descriptor(lock.fileno(), blocking=False):
@@ -332,7 +373,15 @@ def maintain(repo: Repository, settings: Mapping[str, str], marker: Path) -> boo
         os.utime(marker)
         with _starting:
             process = subprocess.Popen(
-                ["git", f"--git-dir={repo.common_dir}", "-c", "pack.threads=1", *task],
+                [
+                    "git",
+                    f"--git-dir={repo.common_dir}",
+                    "-c",
+                    "pack.threads=1",
+                    "-c",
+                    "repack.writeBitmaps=false",
+                    *task,
+                ],
                 cwd=repo.common_dir,
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
@@ -345,6 +394,12 @@ def maintain(repo: Repository, settings: Mapping[str, str], marker: Path) -> boo
         if hasattr(os, "setpriority"):
             os.setpriority(os.PRIO_PROCESS, process.pid, 10)  # training comes first
     return True
+
+
+@atexit.register
+def _let_go() -> None:
+    for process in _maintaining:
+        process.returncode = 0  # git goes on alone; without this, Python warns of it with -X dev
 
 
 def _packs(repo: Repository) -> Iterator[tuple[int, int]]:
@@ -409,9 +464,16 @@ def remove_stale_lock(repo: Repository, ref: str) -> Path | None:
 
 
 def remove_leftovers(repo: Repository) -> list[Path]:
-    """Take away what a killed `git fast-import` left: half packs, and marks that keep a pack from being put together
-    with others. Returns what was taken."""
+    """Take away what a killed commit left: half packs, marks that keep a pack from being put together with others,
+    and refs of commits that were to be signed. Returns what was taken.
+
+    For a caller that keeps others from committing meanwhile.
+    """
     removed = []
+    if any((repo.common_dir / _UNSIGNED).glob("*")):
+        for ref in _git(repo, "for-each-ref", "--format=%(refname)", _UNSIGNED).decode().split():
+            _drop_ref(repo, ref)
+            removed.append(repo.common_dir / ref)
     folder = repo.common_dir / "objects" / "pack"
     for file in [*folder.glob("tmp_*"), *folder.glob("*.keep"), *repo.common_dir.glob("fast_import_crash_*")]:
         with contextlib.suppress(OSError):
@@ -454,7 +516,7 @@ def checked_out_in(repo: Repository, ref: str, settings: Mapping[str, str]) -> P
     """The work tree that has a branch checked out, None where none has."""
     wanted = f"ref: {ref}\n".encode()
     if not is_true(settings.get("core.bare")) and _read_head(repo.common_dir) == wanted:
-        return repo.common_dir.parent
+        return Path(os.path.normpath(repo.common_dir / settings.get("core.worktree", "..")))
     for folder in sorted((repo.common_dir / "worktrees").glob("*")):
         if _read_head(folder) == wanted:
             try:
@@ -465,6 +527,8 @@ def checked_out_in(repo: Repository, ref: str, settings: Mapping[str, str]) -> P
 
 
 def _read_head(git_dir: Path) -> bytes:
+    with contextlib.suppress(OSError):  # core.preferSymlinkRefs
+        return b"ref: " + os.fsencode(os.readlink(git_dir / "HEAD")) + b"\n"
     try:
         return (git_dir / "HEAD").read_bytes()
     except OSError:
@@ -484,6 +548,11 @@ def is_ancestor(repo: Repository, one: str, other: str) -> bool:
     return _ask(repo.common_dir, "merge-base", "--is-ancestor", one, other)[0] == 0
 
 
+def ref_exists(repo: Repository, ref: str) -> bool:
+    """Whether there is a ref of that name, be it a broken one."""
+    return _ask(repo.common_dir, "rev-parse", "--verify", "-q", ref)[0] == 0
+
+
 def count_commits(repo: Repository, have: str, lack: str) -> int:
     """How many commits `have` contains that `lack` does not."""
     return int(_git(repo, "rev-list", "--count", f"{lack}..{have}"))
@@ -492,6 +561,45 @@ def count_commits(repo: Repository, have: str, lack: str) -> int:
 def commit_before(repo: Repository, commit: str, seconds: int) -> str | None:
     """The last commit not made after a time (seconds since 1970 UTC), on the history of a commit's first parents."""
     return _git(repo, "rev-list", "-1", "--first-parent", f"--min-age={seconds}", commit).decode().strip() or None
+
+
+class Commit(NamedTuple):
+    """A commit as a log shows it; `time` is the author's, in milliseconds since 1970 UTC."""
+
+    id: str
+    author: str
+    time: int
+    subject: str
+
+
+def commits_between(repo: Repository, lack: str, have: str, limit: int) -> list[Commit]:
+    """The commits that `have` contains and `lack` does not, the latest first, at most so many."""
+    form = ["-z", "--no-show-signature", f"--max-count={limit}", "--format=%H%n%an%n%at%n%s"]
+    out = _git(repo, "log", *form, f"{lack}..{have}", "--")
+    commits = []
+    for entry in out.decode("utf-8", "replace").split("\0"):
+        if entry:
+            oid, author, seconds, subject = entry.split("\n", 3)
+            commits.append(Commit(oid, author, int(seconds) * 1000, subject.strip()))
+    return commits
+
+
+class FileChange(NamedTuple):
+    """A file that two commits have differently: lines added and removed, None for a binary file."""
+
+    path: str
+    added: int | None
+    removed: int | None
+
+
+def changed_files(repo: Repository, one: str, other: str) -> list[FileChange]:
+    """What changes from one commit's tree to another's."""
+    out = _git(repo, "diff-tree", "-r", "--numstat", "--no-renames", "--no-ext-diff", "-z", one, other)
+    changes = []
+    for entry in out.decode("utf-8", "replace").split("\0")[:-1]:
+        added, removed, path = entry.split("\t", 2)
+        changes.append(FileChange(path, *(int(n) if n.isdigit() else None for n in (added, removed))))
+    return changes
 
 
 def create_ref(repo: Repository, ref: str, commit: str) -> None:
@@ -613,6 +721,17 @@ def list_files(repo: Repository, tree: str) -> list[TreeFile]:
     return files
 
 
+def blob_id(chunks: Iterable[bytes], size: int, settings: Mapping[str, str]) -> str:
+    """The object id that a file of these bytes has, or would have, in this repository."""
+    import hashlib  # here for start-up time
+
+    # git's names of its algorithms are hashlib's.
+    oid = hashlib.new(settings.get("extensions.objectformat", "sha1"), b"blob %d\0" % size, usedforsecurity=False)
+    for chunk in chunks:
+        oid.update(chunk)
+    return oid.hexdigest()
+
+
 @contextlib.contextmanager
 def open_blob(repo: Repository, oid: str) -> Iterator[IO[bytes]]:
     """A blob's content as a stream, for files of any size."""
@@ -628,8 +747,13 @@ def open_blob(repo: Repository, oid: str) -> Iterator[IO[bytes]]:
 
 # --- committing -----------------------------------------------------------------------------------------------
 
-Content = bytes | tuple[Path, int] | None
-"""A file's new content: bytes, a file and how many of its bytes, or None to take the path away."""
+_UNSIGNED = "refs/gxt/unsigned"
+
+# Set for a commit's git, and so for its hooks: one that calls gxt must not wait for the commit that waits for it.
+IN_COMMIT = "GXT_IN_COMMIT"
+
+Content = bytes | tuple[Path, int | None] | None
+"""A file's new content: bytes, a file and how many of its bytes (None for all), or None to take the path away."""
 
 
 def commit_files(
@@ -655,14 +779,14 @@ def commit_files(
     author, committer = identity(settings, "author"), identity(settings, "committer")
     when = f"{max(0, int(time.time()))} {time.strftime('%z')}"  # git has no date before 1970
     # A commit to be signed is first made beside the branch: fast-import cannot sign.
-    target = f"refs/gxt/unsigned/{os.getpid()}" if sign else ref
+    target = f"{_UNSIGNED}/{os.getpid()}" if sign else ref
     head_lines = [f"commit {target}", "mark :1", f"author {author} {when}", f"committer {committer} {when}"]
     script = "\n".join(head_lines).encode() + b"\n" + _data(message.encode())
     if parent is not None:
         script += f"from {parent}\n".encode()
     # Kept as a pack, which git marks `.keep` until the ref has moved: a `git gc --prune=now` meanwhile would take loose
     # objects away, since nothing reaches them yet.
-    command = [f"--git-dir={repo.common_dir}", "-c", "fastimport.unpackLimit=1"]
+    command = [f"--git-dir={repo.common_dir}", "-c", "fastimport.unpackLimit=1", "-c", "core.bigFileThreshold=32m"]
     command += ["fast-import", "--quiet", "--done", "--date-format=raw"]
     if sign:
         command.append("--force")  # a crash may have left the private ref behind
@@ -678,10 +802,11 @@ def _fast_import(
     ref: str,
     old: str | None,
 ) -> str:
-    process = _start(command, repo.common_dir, subprocess.PIPE)
-    assert process.stdin and process.stdout and process.stderr
-    # stderr goes unread while we write; fast-import says next to nothing before it ends, so no pipe fills up.
-    with process:
+    words = _scratch()
+    begun = time.time()
+    process = _start(command, repo.common_dir, subprocess.PIPE, {IN_COMMIT: "1"}, words)
+    assert process.stdin and process.stdout
+    with words, process:
         try:
             process.stdin.write(script)
             for path, content in changes:
@@ -695,11 +820,18 @@ def _fast_import(
             process.kill()
             raise
         commit = process.stdout.read().decode().strip()
-        err = process.stderr.read().decode("utf-8", "replace")
+        process.wait()
+        words.seek(0)
+        err = words.read().decode("utf-8", "replace")
     if process.returncode == 0:
         return commit
     with contextlib.suppress(OSError):
         (repo.common_dir / f"fast_import_crash_{process.pid}").unlink()
+    if process.returncode in _KILLED_AT_START:
+        raise RefMovedError(f"git was told to end while it committed to {ref}")
+    if any(words in err for words in _NO_ROOM):
+        _remove_half_packs(repo, begun)
+        raise GitError("the disk has no room for the commit", "make room; then `gxt recover` commits what waits")
     if resolve(repo, [ref])[0] != old or "does not contain" in err or any(words in err for words in _PASSING):
         raise RefMovedError(f"{ref} has moved: {_words(err)[-300:]}")
     if lock := re.search(r"Unable to create '([^']+\.lock)': File exists", err):
@@ -711,6 +843,17 @@ def _fast_import(
 
 # What fast-import says when a `git gc` repacks under its hands; the next try succeeds.
 _PASSING = ("cannot store pack file", "cannot create keep file", "cannot store index file")
+
+
+# What it says of a full disk, some of it in other words; what it had written so far would keep the disk full.
+_NO_ROOM = ("No space left on device", "Out of diskspace", "Unexpected checksum", "Disk quota exceeded")
+
+
+def _remove_half_packs(repo: Repository, since: float) -> None:
+    for file in (repo.common_dir / "objects" / "pack").glob("tmp_*"):
+        with contextlib.suppress(OSError):
+            if file.stat().st_mtime >= since - 1:
+                file.unlink()
 
 
 def _data(content: bytes) -> bytes:
@@ -727,12 +870,13 @@ def _write_change(stream: IO[bytes], path: str, content: Content) -> None:
     if isinstance(content, bytes):
         write(_data(content))
         return
-    file, left = content
+    file, size = content
     try:
         source = file.open("rb")
     except FileNotFoundError:
         raise FileChangedError(f"{file} is gone") from None
     with source:
+        left = os.fstat(source.fileno()).st_size if size is None else size
         write(b"data %d\n" % left)
         while left and (piece := source.read(min(left, 1 << 20))):
             write(piece)
@@ -740,6 +884,9 @@ def _write_change(stream: IO[bytes], path: str, content: Content) -> None:
         if left:
             raise FileChangedError(f"{file} became shorter while it was read")
         write(b"\n")
+
+
+_SIGNING_TIMEOUT = 60.0  # seconds: an agent that asks somebody who is not there would stop the run from ending
 
 
 def _sign(
@@ -762,9 +909,13 @@ def _sign(
         "GIT_COMMITTER_DATE": when,
     }
     tree = ["commit-tree", "-S", f"{unsigned}^{{tree}}", *(["-p", parent] if parent else [])]
-    code, out, err = _call([f"--git-dir={repo.common_dir}", *tree], repo.common_dir, message.encode(), environment)
+    command = [f"--git-dir={repo.common_dir}", *tree]
+    try:
+        code, out, err = _call(command, repo.common_dir, message.encode(), environment, _SIGNING_TIMEOUT)
+    except GitError as error:
+        code, out, err = -1, b"", error.message
     if code:
-        _git(repo, "update-ref", "-d", unsigned_ref)
+        _drop_ref(repo, unsigned_ref)
         raise GitError(
             f"the commit could not be signed: {_words(err)}",
             "commit.gpgSign is set: check user.signingKey and your agent",
@@ -774,6 +925,11 @@ def _sign(
     try:
         _git(repo, "update-ref", "--stdin", stdin=update.encode())
     except GitError as error:
-        _git(repo, "update-ref", "-d", unsigned_ref)
+        _drop_ref(repo, unsigned_ref)
         raise RefMovedError(error.message) from None
     return signed
+
+
+def _drop_ref(repo: Repository, ref: str) -> None:
+    with contextlib.suppress(GitError):  # `remove_leftovers` takes it later
+        _git(repo, "update-ref", "-d", ref)

@@ -13,12 +13,13 @@ from typing import Any
 
 from gxt.capture import ipython_shell
 from gxt.model import FINISHED, KILLED
-from gxt.recorder import status_after
+from gxt.recorder import hold_signal, status_after
 
 # What a scheduler sends before it takes the machine away, and what a terminal sends when it is closed. (`nohup`
 # ignores the latter, and then so do we.)
 _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _watching = False
+_watching_signals = False
 _watching_cells = False
 _terminated = False
 _exiting = False
@@ -27,14 +28,14 @@ _told_while_exiting: int | None = None
 
 def watch(end_all: Callable[[str], None]) -> None:
     """Have `end_all(status)` called when this process ends, by SIGTERM and SIGHUP too. Once a process is enough."""
-    global _watching  # noqa: PLW0603 (atexit and signal handlers are one for a process as well)
-    if _watching:
-        return
-    _watching = True
-    atexit.register(_at_exit, end_all)
+    global _watching, _watching_signals  # noqa: PLW0603 (atexit and signal handlers are one for a process as well)
+    if not _watching:
+        _watching = True
+        atexit.register(_at_exit, end_all)
     # They end a process without a word by default. As an exception they unwind `with` blocks, like Ctrl-C.
-    if threading.current_thread() is not threading.main_thread():
+    if _watching_signals or threading.current_thread() is not threading.main_thread():
         return
+    _watching_signals = True
     ours = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
     for number in ours:
         signal.signal(number, _on_signal)
@@ -57,6 +58,8 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
         _told_while_exiting = number
         return
     _terminated = True
+    if hold_signal(number):
+        return
     raise SystemExit(128 + number)
 
 

@@ -16,7 +16,7 @@ import os
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
@@ -42,6 +42,7 @@ from gxt.model import (
 )
 
 JOURNAL, LOCK = "journal.jsonl", "lock"
+_GROWING = (layout.METRICS_CSV, layout.SYSTEM_CSV, layout.OUTPUT_LOG)
 _TAIL = 1 << 20
 
 
@@ -163,7 +164,7 @@ class LiveRun:
                 file system tells apart from it.
             OSError: the disk does not take it; where another file system does, it is kept there for `recover`.
         """
-        self._check_distinct(path)
+        self.check_distinct([path])
         target = self.path / path
         beside = self.path / f"{random_digits(16)}.tmp"
         try:
@@ -182,20 +183,41 @@ class LiveRun:
         finally:
             beside.unlink(missing_ok=True)
 
-    def _check_distinct(self, path: str) -> None:
-        # On macOS and Windows two such paths are one file, and a checkout of the run would lose one of them.
-        parent = ""
-        for part in PurePosixPath(path).parts:
-            if parent not in self._names:
+    def check_distinct(self, paths: Iterable[str]) -> None:
+        """Raise UsageError where a path differs from another, or from one that is there, only in what not every file
+        system tells apart: on macOS and Windows the two are one file, and a checkout of the run would lose one."""
+        added: dict[str, dict[str, str]] = {}
+        for path in paths:
+            parent = ""
+            for part in PurePosixPath(path).parts:
+                if parent not in self._names:
+                    self._names[parent] = {}
+                    with contextlib.suppress(OSError):
+                        self._names[parent] = {_folded(name): name for name in os.listdir(self.path / parent)}
+                folded = _folded(part)
+                known = self._names[parent].get(folded) or added.setdefault(parent, {}).setdefault(folded, part)
+                if known != part:
+                    raise UsageError(
+                        f"{path!r} differs from {parent + known!r} only in case, or in how accents are encoded",
+                        "some file systems take the two for one; choose another name",
+                    )
+                parent += f"{part}/"
+        for parent, names in added.items():
+            self._names[parent].update(names)
+
+    def read_artifact(self, path: str) -> bytes | None:
+        """A file of the run that was written here, also where a full disk had it kept elsewhere."""
+        places = [self.path / path, rescue.find_file(self.run_id, path)]
+        found = [place for place in places if place is not None and place.is_file()]
+        return max(found, key=lambda place: place.stat().st_mtime_ns).read_bytes() if found else None
+
+    def hand_over(self, to: LiveRun) -> None:
+        """Stop recording here, and let another have what could not be written."""
+        for mine, its in ((self.metrics, to.metrics), (self._journal, to._journal)):
+            if lines := mine.take_backlog():
                 with contextlib.suppress(OSError):
-                    self._names[parent] = {_folded(name): name for name in os.listdir(self.path / parent)}
-            known = self._names.setdefault(parent, {}).setdefault(_folded(part), part)
-            if known != part:
-                raise UsageError(
-                    f"{path!r} differs from {parent + known!r} only in case, or in how accents are encoded",
-                    "some file systems take the two for one; choose another name",
-                )
-            parent += f"{part}/"
+                    its.append(lines)
+        self.close_files()
 
     def is_in_place(self) -> bool:
         """Whether this is still the folder that the run records in."""
@@ -337,17 +359,19 @@ def recover(root: Path, run_id: str, status: str = KILLED) -> Path | None:
 
 def take_back_rescued(folder: Path) -> None:
     """Put into a run's folder what a full disk refused and was kept elsewhere. Raises OSError while it is full."""
-    for name, lines in rescue.kept_lines(folder.name):
-        _add_missing(folder / name, lines)
+    for kept in rescue.kept_lines(folder.name):
+        _add(folder / kept.name, kept.path.read_bytes(), kept.flushed_at)
+        kept.path.unlink()
     rescue.move_files(folder.name, folder)
-    rescue.forget(folder.name)
 
 
-def _add_missing(path: Path, lines: bytes) -> None:
-    """Append the lines that the file does not hold; some may have gone there before their process died."""
-    with open(path, "a+b") as file:
-        file.seek(max(0, file.tell() - len(lines) - _TAIL))
-        have = Counter(file.read().split(b"\n"))
+def _add(path: Path, lines: bytes, flushed_at: int | None) -> None:
+    """Append lines, but for those that went there before their process died: they are behind `flushed_at`."""
+    have: Counter[bytes] = Counter()
+    if flushed_at is not None:
+        with open(path, "rb") as file:
+            file.seek(flushed_at)
+            have = Counter(file.read().split(b"\n"))
     missing = []
     for line in lines.split(b"\n")[:-1]:  # what follows the last newline was never whole
         if have[line]:
@@ -355,7 +379,7 @@ def _add_missing(path: Path, lines: bytes) -> None:
         else:
             missing.append(line + b"\n")
     if missing:
-        appender = Appender(path)
+        appender = Appender(path, keep=False)  # they are kept as it is
         try:
             appender.append(b"".join(missing))
             appender.sync()
@@ -400,15 +424,16 @@ def discard(root: Path, taken: Snapshot) -> bool:
 
 
 class Piece(NamedTuple):
-    """The first `size` bytes of a file, which may be growing."""
+    """A file of a run: the first `size` bytes of one that `grows`; one that does not may be replaced as a whole."""
 
     path: Path
     size: int
+    grows: bool
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes, some at a time."""
-        left = self.size
         with self.path.open("rb") as file:
+            left = self.size if self.grows else os.fstat(file.fileno()).st_size
             while left and (chunk := file.read(min(left, 1 << 20))):
                 yield chunk
                 left -= len(chunk)
@@ -446,7 +471,7 @@ def snapshot(folder: Path) -> Snapshot:
     files: dict[str, bytes | Piece] = dict(layout.run_files(run))
     for path, (size, _) in extent.items():
         if path not in (JOURNAL, layout.METRICS_CSV):
-            files[path] = Piece(folder / path, size)
+            files[path] = Piece(folder / path, size, grows=path in _GROWING)
     if points:
         files[layout.METRICS_CSV] = whole
     return Snapshot(folder, run, files, extent)
@@ -477,7 +502,7 @@ def _points(folder: Path) -> tuple[list[MetricPoint], bytes | Piece]:
     points = list(layout.read_points(data))
     whole = data.rfind(b"\n") + 1
     if data.count(b"\n") == len(points) + 1:  # the header, and a line a point
-        return points, Piece(path, whole)
+        return points, Piece(path, whole, grows=True)
     return points, layout.write_points(points)  # a crash or a full disk cut a line
 
 

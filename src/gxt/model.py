@@ -6,6 +6,7 @@ Times are integers: milliseconds since 1970-01-01 UTC.
 from __future__ import annotations
 
 import math
+import operator
 import os
 import re
 import time
@@ -192,7 +193,7 @@ def format_time(ms: int) -> str:
         moment = datetime.fromtimestamp(seconds, timezone.utc)
     except (ValueError, OverflowError, OSError):
         raise UsageError(f"time {ms} is out of range", "times are milliseconds since 1970 UTC") from None
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
+    return f"{moment.year:04}-{moment:%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
 
 
 def parse_time(text: str) -> int:
@@ -384,17 +385,35 @@ def number(value: Any, what: str = "metric") -> float:
             value = value.numpy()
         return float(value)
     except OverflowError:
-        raise UsageError(f"{what} value {str(value)[:20]}… is too large for a double") from None
+        raise UsageError(f"{what} value {_short(value)} is too large for a double") from None
     except (TypeError, ValueError, RuntimeError):
         raise UsageError(f"{what} value {str(value)[:60]!r} ({type(value).__name__}) is not one number") from None
 
 
-def step_number(step: Any) -> int:
+def _short(value: Any) -> str:
+    try:
+        text = str(value)
+    except ValueError:  # Python turns no integer of over 4,300 digits into text
+        return f"of {value.bit_length()} bits"
+    return text if len(text) <= 24 else f"{text[:20]}…"
+
+
+MAX_STEP = 2**63 - 1
+"""Steps, and times in milliseconds, are within 64 bits with a sign."""
+
+
+def step_number(step: Any, what: str = "step") -> int:
     """A step as an int; 3.0 and numpy integers are taken, 3.5 is not. Raises UsageError."""
-    as_float = number(step, "step")
-    if not math.isfinite(as_float) or as_float != int(as_float):
-        raise UsageError(f"step {step!r} is not a whole number")
-    return step if type(step) is int else int(as_float)
+    try:
+        whole = operator.index(step)
+    except TypeError:
+        as_float = number(step, what)
+        if not math.isfinite(as_float) or as_float != int(as_float):
+            raise UsageError(f"{what} {step!r} is not a whole number") from None
+        whole = int(as_float)
+    if not -MAX_STEP <= whole <= MAX_STEP:
+        raise UsageError(f"{what} {_short(whole)} is too large", "64 bits with a sign")
+    return whole
 
 
 def param_value(value: Any) -> Any:

@@ -7,15 +7,17 @@ underneath (a full disk, a broken repository) warns once and lets the program go
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
+import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import IO, Any, NoReturn
 
 from gxt import artifacts, capture, git, layout, live, media, store
@@ -28,6 +30,7 @@ from gxt.model import (
     FAILED,
     FINISHED,
     KILLED,
+    MAX_STEP,
     RUNNING,
     STATUSES,
     Run,
@@ -49,9 +52,57 @@ from gxt.system import SystemSampler
 
 _CAPTURE_TIMEOUT = 20.0
 _ATTACH_TRIES = 50
+_RETRY = 1.0  # seconds
 
 
 _open_runs: set[ActiveRun] = set()
+
+
+_interrupted: list[Repository] = []
+"""Where Ctrl-C came while a run was being committed."""
+
+_ending = 0
+_held_signals: list[int] = []
+
+
+@contextlib.contextmanager
+def _holding_signals() -> Iterator[None]:
+    """While a run ends, a signal that asks the process to end waits: Ctrl-C, and what comes by `hold_signal`."""
+    global _ending  # noqa: PLW0603 (the handler of a signal is one for the process)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    ours = in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    _ending += 1
+    try:
+        if ours:
+            signal.signal(signal.SIGINT, _hold_interrupt)
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        _ending -= 1
+        if not _ending and _held_signals:
+            os.kill(os.getpid(), _held_signals.pop())
+
+
+def _hold_interrupt(number: int, frame: FrameType | None) -> None:
+    if number in _held_signals:  # the second time it is meant
+        _held_signals.clear()
+        raise KeyboardInterrupt
+    _held_signals[:] = [number]
+
+
+def hold_signal(number: int) -> bool:
+    """Whether a run is just ending; then the signal comes again when it has."""
+    if _ending:
+        _held_signals[:] = [number]
+    return _ending > 0
+
+
+def commit_interrupted() -> None:
+    """Commit what Ctrl-C left uncommitted."""
+    while _interrupted:
+        with contextlib.suppress(GxtError):
+            store.commit_pending(_interrupted.pop())
 
 
 def open_runs() -> list[ActiveRun]:
@@ -61,6 +112,8 @@ def open_runs() -> list[ActiveRun]:
 
 def _after_fork() -> None:
     """A child has its parent's runs, and the parent may end them first."""
+    global _ending  # noqa: PLW0603
+    _ending = 0
     for run in _open_runs:
         run._append = run._live.metrics.append_checked
         # Other threads may have held these, and are not here.
@@ -110,6 +163,7 @@ class ActiveRun:
         self._params_read = 0
         self._next_step = 0
         self._warned = False
+        self._not_before = 0.0
         self._ended = False
         self._on_end = on_end
         self._capture: threading.Thread | None = None
@@ -118,6 +172,8 @@ class ActiveRun:
         self._committer: _Committer | None = None
         self._committed: store.Checkpoint | None = None
         self._checkpointing = threading.Lock()
+        self._committed_by: int | None = None
+        self._commit_again = False
         self._lock = threading.RLock()
         if owner:
             _open_runs.add(self)
@@ -149,12 +205,17 @@ class ActiveRun:
 
     def _read_params(self) -> None:
         """Learn what was logged so far, by other processes too."""
-        try:
-            self._go_on_if_gone()
-            logged, self._params_read = live.params_since(self._live.path, self._params_read)
-        except (OSError, GxtError) as error:
-            self._trouble(error)
-            return
+        logged: list[dict[str, Any]] = []
+        for tries_left in reversed(range(_ATTACH_TRIES)):
+            try:
+                self._go_on_if_gone()
+                logged, self._params_read = live.params_since(self._live.path, self._params_read)
+                break
+            except (OSError, GxtError) as error:
+                if isinstance(error, FileNotFoundError) and tries_left:
+                    continue  # it has just ended again
+                self._trouble(error)
+                return
         for values in logged:
             self._params = live.add_params(self._params, values)
 
@@ -205,7 +266,7 @@ class ActiveRun:
             value = number(value)
         if step is None:
             step = 0
-        elif type(step) is not int:
+        elif type(step) is not int or not -MAX_STEP <= step <= MAX_STEP:
             step = step_number(step)
         when = time.time_ns() // 1_000_000 if timestamp is None else _milliseconds(timestamp)
         line = f"{step},{name},{layout.metric_value(value)},{when}\n".encode()
@@ -263,6 +324,7 @@ class ActiveRun:
 
     def _log_files(self, files: list[tuple[Path, str]]) -> None:
         self._check_open()
+        self._live.check_distinct(f"{layout.ARTIFACTS}/{path}" for _, path in files)
         for source, path in files:
             self._write_artifact(path, artifacts.copier(source))
 
@@ -270,10 +332,13 @@ class ActiveRun:
         self._check_open()
         target = f"{layout.ARTIFACTS}/{check_artifact_path(path)}"
         try:
-            self._go_on_if_gone()
-            self._live.write_file(target, fill)
-            if self._go_on_if_gone():
-                self._live.write_file(target, fill)
+            for _ in range(_ATTACH_TRIES):
+                self._go_on_if_gone()
+                with contextlib.suppress(FileNotFoundError):  # it has just ended again
+                    self._live.write_file(target, fill)
+                    if not self._go_on_if_gone():
+                        return
+            raise GxtError("the run is being changed by others")
         except (OSError, GxtError) as error:
             if isinstance(error, UsageError):
                 raise
@@ -317,9 +382,9 @@ class ActiveRun:
 
     def _artifact_so_far(self, path: str) -> bytes | None:
         """An artifact's content, in a resumed run also from before; None where there is none yet."""
-        present = self._live.path / layout.ARTIFACTS / path
-        if present.is_file():
-            return present.read_bytes()
+        present = self._live.read_artifact(f"{layout.ARTIFACTS}/{path}")
+        if present is not None:
+            return present
         return store.read_artifact(self._repo, self.experiment, self.run_id, path) if self._resumed else None
 
     def log_input(self, dataset: Any, context: str | None = None, name: str | None = None) -> None:
@@ -395,23 +460,33 @@ class ActiveRun:
         status = str(status).lower()
         if status not in STATUSES or status == RUNNING:
             raise UsageError(f"a run cannot end as {status!r}", f"one of {FINISHED}, {FAILED}, {KILLED}")
-        with self._lock:
-            if self._ended:
-                return
-            self._ended = True
-        _open_runs.discard(self)
-        self._append = self._refuse
-        self._stop_threads()
-        self._on_end(self, status)
-        if not self.owner or self.pid != os.getpid():
-            self._live.close_files()
-            return
+        with _holding_signals():
+            with self._lock:
+                if self._ended:
+                    return
+                self._ended = True
+            self._append = self._refuse
+            self._end(status, exit_code)
+
+    def _end(self, status: str, exit_code: int | None) -> None:
         try:
-            self._live.finish(*(self._keep or (status, exit_code, None)))
-            store.commit_pending(self._repo, self.run_id)
-        except Exception as error:  # of whatever kind: training comes first
-            self._live.close()
-            self._trouble(error, "it ended, but is not on the branch yet")
+            self._stop_threads()
+        finally:  # Ctrl-C while we wait for them does not make a run that has ended a crashed one
+            self._on_end(self, status)
+            _open_runs.discard(self)
+            if not self.owner or self.pid != os.getpid():
+                self._live.close_files()
+            else:
+                try:
+                    self._live.finish(*(self._keep or (status, exit_code, None)))
+                    store.commit_pending(self._repo, self.run_id)
+                except Exception as error:  # of whatever kind: training comes first
+                    self._live.close()
+                    self._trouble(error, "it ended, but is not on the branch yet")
+                except BaseException:
+                    self._live.close()
+                    _interrupted.append(self._repo)
+                    raise
 
     def commit(self) -> None:
         """Put the run on the branch as it stands now, with the status running; it goes on recording.
@@ -424,15 +499,24 @@ class ActiveRun:
         ...         run.commit()
         """
         self._check_open()
-        try:
-            self._checkpoint()
-        except (OSError, GxtError) as error:
-            self._trouble(error, "it is not on the branch yet")
+        if self._committed_by == threading.get_ident():  # a signal's handler, in the middle of a commit of this thread
+            self._commit_again = True
+            return
+        with self._checkpointing:
+            self._committed_by = threading.get_ident()
+            try:
+                self._checkpoint()
+            except Exception as error:  # of whatever kind: training comes first
+                self._trouble(error, "it is not on the branch yet")
+            finally:
+                self._committed_by = None
 
     def _checkpoint(self) -> None:
-        self._go_on_if_gone()
-        self._live.sync()
-        with self._checkpointing:
+        self._commit_again = True
+        while self._commit_again:
+            self._commit_again = False
+            self._go_on_if_gone()
+            self._live.sync()
             self._committed = store.checkpoint(self._repo, self.run_id, self._committed)
 
     def commit_every(self, seconds: float) -> None:
@@ -448,6 +532,11 @@ class ActiveRun:
         self._stop_threads()
         self._on_end(self, FAILED)
         self._live.discard()
+        if self._committed is not None:
+            try:
+                store.withdraw(self._repo, self._committed.snapshot.run)
+            except GxtError as error:
+                self._trouble(error, "it is on the branch still")
 
     def _stop_threads(self) -> None:
         if self.pid != os.getpid():
@@ -477,9 +566,11 @@ class ActiveRun:
     def _record(self, op: str, **content: Any) -> None:
         self._check_open()
         try:
-            self._live.record(op, **content)
-            if self._go_on_if_gone():
+            for _ in range(_ATTACH_TRIES):
                 self._live.record(op, **content)
+                if not self._go_on_if_gone():
+                    return
+            raise GxtError("the run is being changed by others")
         except (OSError, GxtError) as error:
             self._trouble(error)
 
@@ -488,12 +579,27 @@ class ActiveRun:
         if not isinstance(error, RunGoneError):
             self._trouble(error, level=4)
             return
-        try:
-            self._go_on_if_gone()
-            if not (error.perhaps_written and self._live.has_points(data)):
-                self._append(data)
-        except (OSError, GxtError) as again:
-            self._trouble(again)
+        perhaps_written = error.perhaps_written
+        for _ in range(_ATTACH_TRIES):
+            try:
+                self._go_on_if_gone()
+            except (OSError, GxtError) as again:
+                self._live.metrics.keep(data)  # it goes along when the run can be opened again
+                self._trouble(again)
+                return
+            try:
+                if not (perhaps_written and self._live.has_points(data)):
+                    self._append(data)
+                return
+            except RunGoneError as again:  # it has just ended again
+                perhaps_written = again.perhaps_written
+            except FileNotFoundError:
+                continue
+            except (OSError, GxtError) as again:
+                self._trouble(again)
+                return
+        self._live.metrics.keep(data)
+        self._trouble(GxtError("the run is being changed by others"))
 
     def _go_on_if_gone(self) -> bool:
         """Where the run was ended and committed by the process that owns it, go on here as an edit of it."""
@@ -501,8 +607,15 @@ class ActiveRun:
             mine = self.owner and self.pid == os.getpid()
             if mine or self._live.is_in_place():
                 return False
-            self._live.close_files()
-            self._live, before = _attach(self._repo, self.run_id)
+            if time.monotonic() < self._not_before:  # it failed just now; training does not wait for it each time
+                raise OSError(errno.EAGAIN, "the run could not be opened again")
+            gone = self._live
+            try:
+                self._live, before = _attach(self._repo, self.run_id)
+            except BaseException:
+                self._not_before = time.monotonic() + _RETRY
+                raise
+            gone.hand_over(self._live)
             self.owner, self.pid, self._capture = self._live.is_owner, os.getpid(), None
             self._resumed = True
             self._params_read = 0
@@ -623,10 +736,9 @@ def _milliseconds(timestamp: int | datetime) -> int:
         return int(moment.astimezone(timezone.utc).timestamp() * 1000)
     if isinstance(timestamp, bool):
         raise UsageError(f"timestamp {timestamp} is no time", "milliseconds since 1970 UTC, or a datetime")
-    when = number(timestamp, "timestamp")
-    if not math.isfinite(when):
-        raise UsageError(f"timestamp {timestamp} is no time", "milliseconds since 1970 UTC, or a datetime")
-    return int(when)
+    if isinstance(timestamp, float) and math.isfinite(timestamp):
+        timestamp = int(timestamp)
+    return step_number(timestamp, "timestamp")
 
 
 # --- starting -------------------------------------------------------------------------------------------------------
@@ -705,7 +817,10 @@ def resume(
     Raises:
         NotFoundError: no such run.
     """
-    recording, before = _reopen(repo, run_id, from_step)
+    try:
+        recording, before = _reopen(repo, run_id, from_step)
+    except FileExistsError:
+        raise GxtError(f"run {run_id} cannot be recovered yet", "make room on the disk; then `gxt recover`") from None
     active = ActiveRun(repo, recording, before.reopened(), True, on_end)
     active._resumed = True
     last_step = live.last_step(recording.path)
@@ -749,6 +864,8 @@ def _reopen(repo: Repository, run_id: str, from_step: int | None = None) -> tupl
         store.commit_waiting(repo)
         if live.live_path(store.root(repo), run_id).is_dir():
             raise FileExistsError(run_id)
+        if live.pending_path(store.root(repo), run_id).is_dir():
+            raise GxtError(f"run {run_id} has ended and cannot be committed yet", "make room; then `gxt recover`")
         run = store.read_run(repo, run_id)
         if run.deleted:
             raise UsageError(f"run {run.name} is deleted", f"`gxt restore {run_id}` brings it back")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import threading
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -171,6 +173,13 @@ def read_file(repo: Repository, commit: str, run: Run, path: str) -> bytes | Non
     return git.read_objects(repo, [f"{commit}:{layout.run_path(run.experiment, run.id)}/{path}"])[0]
 
 
+def read_histories(repo: Repository, commit: str, runs: Sequence[Run]) -> list[bytes | None]:
+    """Each run's metrics.csv on the branch, None where it has none, by one call of git."""
+    return git.read_objects(
+        repo, [f"{commit}:{layout.run_path(run.experiment, run.id)}/{layout.METRICS_CSV}" for run in runs]
+    )
+
+
 @contextlib.contextmanager
 def open_file(repo: Repository, file: git.TreeFile) -> Iterator[IO[bytes]]:
     """A file of a run on the branch as a stream."""
@@ -204,13 +213,15 @@ def commit_pending(repo: Repository, run_id: str | None = None) -> list[Run]:
         GitError: git does not take the commit; the runs stay pending and the next commit takes them along.
     """
     waiting = None if run_id is None else live.pending_path(root(repo), run_id)
-    lock = _acquire(repo, unless=lambda: waiting is not None and not waiting.exists())
-    if lock is None:
-        return []
-    try:
-        return commit_waiting(repo)
-    finally:
-        lock.release()
+    with _lock(repo, unless=lambda: waiting is not None and not waiting.exists()) as ours:
+        return commit_waiting(repo) if ours else []
+
+
+def withdraw(repo: Repository, run: Run) -> None:
+    """Take the folder of a run off the tip of the branch that was put there while it recorded."""
+    path = layout.run_path(run.experiment, run.id)
+    with committing(repo):
+        _commit(repo, lambda at: ([(path, None)], layout.edit_message(run, "withdrawn")))
 
 
 def commit_waiting(repo: Repository) -> list[Run]:
@@ -302,7 +313,15 @@ def _snapshot_changes(snapshot: Snapshot, same: Collection[str] = ()) -> Changes
     gone: Changes = [
         (f"{target}/{name}", None) for name in (layout.METRICS_CSV, layout.INPUTS_YAML) if name not in snapshot.files
     ]
-    return gone + [(f"{target}/{name}", content) for name, content in snapshot.files.items() if name not in same]
+    return gone + [
+        (f"{target}/{name}", _content(content)) for name, content in snapshot.files.items() if name not in same
+    ]
+
+
+def _content(content: bytes | live.Piece) -> Content:
+    if isinstance(content, bytes):
+        return content
+    return content.path, content.size if content.grows else None
 
 
 @contextlib.contextmanager
@@ -449,7 +468,7 @@ def _commit(repo: Repository, plan: Callable[[Tip], tuple[Changes, str]], experi
                 settings,
             )
         except (RefMovedError, RefLockedError) as error:
-            if lock := git.remove_stale_lock(repo, at.ref):
+            if lock := git.remove_stale_lock(repo, at.ref) or git.remove_stale_lock(repo, "packed-refs"):
                 warnings.warn(GxtWarning(f"removed {lock}, a lock that a crash left behind"), stacklevel=2)
                 continue
             # Git itself holds a ref's lock for milliseconds; one that stays was left behind.
@@ -469,8 +488,8 @@ def _commit(repo: Repository, plan: Callable[[Tip], tuple[Changes, str]], experi
 def clean_up(repo: Repository) -> list[Path]:
     """Take away what processes that were killed in the middle of a commit left behind. Returns what was taken."""
     removed = live.remove_leftovers(root(repo)) + git.remove_leftovers(repo)
-    lock = git.remove_stale_lock(repo, f"refs/heads/{branch_name(git.config(repo))}")
-    return [*removed, lock] if lock else removed
+    refs = (f"refs/heads/{branch_name(git.config(repo))}", "packed-refs")
+    return removed + [lock for ref in refs if (lock := git.remove_stale_lock(repo, ref))]
 
 
 def _pause(most: float) -> None:
@@ -487,9 +506,9 @@ _LAST = "last.json"
 
 def _last_commits(repo: Repository) -> dict[str, str]:
     """Where this clone's last commit left each run branch."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, AttributeError):
         found = json.loads((root(repo) / _LAST).read_bytes())
-        return found if isinstance(found, dict) else {}
+        return {str(ref): commit for ref, commit in found.items() if isinstance(commit, str)}
     return {}
 
 
@@ -506,15 +525,22 @@ def _compare_with_last(repo: Repository, at: Tip) -> None:
     last = _last_commits(repo).get(at.ref)
     if not last or last == at.local_commit:
         return
-    if at.local_commit is not None and git.is_ancestor(repo, last, at.local_commit):
+    if at.commit is not None and git.is_ancestor(repo, last, at.commit):
         return
+    if at.local_commit is None and git.ref_exists(repo, at.ref):
+        return  # it is damaged, which git says in its own words
+    there = git.resolve(repo, [last])[0] is not None
+    if there and at.commit is not None and not missing_runs(repo, at.commit, last):
+        return  # its commits were written anew, and every run is there
     branch = at.ref.removeprefix("refs/heads/")
     kept = f"refs/gxt/kept/{branch}-{last[:12]}"
     what = "was rewritten" if at.local_commit else "was deleted"
-    with contextlib.suppress(RefMovedError):  # it is kept already, or its commits are gone
+    with contextlib.suppress(RefMovedError):  # it is kept already, or git refuses
         git.create_ref(repo, kept, last)
     if git.resolve(repo, [kept])[0]:
         then = f"what it held is kept as {kept} (`git update-ref -d {kept}` lets it go)"
+    elif there:
+        then = f"what it held is at {last} for as long as git keeps it: `git branch NAME {last[:12]}`"
     else:
         then = "the commits that it held are gone from this repository"
     _remember(repo, at.ref, at.local_commit or "")
@@ -560,11 +586,27 @@ def committing(repo: Repository) -> Iterator[None]:
 
     The lock only saves work: what keeps two writers apart is git's own check when the ref moves.
     """
-    lock = _acquire(repo, unless=lambda: False)
-    assert lock is not None
-    try:
+    with _lock(repo):
         yield
+
+
+_committers: set[tuple[int, int]] = set()
+"""The threads that are committing: process and thread id."""
+
+
+@contextlib.contextmanager
+def _lock(repo: Repository, unless: Callable[[], bool] = lambda: False) -> Iterator[bool]:
+    """The committers' lock. Gives False where there is no need for it any more while somebody else has it."""
+    lock = _acquire(repo, unless)
+    if lock is None:
+        yield False
+        return
+    me = (os.getpid(), threading.get_ident())
+    _committers.add(me)
+    try:
+        yield True
     finally:
+        _committers.discard(me)
         lock.release()
 
 
@@ -572,6 +614,11 @@ def _acquire(repo: Repository, unless: Callable[[], bool]) -> FileLock | None:
     """The committers' lock; None where there is no need for it any more while somebody else has it."""
     from filelock import FileLock, Timeout  # here for start-up time
 
+    if os.environ.get(git.IN_COMMIT):
+        raise GitError("gxt was called by a hook of its own commit", "the next commit takes along what waits")
+    me = (os.getpid(), threading.get_ident())
+    if me in _committers:  # a signal's handler, in the middle of it
+        raise GitError("this thread is just committing", "the next commit takes along what waits")
     base = root(repo)
     deadline = time.monotonic() + _LOCK_TIMEOUT
     try:

@@ -17,7 +17,15 @@ from gxt.errors import GxtError
 
 SECTIONS: dict[str, dict[str, str]] = {
     "Record": {"log": "record", "start": "record", "finish": "record", "run": "run"},
-    "Look": {"table": "table", "best": "look", "show": "look", "list": "look", "tail": "look"},
+    "Look": {
+        "table": "table",
+        "best": "look",
+        "show": "look",
+        "diff": "diff",
+        "list": "look",
+        "plot": "plot",
+        "tail": "look",
+    },
     "Annotate": {
         "tag": "annotate",
         "note": "annotate",

@@ -65,5 +65,6 @@ These runs are on the branch gxt of the repository {folder}/. Try next:
   gxt show {best:<27} one run: params, metrics, code, artifacts
   gxt show @best:rmse                  the same, by what it is best at
   python train.py --alpha 0.3          record a run of your own
+  gxt plot rmse --run @best:rmse       its curve
   git log --stat gxt                   it is all plain git
   git show gxt:experiments/nyc-taxi"""

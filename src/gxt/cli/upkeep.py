@@ -123,6 +123,8 @@ def recover_command(ctx: click.Context, runs: Sequence[str], everything: bool) -
     repo = repository(ctx)
     ids = [catalog.find(repo, text).id for text in runs]
     base = store.root(repo)
+    with store.committing(repo):
+        store.clean_up(repo)  # first: it may be what fills the disk
     if everything:
         ids += [folder.name for folder in live.live_runs(base) if not live.is_owned(folder)]
     committed: list[Run] = []
@@ -131,11 +133,12 @@ def recover_command(ctx: click.Context, runs: Sequence[str], everything: bool) -
             committed.append(live.read(live.live_path(base, run_id)))
             edits.finish(repo, run_id, KILLED)
     committed += store.commit_pending(repo)
-    with store.committing(repo):
-        store.clean_up(repo)
+    completed = edits.take_back_rescued(repo)
+    for run_id in completed:
+        click.echo(f"completed: {run_id}")
     for run in committed:
         click.echo(f"{KILLED if run.ended is None else run.status}: {run.name} ({run.id}) in {run.experiment}")
-    if not committed:
+    if not committed and not completed:
         output.note("nothing to recover")
     open_ended = [folder.name for folder in live.live_runs(base) if not live.is_owned(folder)]
     if open_ended:
@@ -154,10 +157,10 @@ def gc_command(ctx: click.Context, as_json: bool) -> None:
     background by itself, unless git config gc.auto=0 or maintenance.auto=false forbid it.
     """
     repo = repository(ctx)
-    committed = store.commit_pending(repo)
     before = git.count_objects(repo)
     with store.committing(repo):
-        removed = store.clean_up(repo)
+        removed = store.clean_up(repo)  # first: it may be what fills the disk
+    committed = store.commit_pending(repo)
     git.collect_garbage(repo, progress=sys.stderr.isatty())  # runs that end meanwhile do not wait for it
     after = git.count_objects(repo)
     if as_json:

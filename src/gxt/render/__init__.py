@@ -10,7 +10,7 @@ from gxt.render.formats import ENDINGS, FORMATS, READABLE, document
 from gxt.render.markup import html_text, latex
 from gxt.render.page import best_page, run_page
 from gxt.render.table import Column, Spread, Table
-from gxt.render.terminal import terminal
+from gxt.render.terminal import rich_text, terminal
 from gxt.render.text import csv_text, markdown
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "latex",
     "markdown",
     "parquet",
+    "rich_text",
     "run_json",
     "run_page",
     "size",

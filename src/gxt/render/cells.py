@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from gxt.model import format_time
@@ -117,7 +118,10 @@ def when(ms: int, now: int) -> str:
         return f"{ago // 60} min ago"
     if 0 <= ago < 86400:
         return f"{ago // 3600} h ago"
-    return f"{datetime.fromtimestamp(ms / 1000):%Y-%m-%d %H:%M}"
+    moment = datetime.fromtimestamp(ms / 1000, timezone.utc)
+    with contextlib.suppress(ValueError, OverflowError, OSError):  # at the ends of the calendar
+        moment = moment.astimezone()
+    return f"{moment.year:04}-{moment:%m-%d %H:%M}"
 
 
 def size(count: float) -> str:

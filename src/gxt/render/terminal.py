@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from gxt.render.cells import MAX_CELL, STATUS_STYLES, branch, cell_texts, one_line, same_line
 from gxt.render.table import Column, Table
@@ -110,6 +112,24 @@ def _wide(text: str) -> int:
     from rich.cells import cell_len  # here for start-up time
 
     return cell_len(text)
+
+
+def rich_text(drawing: Any, width: int, colour: bool) -> str:
+    """What rich draws of something, as text without spaces at the lines' ends."""
+    from rich.console import Console  # here for start-up time
+
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        width=width,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        no_color=not colour,
+        highlight=False,
+        legacy_windows=False,
+    )
+    console.print(drawing)
+    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
 
 
 def _remarks(table: Table, width: int | None) -> Iterator[str]:

@@ -1,0 +1,105 @@
+"""`gxt diff`: what differs between runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from gxt import catalog, comparison, render
+from gxt.cli import output
+from gxt.cli.params import complete_run, json_option, repository
+from gxt.comparison.outline import stat_table
+from gxt.comparison.terminal import terminal
+from gxt.errors import UsageError
+from gxt.model import now
+
+_PATHS = "gxt.paths"
+
+
+class _WithPaths(click.Command):
+    """A command whose arguments after `--` are paths; click alone would take them for more runs."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        before = args[: args.index("--")] if "--" in args else args
+        ctx.meta[_PATHS] = args[len(before) + 1 :]
+        return super().parse_args(ctx, list(before))
+
+
+@click.command("diff", cls=_WithPaths)
+@click.argument("runs", nargs=-1, metavar="RUN RUN… [-- PATH…]", shell_complete=complete_run)
+@click.option("--stat", is_flag=True, help="One line for each section.")
+@click.option("--artifacts", is_flag=True, help="The contents of artifacts too: lines, cells, values.")
+@click.option(
+    "--goal",
+    "goals",
+    multiple=True,
+    metavar="METRIC:GOAL",
+    help="Whether min or max of a metric is better, whatever its experiment says.",
+)
+@click.option("--exit-code", is_flag=True, help="Exit with 1 where something differs, 0 where nothing does.")
+@json_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "html", "json"]),
+    default="text",
+    help="How to write it: markdown for a pull request, html as a page of its own.",
+)
+@click.pass_context
+def diff_command(
+    ctx: click.Context,
+    runs: Sequence[str],
+    stat: bool,
+    artifacts: bool,
+    goals: Sequence[str],
+    exit_code: bool,
+    as_json: bool,
+    form: str,
+) -> int:
+    """Compare runs: what differs, and what got better or worse.
+
+    Everything is compared with the first run: params, metrics, curves, tags, inputs, code, environment, packages and
+    artifacts. With PATHs, only the contents of these files (or folders, or patterns such as "*.csv") of two runs: text
+    by lines, tables by cells, JSON by values, notebooks by cells.
+
+    \b
+    gxt diff @best:rmse @last
+    gxt diff ridge lasso knn --stat
+    gxt diff ridge lasso -- predictions.csv
+    """
+    form = "json" if as_json else form
+    if stat and form in ("html", "json"):
+        raise UsageError(f"--stat does not go with {form}", "text and markdown have it")
+    repo = repository(ctx)
+    paths = ctx.meta[_PATHS]
+    found = comparison.of(repo, [catalog.find(repo, run) for run in runs], _goals(goals), paths or artifacts)
+    if form == "json":
+        output.page(render.json_text(found.to_dict()))
+    elif form == "html":
+        output.page(found.to_html())
+    elif stat:
+        output.page(_stat(stat_table(found.outline()), form))
+    elif form == "markdown":
+        output.page(found.to_markdown())
+    else:
+        output.page(terminal(found.outline(now()), output.width(), output.paint))
+    return 1 if exit_code and found.different else 0
+
+
+def _goals(texts: Sequence[str]) -> dict[str, str]:
+    goals = {}
+    for text in texts:
+        metric, colon, goal = text.rpartition(":")
+        if not colon or goal not in ("min", "max"):
+            raise UsageError(f"--goal {text!r} is no goal", "for example --goal acc:max")
+        goals[metric] = goal
+    return goals
+
+
+def _stat(table: render.Table, form: str) -> str:
+    if not table.rows:
+        return "nothing differs\n"
+    if form == "markdown":
+        return render.markdown(table, now())
+    return render.terminal(table, now(), output.width(), output.colour())[0]

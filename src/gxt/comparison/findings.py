@@ -1,0 +1,183 @@
+"""What differs between runs, section by section, worked out from what was read of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+from gxt import git
+from gxt.comparison.files import FileDifference
+from gxt.comparison.values import NOTHING, Difference, Differences, difference, differences, same_value
+from gxt.model import Run, Summary, flatten
+
+
+class Blob(NamedTuple):
+    """An artifact's bytes: how many, and their git object id; None where the size alone tells it from the others."""
+
+    size: int
+    oid: str | None
+
+
+@dataclass(frozen=True)
+class CodeChange:
+    """What lies between the first run's commit and another run's.
+
+    Attributes:
+        run: the other run's position.
+        only_here: commits that its code has and the first run's has not, the latest first.
+        only_first: the other way round.
+        files: what changes from the first run's commit to its own.
+        missing: commits of the two that are not in this repository; then the rest is empty.
+    """
+
+    run: int
+    only_here: tuple[git.Commit, ...] = ()
+    only_first: tuple[git.Commit, ...] = ()
+    files: tuple[git.FileChange, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What differs between runs. Values come in the order of the runs, changes are from the first run.
+
+    Attributes:
+        runs: what is compared, two or more.
+        attributes: experiment, status, exit code, author, note.
+        params: nested ones as one level, `model.depth`.
+        metrics: last values; `rmse.min` or `rmse.max` beside them where the goal's end of the curve was another value.
+        curves: histories by step; each value is a Divergence from the first run's.
+        tags: by name.
+        inputs: datasets; the same where their digests are.
+        source: command, entrypoint, commit, branch, whether the code had uncommitted changes, remote.
+        code: for each other run with another commit, the commits and files in between.
+        environment: Python, platform, processors.
+        packages: versions; empty where some run did not record them.
+        artifacts: path to Blob.
+        files: contents of files, where they were asked for.
+    """
+
+    runs: tuple[Run, ...]
+    attributes: Differences = NOTHING
+    params: Differences = NOTHING
+    metrics: Differences = NOTHING
+    curves: Differences = NOTHING
+    tags: Differences = NOTHING
+    inputs: Differences = NOTHING
+    source: Differences = NOTHING
+    code: tuple[CodeChange, ...] = ()
+    environment: Differences = NOTHING
+    packages: Differences = NOTHING
+    artifacts: Differences = NOTHING
+    files: tuple[FileDifference, ...] = ()
+
+    @property
+    def different(self) -> bool:
+        """Whether anything differs, ids, names and times aside."""
+        return any(getattr(self, field.name) for field in fields(Findings) if field.name != "runs")
+
+
+# --- what a run's documents say ----------------------------------------------------------------------------------
+
+_ATTRIBUTES = ("experiment", "status", "exit_code", "author", "note")
+
+
+def attributes(runs: Sequence[Run]) -> Differences:
+    """What run.yaml says of a run, but for its id, name, parent and times, which runs do not share."""
+    known = [{name: getattr(run, name) for name in _ATTRIBUTES} for run in runs]
+    return differences([{name: value for name, value in of_run.items() if value is not None} for of_run in known])
+
+
+def params(runs: Sequence[Run]) -> Differences:
+    """Params by name, nested ones joined by dots."""
+    return differences([flatten(run.params) for run in runs], by_name=True)
+
+
+def tags(runs: Sequence[Run]) -> Differences:
+    """Tags by name."""
+    return differences([run.tags for run in runs], by_name=True)
+
+
+def inputs(runs: Sequence[Run]) -> Differences:
+    """Datasets by name: the same where their digests are, or, without digests, all that is known of them."""
+
+    def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+        if one.get("digest") and other.get("digest"):
+            return bool(one["digest"] == other["digest"])
+        return same_value(one, other)
+
+    return differences([run.inputs for run in runs], same, by_name=True)
+
+
+def source(runs: Sequence[Run]) -> Differences:
+    """Where the runs came from, as run.yaml has it."""
+    return differences([run.source for run in runs])
+
+
+def environment(runs: Sequence[Run]) -> Differences:
+    """The machines, as run.yaml has them."""
+    return differences([flatten(run.environment) for run in runs])
+
+
+def artifacts(blobs: Sequence[Mapping[str, Blob]]) -> Differences:
+    """Files below artifacts/, by path there: the same where their bytes are."""
+    return differences(blobs, lambda one, other: one == other, by_name=True)
+
+
+# --- metrics ------------------------------------------------------------------------------------------------------
+
+# Where nobody has stated a goal, a metric's name may say it all the same.
+_LESS = re.compile(r"(loss|err|error|r?mse|mae|mape|rmsle|perplexity|ppl|nll|wer|cer|fid|bce|cross_?entropy|brier)")
+_MORE = re.compile(
+    r"(acc|accuracy|precision|recall|f[0-9]+|r2|auc|auroc|auprc|map|mrr|ndcg|iou|dice|bleu|rouge\w*|reward|return|psnr|ssim)"
+)
+
+
+def usual_goal(metric: str) -> str | None:
+    """The goal that a metric's name implies, None where it implies none.
+
+    >>> usual_goal("val/loss"), usual_goal("test_accuracy"), usual_goal("temperature")
+    ('min', 'max', None)
+    """
+    words = re.split(r"[^a-z0-9]+|(?<=[a-z])_", metric.lower())
+    implied = {"min" for word in words if _LESS.fullmatch(word)} | {"max" for word in words if _MORE.fullmatch(word)}
+    return implied.pop() if len(implied) == 1 else None
+
+
+def metrics(runs: Sequence[Run], goals: Mapping[str, str]) -> Differences:
+    """Metrics by name; `goals` has those that somebody stated."""
+    found: list[Difference] = []
+    same = 0
+    for name in sorted({name for run in runs for name in run.metrics}):
+        summaries = [run.metrics.get(name) for run in runs]
+        if all(summary is not None and same_value(_values(summary), _values(summaries[0])) for summary in summaries):
+            same += 1
+        else:
+            found += _metric(name, summaries, goals.get(name) or usual_goal(name))
+    return Differences(tuple(found), same)
+
+
+def _values(summary: Summary | None) -> Mapping[str, Any]:
+    return vars(summary) if summary is not None else {}
+
+
+def _metric(name: str, summaries: Sequence[Summary | None], goal: str | None) -> list[Difference]:
+    """A metric's last value, its best one where that is another, and else whatever part of the summary differs."""
+    absent = [i for i, summary in enumerate(summaries) if summary is None]
+    parts = {
+        part: [_values(summary).get(part) for summary in summaries] for part in ("last", "min", "max", "step", "count")
+    }
+    found = []
+    if not _all_same(parts["last"]):
+        found.append(difference(name, parts["last"], absent, goal))
+    if goal is not None and not _all_same(parts[goal]) and not same_value(parts[goal], parts["last"]):
+        found.append(difference(f"{name}.{goal}", parts[goal], absent, goal))
+    return found or [
+        difference(f"{name}.{part}", values, absent) for part, values in parts.items() if not _all_same(values)
+    ]
+
+
+def _all_same(values: Sequence[Any]) -> bool:
+    return all(same_value(values[0], value) for value in values[1:])
