@@ -72,7 +72,8 @@ def _options(context: click.Context, command: click.Command) -> str:
         about = (option.help or "").strip()
         if option.show_default and option.default is not None:
             about += f" Default: {option.default}."
-        rows.append(f"| `{names}{value}` | {about} |".replace("|…", "…"))
+        spelled = f"{names}{value}".replace("|…", "…").replace("|", r"\|")  # a bar would end the cell, in code too
+        rows.append(f"| `{spelled}` | {about} |")
     return "\n".join(["| option | |", "|---|---|", *rows]) + "\n" if rows else ""
 
 

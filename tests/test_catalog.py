@@ -227,3 +227,24 @@ def test_a_resumed_run_s_files_are_those_of_before_and_now(repo: Repository, tmp
     catalog.export(repo, found, tmp_path)
     assert (tmp_path / "artifacts" / "b.txt").read_text() == "new"
     again.end()
+
+
+def test_the_best_run_says_how_it_was_chosen(repo: Repository, ids: dict[str, str]) -> None:
+    found = catalog.best(repo, "rmse", experiments=["taxi"])
+    assert (found.run.name, found.goal, found.said) == ("bold-lynx", "min", False)
+    assert catalog.best(repo, "metrics.rmse.last", "min", ["taxi"]).run.name == "bold-lynx"
+    store.edit_experiment(repo, replace(store.experiment(repo, "taxi"), goals={"rmse": "min"}), "goals")
+    assert catalog.best(repo, "rmse", experiments=["taxi"]).said
+    with pytest.raises(UsageError, match="best by"):
+        catalog.best(repo, "rmse", "least")
+    with pytest.raises(NotFoundError):
+        catalog.best(repo, "missing")
+
+
+def test_the_earliest_of_equals_is_best_and_nan_never_is(repo: Repository) -> None:
+    for name, value in (("nan", float("nan")), ("first", 1.0), ("second", 1.0), ("more", 2.0)):
+        record(repo, name=name, metrics={"m": value})
+    assert catalog.best(repo, "m").run.name == "first"
+    assert catalog.best(repo, "m", "max").run.name == "more"
+    with pytest.raises(NotFoundError, match="no run has a value"):
+        catalog.best(repo, "m", where="name = 'nan'")

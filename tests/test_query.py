@@ -200,13 +200,53 @@ def test_sorting_by_nothing_keeps_the_order() -> None:
     assert query.sort(runs, []) == runs
 
 
-def test_the_best_run() -> None:
-    runs = [a_run(number, metrics={"m": value}) for number, value in enumerate([2.0, 1.0, math.nan, 3.0, 1.0])]
-    assert query.best(runs, "m").name == "run-1"
-    assert query.best(runs, "m", "max").name == "run-3"
+COLUMNS = query.KnownOf(
+    [
+        a_run(
+            params={"opt": {"lr": 0.1, "name": "adam"}, "seed": 1, "x[0]": 1, "odd*": 1, "-minus": 1},
+            metrics={"rmse": 1.0, "r2": 2.0},
+            tags={"stage": "dev"},
+        )
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("texts", "chosen"),
+    [
+        (["name", "rmse"], "name metrics.rmse"),
+        (["metrics.*"], "metrics.r2 metrics.rmse"),
+        (["params.opt*", "seed"], "params.opt.lr params.opt.name params.seed"),
+        (["rm?e", "metric.r2"], "metrics.rmse metrics.r2"),
+        (["params.*", "-params.opt*", "-odd*"], "params.-minus params.seed params.x[0]"),
+        (["-seed", "seed", "rmse"], "metrics.rmse"),
+        (["params.x[0]", "x[*"], "params.x[0]"),
+        (["odd*"], "params.odd*"),
+        (["params.`odd*`"], "params.odd*"),
+        (["-minus"], "params.-minus"),
+        (["code.c*"], "code.command code.commit"),
+        (["attributes.start*"], "started"),
+        (["*rmse*", "sta*"], "metrics.rmse status started tags.stage"),
+    ],
+)
+def test_columns(texts: list[str], chosen: str) -> None:
+    assert " ".join(map(str, query.parse_columns(texts, COLUMNS).chosen)) == chosen
+
+
+def test_columns_that_are_only_dropped_leave_the_rest_to_the_caller() -> None:
+    columns = query.parse_columns(["-params.seed", "-metrics.*"], COLUMNS)
+    assert not columns.chosen
+    assert set(map(str, columns.dropped)) == {"params.seed", "metrics.r2", "metrics.rmse"}
+    assert columns.without_dropped([Field("params", "seed"), Field("params", "x")]) == [Field("params", "x")]
+
+
+def test_what_a_pattern_matched_is_told_from_what_was_named() -> None:
+    columns = query.parse_columns(["metrics.*", "rmse"], COLUMNS)
+    assert set(map(str, columns.matched)) == {"metrics.r2"}
+
+
+@pytest.mark.parametrize("text", ["metics.*", "params.zzz*", "-zzz", "-zzz*", "rmes"])
+def test_columns_that_no_run_has(text: str) -> None:
     with pytest.raises(NotFoundError):
-        query.best(runs, "missing")
-    with pytest.raises(NotFoundError):
-        query.best(runs[2:3], "m")
-    with pytest.raises(UsageError):
-        query.best(runs, "m", "least")
+        query.parse_columns([text], COLUMNS)
+    query.parse_columns([text], COLUMNS, allow_unknown=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import gxt
-from gxt import store
+from gxt import edits, store
 from gxt.errors import NotFoundError, UsageError
 from gxt.git import Repository
 from helpers import git, record
@@ -158,6 +158,20 @@ def test_a_run_by_anything_that_names_it(repo: Repository, runs: list[str]) -> N
     assert gxt.get_run("b").info.status == "FAILED"
     with pytest.raises(NotFoundError):
         gxt.get_run("missing")
+
+
+def test_the_best_run(repo: Repository) -> None:
+    record(repo, "default", name="low", params={"model": "a"}, metrics={"acc": 0.1})
+    record(repo, "default", name="high", params={"model": "b"}, metrics={"acc": 0.9})
+    record(repo, "other", name="higher", metrics={"acc": 1.0})
+    assert gxt.best_run("acc", "max").name == "high"
+    assert gxt.best_run("acc", "max", filter_string="model = 'a'").name == "low"
+    assert gxt.best_run("acc", "max", search_all_experiments=True).name == "higher"
+    assert gxt.best_run("acc", experiment_names=["other"]).name == "higher"
+    edits.set_goals(repo, store.experiment(repo, "default"), {"acc": "max"})
+    assert gxt.best_run("acc").name == "high"
+    with pytest.raises(NotFoundError, match="no run has 'missing'"):
+        gxt.best_run("missing")
 
 
 def test_tables_of_several_runs_in_one(repo: Repository) -> None:

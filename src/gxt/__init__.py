@@ -27,6 +27,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "active_run",
+    "best_run",
     "compare",
     "create_experiment",
     "create_run",
@@ -67,7 +68,8 @@ __all__ = [
 # Where a public name is defined, if not in gxt.fluent. Loaded at first use, so that `import gxt` costs next to nothing.
 _ELSEWHERE = {
     **dict.fromkeys(
-        ("download_artifacts", "get_experiment_by_name", "get_run", "load_table", "search_runs"), "gxt.reading"
+        ("best_run", "download_artifacts", "get_experiment_by_name", "get_run", "load_table", "search_runs"),
+        "gxt.reading",
     ),
     **dict.fromkeys(("Comparison", "compare"), "gxt.comparison"),
     **dict.fromkeys(("load_metrics", "metric_history"), "gxt.history"),
@@ -112,7 +114,7 @@ if TYPE_CHECKING:
     from gxt.history import load_metrics, metric_history
     from gxt.model import Experiment, MetricPoint, Run, Summary
     from gxt.plots import plot
-    from gxt.reading import download_artifacts, get_experiment_by_name, get_run, load_table, search_runs
+    from gxt.reading import best_run, download_artifacts, get_experiment_by_name, get_run, load_table, search_runs
     from gxt.recorder import ActiveRun
 
 

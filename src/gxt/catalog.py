@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from gxt import cache, git, layout, live, query, store
+from gxt import cache, git, layout, live, query, stats, store
 from gxt.cache import MetricRange, Progress, View
 from gxt.errors import FormatError, NotFoundError, UsageError
 from gxt.git import Repository
-from gxt.model import RUN_ID, Experiment, MetricPoint, Run, flatten, now
-from gxt.query import And, Comparison, Expression, Field, In, IsNull, Not, Or, SortKey
+from gxt.model import RUN_ID, RUNNING, Experiment, MetricPoint, Run, flatten, now
+from gxt.query import And, Columns, Comparison, Expression, Field, In, IsNull, Not, Or, SortKey
 from gxt.yamltext import parse_scalar
 
 _LISTED = 5
@@ -35,7 +35,7 @@ class Listing:
         problems: what could not be read, and why.
         tip: where the run branch stood, or the commit that was asked for.
         total: how many runs there are without the limit.
-        columns: the fields that the columns asked for name.
+        columns: the fields that the columns asked for name, and those that they drop.
     """
 
     runs: list[Run]
@@ -43,7 +43,13 @@ class Listing:
     problems: list[FormatError]
     tip: store.Tip
     total: int
-    columns: list[Field]
+    columns: Columns
+
+    @property
+    def goals(self) -> dict[str, str]:
+        """Whether less ("min") or more ("max") of a metric is better, where the runs' experiments say so and agree."""
+        names = {run.experiment for run in self.runs}
+        return stats.agreed_goals(experiment for experiment in self.experiments if experiment.name in names)
 
     def goal(self, experiment: str, metric: str) -> str:
         """Whether less ("min") or more ("max") of a metric is better there; "min" where nobody has said."""
@@ -75,7 +81,7 @@ def listing(
         run_id: the only run to look for.
         where: which runs; docs/guides/query.md describes the language.
         order_by: sort keys as `query.parse_sort` reads them, the first the strongest.
-        columns: names of fields, to be told apart among the names that the runs have.
+        columns: names of fields and patterns, as `query.parse_columns` reads them among the names that the runs have.
         limit: at most so many runs.
         at: a commit, tag or time: the runs that were on the branch there, and none that are not on it.
         allow_unknown: let names be those that no run has.
@@ -91,10 +97,10 @@ def listing(
         unknown = allow_unknown or look.is_empty()
         expression = where if isinstance(where, Expression) else query.parse_filter(where, look, unknown)
         keys = [query.parse_sort(key, look, unknown) for key in order_by]
-        fields = [query.resolve(name, look, unknown) for name in columns]
+        chosen = query.parse_columns(columns, look, unknown)
         runs, total = look.select(expression, keys, limit)
         problems = [*look.problems, *look.view.problems()]
-        return Listing(runs, look.experiments, problems, look.tip, total, fields)
+        return Listing(runs, look.experiments, problems, look.tip, total, chosen)
 
     return _ask(repo, ask, experiments, deleted, run_id, at, progress)
 
@@ -427,6 +433,9 @@ def _matching(repo: Repository, text: str, deleted: bool, progress: Progress | N
 _NAME, _RUN_ID, _SHORT_ID = (Field("attributes", name) for name in ("name", "run_id", "id"))
 
 
+_EVERY = And(())
+
+
 def _begins(field: Field, text: str) -> Expression:
     return And((Comparison(field, ">=", text), Comparison(field, "<", text + chr(0x10FFFF))))
 
@@ -465,25 +474,82 @@ def _referred(look: _Look, reference: str, text: str) -> Run:
         return latest[0]
     if word == "best" and rest and rest[0]:
         *metric, goal = rest if rest[-1] in ("min", "max") and len(rest) > 1 else (*rest, "")
-        field = Field("metrics", ":".join(metric))
-        goal = goal or _goal(look, field, text)
-        best, _ = look.select(And(()), [SortKey(field, goal == "max")], 1)
-        return query.best(best, field.name, goal)
+        return _best(look, Field("metrics", ":".join(metric)), goal or None, text).run
     raise UsageError(f"no run can be named {text!r}", "@last, @best:METRIC or @best:METRIC:max")
 
 
-def _goal(look: _Look, metric: Field, text: str) -> str:
-    """Which end of a metric is better in the experiments that have it."""
-    goals = {experiment.name: experiment.goals.get(metric.name, "min") for experiment in look.experiments}
+class Best(NamedTuple):
+    """The best run by a metric.
+
+    Attributes:
+        run: the run; the earliest of equals.
+        field: the metric, or the part of it that was compared.
+        goal: which end of it is better, "min" or "max".
+        said: whether somebody said so; else less is taken for better.
+        total: how many runs have it.
+    """
+
+    run: Run
+    field: Field
+    goal: str
+    said: bool
+    total: int
+
+
+def best(
+    repo: Repository,
+    metric: str,
+    goal: str | None = None,
+    experiments: Sequence[str] | None = None,
+    *,
+    where: Where = (),
+    at: str | None = None,
+    progress: Progress | None = None,
+) -> Best:
+    """The run with the best value of a metric, or of a part of one (`rmse.min`), of all experiments or those named.
+
+    Args:
+        goal: "min" or "max"; where it is None, what the experiments' goals say, and "min" where they say nothing.
+        where, at, progress: as for `listing`.
+
+    Raises:
+        NotFoundError: no run has the metric, or a number for it.
+        UsageError: it is no metric, or the experiments' goals differ.
+    """
+    if goal is not None and goal not in stats.GOALS:
+        raise UsageError(f"best by {goal!r}?", "min or max")
+
+    def ask(look: _Look) -> Best:
+        field = Field("metrics", metric) if "metrics" in look.kinds(metric) else query.resolve(metric, look)
+        if field.kind != "metrics":
+            raise UsageError(f"{metric} is no metric", f"`gxt table --sort {field}` sorts by it")
+        expression = where if isinstance(where, Expression) else query.parse_filter(where, look)
+        return _best(look, field, goal, metric, expression)
+
+    return _ask(repo, ask, experiments, at=at, progress=progress)
+
+
+def _best(look: _Look, field: Field, goal: str | None, text: str, expression: Expression = _EVERY) -> Best:
+    having = And((expression, Not(IsNull(field))))
+    said = goal or _goal(look, field, having, text)
+    found, total = look.select(having, [SortKey(field, said == "max")], 1)
+    if not found or field.value(found[0]) != field.value(found[0]):  # NaN comes last
+        raise NotFoundError(f"no run has a value of the metric {str(field).removeprefix('metrics.')!r}")
+    return Best(found[0], field, said or "min", said is not None, total)
+
+
+def _goal(look: _Look, metric: Field, having: Expression, text: str) -> str | None:
+    """Which end of a metric is better in the experiments that have it; None where they do not say."""
+    goals = {experiment.name: experiment.goals.get(metric.name) for experiment in look.experiments}
     if len(set(goals.values())) <= 1:
-        return next(iter(goals.values()), "min")
-    having, _ = look.select(Not(IsNull(metric)), [], None)
-    found = {goals.get(run.experiment, "min") for run in having}
-    if len(found) > 1:
+        return next(iter(goals.values()), None)
+    runs, _ = look.select(having, [], None)
+    found = {goals.get(run.experiment) for run in runs}
+    if len({goal or "min" for goal in found}) > 1:
         raise UsageError(
             f"{text}: experiments differ in which {metric.name} is better", f"say {text}:min or {text}:max"
         )
-    return next(iter(found), "min")
+    return next((goal for goal in found if goal), None)
 
 
 # --- what is in a run ---------------------------------------------------------------------------------------------
@@ -495,6 +561,20 @@ def folder_of(repo: Repository, run: Run) -> Path | None:
         return None
     where = live.live_path if run.place == "live" else live.pending_path
     return where(store.root(repo), run.id)
+
+
+def elapsed(repo: Repository, runs: Iterable[Run], at: int) -> dict[str, float]:
+    """For how long (seconds, by id) those of the runs that still record have done so at a moment in milliseconds since
+    1970 UTC; one whose process is gone, until its last sign of life.
+    """
+    found = {}
+    for run in runs:
+        if run.place == "live" and run.started is not None:
+            with contextlib.suppress(OSError, ValueError):  # it has just ended, and its folder is gone
+                folder = live.live_path(store.root(repo), run.id)
+                until = at if run.status == RUNNING else live.last_sign_of_life(folder)
+                found[run.id] = max(0, until - run.started) / 1000
+    return found
 
 
 Content = git.TreeFile | live.Piece | bytes

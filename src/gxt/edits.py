@@ -81,6 +81,23 @@ def restore_experiment(repo: Repository, experiment: Experiment) -> None:
     store.edit_experiment(repo, replace(experiment, deleted=None), "experiment restored")
 
 
+def set_goals(repo: Repository, experiment: Experiment, goals: Mapping[str, str], delete: Iterable[str] = ()) -> None:
+    """Say of an experiment's metrics whether less ("min") or more ("max") is better, and take back what was said of
+    others.
+
+    Raises:
+        NotFoundError: a metric to delete has no goal.
+    """
+    gone = list(delete)
+    for metric in gone:
+        if metric not in experiment.goals:
+            raise NotFoundError(f"experiment {experiment.name} has no goal for {metric!r}")
+    values = {check_name("metric", metric): goal for metric, goal in goals.items()}
+    said = [f"{metric}:{goal}" for metric, goal in values.items()] + [f"-{metric}" for metric in gone]
+    kept = {metric: goal for metric, goal in experiment.goals.items() if metric not in gone}
+    store.edit_experiment(repo, replace(experiment, goals=kept | values), f"goals {', '.join(said)}")
+
+
 def finish(repo: Repository, run_id: str, status: str) -> None:
     """End a run that no process owns, or whose process is gone, and commit it.
 

@@ -32,6 +32,33 @@ def get_experiment_by_name(name: str) -> Experiment | None:
     return next((experiment for experiment in found if experiment.name == name), None)
 
 
+def best_run(
+    metric: str,
+    goal: str | None = None,
+    *,
+    experiment_names: Sequence[str] | None = None,
+    filter_string: str = "",
+    search_all_experiments: bool = False,
+    at: str | None = None,
+) -> Run:
+    """The run with the best value of a metric; of the current experiment when none is named.
+
+    Args:
+        metric: its name, or a part of it: `rmse`, `rmse.min`. The last value counts.
+        goal: "min" or "max"; when it is not given, what `gxt goal` said of the experiment, else "min".
+        experiment_names, filter_string, search_all_experiments, at: as for `search_runs`.
+
+    Raises:
+        NotFoundError: no run has a number for it.
+        UsageError: the goals of several experiments differ.
+
+    >>> gxt.best_run("acc", "max", filter_string="params.model = 'lasso'").name  # doctest: +SKIP
+    'calm-otter'
+    """
+    names = None if search_all_experiments else list(experiment_names or [fluent.current_experiment()])
+    return catalog.best(fluent.repository(), metric, goal, names, where=filter_string, at=at).run
+
+
 # MLflow's ViewType: https://mlflow.org/docs/latest/python_api/mlflow.entities.html
 _VIEW_TYPES = {1: False, 2: True, 3: None, "ACTIVE_ONLY": False, "DELETED_ONLY": True, "ALL": None}
 

@@ -1,4 +1,4 @@
-"""gxt table, show, list, tail: looking at runs."""
+"""gxt table, show, list, tail: looking at runs. What else `table` does is in test_table.py."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from helpers import git
 
 
 def names(text: str) -> list[str]:
-    """The first column of a table, without its title."""
-    return [line.split()[0] for line in text.splitlines()[1:]]
+    """The first column of a table, without its title and what stands below it."""
+    rows = text.partition("\n\n")[0].splitlines()[1:]
+    return [line.removeprefix("└ ").split()[0] for line in rows]
 
 
 def test_table_shows_the_latest_first(gxt: Gxt, three: dict[str, str]) -> None:
     out = gxt("table").out
-    assert out.splitlines()[0].split() == ["name", "id", "acc", "rmse", "started", "duration", "alpha", "model"]
+    assert out.splitlines()[0].split() == ["name", "id", "status", "acc", "rmse", "started", "duration", "alpha"]
     assert names(out) == ["three", "two", "one"]
     assert "\x1b" not in out
 
@@ -80,7 +81,7 @@ def test_table_as_json_csv_markdown(gxt: Gxt, three: dict[str, str]) -> None:
     assert [run["id"] for run in runs] == [three["one"], three["two"], three["three"]]
     assert runs[0]["params"] == {"alpha": 0.1, "model": "lasso"} and runs[0]["metrics"]["rmse"]["last"] == 6.3
     rows = list(csv.DictReader(io.StringIO(gxt("table", "--sort", "rmse", "--format", "csv").out)))
-    assert [row["rmse"] for row in rows] == ["6.3", "7.7", "9.9"]
+    assert [row["metrics.rmse"] for row in rows] == ["6.3", "7.7", "9.9"]
     markdown = gxt("table", "--columns", "name,rmse", "--format", "markdown").out.splitlines()
     assert markdown[:3] == ["| name | rmse |", "| --- | --: |", "| three | 9.9 |"]
 

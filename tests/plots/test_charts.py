@@ -27,7 +27,7 @@ def test_which_runs(repo: Repository, train: Train) -> None:
     assert [run.id for run in plots.select(repo, where="name = 'b'").runs] == [b]
     assert [run.id for run in plots.select(repo, ["a"], where=["name in ('b', 'c')", "loss = 1"]).runs] == [a, b, c]
     with pytest.raises(NotFoundError):
-        plots.select(repo, ["d"])
+        plots.select(repo, ["nobody"])
     with pytest.raises(NotFoundError, match="the filter holds for none"):
         plots.select(repo, where="loss > 1")
 

@@ -18,7 +18,8 @@ from gxt.errors import GxtError
 SECTIONS: dict[str, dict[str, str]] = {
     "Record": {"log": "record", "start": "record", "finish": "record", "run": "run"},
     "Look": {
-        "table": "look",
+        "table": "table",
+        "best": "look",
         "show": "look",
         "diff": "diff",
         "list": "listing",
@@ -30,6 +31,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Annotate": {
         "tag": "annotate",
         "note": "annotate",
+        "goal": "annotate",
         "rm": "annotate",
         "restore": "annotate",
         "purge": "annotate",

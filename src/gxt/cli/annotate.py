@@ -1,17 +1,26 @@
-"""Changing runs after the fact: tag, note, rm, restore, purge."""
+"""Changing runs and experiments after the fact: tag, note, goal, rm, restore, purge."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import click
 
-from gxt import catalog, edits, intake, store
+from gxt import catalog, edits, intake, query, stats, store
 from gxt.cli import output
-from gxt.cli.params import complete_deleted, complete_experiment, complete_run, json_option, repository, run_argument
+from gxt.cli.params import (
+    complete_deleted,
+    complete_experiment,
+    complete_goal,
+    complete_run,
+    json_option,
+    repository,
+    run_argument,
+)
 from gxt.errors import UsageError
-from gxt.model import Run
+from gxt.git import Repository
+from gxt.model import Experiment, Run
 from gxt.render import json_text
 
 
@@ -63,6 +72,45 @@ def note_command(ctx: click.Context, run: str, text: str | None) -> None:
             raise UsageError("standard input is empty; the note stays as it is", f'`gxt note {run} ""` takes it away')
     edits.note(repo, found, text)
     _say(f"noted {found.name}")
+
+
+@click.command("goal")
+@click.argument("experiment", metavar="EXPERIMENT", shell_complete=complete_experiment)
+@click.argument("goals", nargs=-1, metavar="METRIC:min|max…", shell_complete=complete_goal)
+@click.option("-d", "--delete", multiple=True, metavar="METRIC", help="Take this metric's goal away.")
+@json_option
+@click.pass_context
+def goal_command(
+    ctx: click.Context, experiment: str, goals: Sequence[str], delete: Sequence[str], as_json: bool
+) -> None:
+    """Say which end of an experiment's metrics is better, or show it.
+
+    Tables then mark the best values, `gxt best` and @best:METRIC know what is best.
+
+    \b
+    gxt goal nyc-taxi rmse:min r2:max
+    gxt goal nyc-taxi -d r2
+    """
+    repo = repository(ctx)
+    found = catalog.find_experiment(repo, experiment)
+    if not goals and not delete:
+        if as_json:
+            click.echo(json_text(dict(found.goals)), nl=False)
+        for metric, goal in sorted(found.goals.items()) if not as_json else ():
+            click.echo(f"{metric}:{goal}")
+        return
+    given = dict(map(stats.parse_goal, goals))
+    edits.set_goals(repo, found, given, delete)
+    _say(f"{experiment}: {', '.join(f'{metric}:{goal}' for metric, goal in given.items()) or 'goals taken away'}")
+    _warn_of_unknown(repo, found, given)
+
+
+def _warn_of_unknown(repo: Repository, experiment: Experiment, metrics: Iterable[str]) -> None:
+    """Say which metrics no run has: a goal can be there first, or be misspelt."""
+    known = query.KnownOf(catalog.listing(repo, [experiment.name]).runs)
+    for metric in metrics:
+        if "metrics" not in known.kinds(metric):
+            output.note(f"no run of {experiment.name} has a metric {metric!r} yet")
 
 
 @click.command("rm")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from gxt import catalog, git, query, render
+from gxt import catalog, git, query, render, tables
 from gxt.cli import output
 from gxt.errors import MissingPackageError, UsageError
 from gxt.model import now
@@ -42,10 +42,10 @@ def demo_command(folder: str) -> None:
     runs = query.sort(runs, [query.parse_sort("rmse", known)])
     fields = [query.resolve(name, known) for name in _COLUMNS]
     output.note("")
-    text, _ = render.terminal(render.run_table(runs, fields), now(), output.width(), output.colour())
+    text, _ = render.terminal(tables.run_table(runs, fields), now(), output.width(), output.colour())
     click.echo(f"$ gxt table nyc-taxi --sort rmse --columns {','.join(_COLUMNS)}")
     click.echo(text)
-    best = query.best(runs, "rmse")
+    best = catalog.find(repo, "@best:rmse")
     click.echo(_NEXT.format(folder=folder, activate=_activation(), best=best.name))
 
 

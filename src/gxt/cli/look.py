@@ -1,4 +1,4 @@
-"""Looking at runs: table, show, tail."""
+"""Looking at runs: show, best, tail."""
 
 from __future__ import annotations
 
@@ -7,152 +7,13 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from gxt import catalog, git, layout, live, query, render, store
+from gxt import catalog, git, layout, live, render, stats, store
 from gxt.cli import output
-from gxt.cli.params import (
-    complete_experiment,
-    complete_field,
-    complete_run,
-    json_option,
-    repository,
-    sequence,
-)
+from gxt.cli.params import complete_experiment, complete_goal, complete_run, json_option, repository
 from gxt.git import Repository
 from gxt.model import MetricPoint, Run, now
-from gxt.query import Field
-from gxt.render import Table
 
 _POLL = 0.2
-
-
-@click.command("table")
-@click.argument("experiments", nargs=-1, metavar="[EXPERIMENT…]", shell_complete=complete_experiment)
-@click.option(
-    "--where",
-    multiple=True,
-    metavar="FILTER",
-    help="Only these runs: rmse < 6.5 and params.model = 'xgb'. Of several, all have to hold.",
-)
-@click.option(
-    "--sort",
-    "sort_keys",
-    multiple=True,
-    metavar="FIELD[:desc]",
-    shell_complete=complete_field,
-    help="Sort by a metric, param, tag or attribute. Default: started:desc.",
-)
-@click.option("-n", "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Runs shown; 0: all.")
-@click.option(
-    "--columns",
-    multiple=True,
-    metavar="FIELD,…",
-    shell_complete=complete_field,
-    help="Exactly these columns: name, id, rmse, params.alpha, tags.stage, …",
-)
-@click.option("--deleted", is_flag=True, help="The deleted runs instead.")
-@click.option("--at", metavar="REV|TIME", help="As the branch was at a commit, tag or time: gxt~3, '2 weeks ago'.")
-@click.option("--allow-unknown", is_flag=True, help="Let names be those that no run has.")
-@json_option
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "markdown", "csv", "json"]),
-    default="table",
-    help="How to write it. csv and json have every value in full.",
-)
-@click.pass_context
-def table_command(
-    ctx: click.Context,
-    experiments: Sequence[str],
-    where: Sequence[str],
-    sort_keys: Sequence[str],
-    limit: int,
-    columns: Sequence[str],
-    deleted: bool,
-    at: str | None,
-    allow_unknown: bool,
-    as_json: bool,
-    form: str,
-) -> None:
-    """Compare runs in a table: of some experiments, or all.
-
-    On a terminal, columns that do not fit are named below the table; --columns chooses them.
-
-    \b
-    gxt table nyc-taxi --sort rmse -n 10
-    gxt table --where "rmse < 6.5 and params.model in ('xgb', 'lasso')"
-    gxt table --where "started > '2 days ago' or tags.stage = 'prod'"
-    gxt table --columns name,rmse,params.alpha --format markdown
-    """
-    repo = repository(ctx)
-    found = catalog.listing(
-        repo,
-        experiments or None,
-        deleted,
-        where=where,
-        order_by=sequence(sort_keys) or ["started:desc"],
-        columns=sequence(columns),
-        limit=limit or None,
-        at=at,
-        allow_unknown=allow_unknown,
-        progress=output.progress(),
-    )
-    if as_json or form == "json":
-        output.page(render.json_text([render.run_json(run) for run in found.runs]))
-    elif not found.runs:
-        output.note(_no_runs(repo, experiments, deleted, at, bool(where)))
-    else:
-        fields = found.columns or render.default_fields(found.runs, query.fields_of(found.runs))
-        _show_table(found.runs, fields, form)
-    output.problems(found.problems)
-    if len(found.runs) < found.total:
-        output.note(f"{len(found.runs)} of {found.total} runs; -n 0 shows all")
-    for line in elsewhere(repo, found.tip) if at is None else ():
-        output.note(line)
-
-
-def _no_runs(repo: Repository, experiments: Sequence[str], deleted: bool, at: str | None, filtered: bool) -> str:
-    where = f" in {', '.join(experiments)}" if experiments else ""
-    there = catalog.listing(repo, experiments or None, deleted, limit=0, at=at).total if filtered else 0
-    if there:
-        return f"the filter holds for none of {there} {'deleted ' if deleted else ''}runs{where}"
-    if deleted:
-        return f"no deleted runs{where}"
-    hidden = catalog.listing(repo, experiments or None, deleted=True, limit=0, at=at).total
-    if hidden:
-        return f"no runs{where}, but {hidden} deleted: `gxt table --deleted` shows them"
-    if at is not None:
-        return f"no runs{where} at {at}"
-    return f"no runs yet{where}: `gxt log`, `gxt run` or gxt.start_run() in Python records one"
-
-
-def _show_table(runs: Sequence[Run], fields: Sequence[Field], form: str) -> None:
-    table = render.run_table(runs, fields)
-    if form == "markdown":
-        output.page(render.markdown(table, now()))
-    elif form == "csv":
-        output.page(render.csv_text(table))
-    else:
-        text, hidden = render.terminal(_readable_times(table), now(), output.width(), output.colour())
-        output.page(text)
-        if hidden:
-            count = f"{len(hidden)} columns do" if len(hidden) > 1 else "1 column does"
-            remark = f"{count} not fit (--columns chooses): {', '.join(hidden)}"
-            output.note(click.wrap_text(remark, output.width() or len(remark)))
-
-
-def _readable_times(table: Table) -> Table:
-    """On a terminal a start is `5 min ago`; in a pipe it stays a time that sorts."""
-    if not output.is_terminal():
-        return table
-    from gxt.model import parse_time
-
-    at = [i for i, column in enumerate(table.columns) if column.kind == "time"]
-    rows = [
-        [parse_time(cell) if i in at and isinstance(cell, str) else cell for i, cell in enumerate(row)]
-        for row in table.rows
-    ]
-    return Table(table.columns, rows)
 
 
 def elsewhere(repo: Repository, tip: store.Tip) -> Iterator[str]:
@@ -180,6 +41,53 @@ def show_command(ctx: click.Context, run: str, as_json: bool) -> None:
         output.page(render.json_text(render.run_json(found) | {"files": files}))
         return
     output.page(render.run_page(found, files, now(), output.paint))
+
+
+@click.command("best")
+@click.argument("metric", metavar="METRIC[:min|max]", shell_complete=complete_goal)
+@click.option(
+    "-e",
+    "--experiment",
+    "experiments",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_experiment,
+    help="Only runs of this experiment.",
+)
+@click.option("--where", multiple=True, metavar="FILTER", help="Only these runs, as in `gxt table`.")
+@click.option("--at", metavar="REV|TIME", help="As the branch was at a commit, tag or time.")
+@json_option
+@click.pass_context
+def best_command(
+    ctx: click.Context,
+    metric: str,
+    experiments: Sequence[str],
+    where: Sequence[str],
+    at: str | None,
+    as_json: bool,
+) -> None:
+    """Show the best run by a metric.
+
+    Less is better, or more, as `gxt goal` said of the experiment, or as the command line says.
+
+    \b
+    gxt best rmse
+    gxt best acc:max -e nyc-taxi --where "params.model = 'xgb'"
+    """
+    repo = repository(ctx)
+    name, goal = metric, None
+    if metric.endswith((":min", ":max")):
+        name, goal = stats.parse_goal(metric)
+    found = catalog.best(repo, name, goal, list(experiments) or None, where=where, at=at, progress=output.progress())
+    value = found.field.value(found.run)
+    if as_json:
+        about = {"metric": str(found.field).removeprefix("metrics."), "goal": found.goal, "value": value}
+        click.echo(render.json_text(render.run_json(found.run) | about), nl=False)
+    else:
+        click.echo(render.best_page(found.run, found.field, found.goal, found.total, now(), output.paint), nl=False)
+    if not found.said:
+        keep = f"gxt goal {found.run.experiment} {found.field.name}"
+        output.note(f"nobody said which {name} is better, so less is: `{keep}:min` or `:max` says it")
 
 
 @click.command("tail")

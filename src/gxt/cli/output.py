@@ -11,7 +11,7 @@ from typing import TextIO
 
 import click
 
-from gxt.errors import FormatError, GxtError, GxtWarning
+from gxt.errors import FormatError, GxtError, GxtWarning, UsageError
 
 
 def _terminal_size() -> os.terminal_size:
@@ -47,13 +47,47 @@ def width() -> int | None:
     return _terminal_size().columns if is_terminal() else None
 
 
-def page(text: str) -> None:
-    """Print, through a pager where the text is longer than the terminal."""
-    if is_terminal() and text.count("\n") >= _terminal_size().lines:
-        os.environ.setdefault("LESS", "-FRX")
+def height() -> int:
+    """The terminal's height in lines."""
+    return _terminal_size().lines
+
+
+def page(text: str, wide: bool = False) -> None:
+    """Print, through a pager where the text is longer than the terminal; or wider, if it may be `wide`."""
+    too_wide = wide and is_terminal() and any(len(line) > _terminal_size().columns for line in plain_lines(text))
+    if is_terminal() and (too_wide or text.count("\n") >= _terminal_size().lines):
+        # Lines that are cut can be scrolled to only while `less` stays, so it must not end by itself then.
+        os.environ.setdefault("LESS", "-RSX" if too_wide else "-FRX")
         click.echo_via_pager(text)
     else:
         click.echo(text, nl=False)
+
+
+def plain_lines(text: str) -> list[str]:
+    """The lines of a text without its colours."""
+    return click.unstyle(text).splitlines()
+
+
+def save(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all, in place of one that may be there.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        if target.exists() and not target.is_file():  # a pipe, or /dev/stdout
+            target.write_bytes(content)
+            return
+        beside.write_bytes(content)
+        if target.exists():
+            beside.chmod(target.stat().st_mode)
+        beside.replace(target)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def note(text: str) -> None:

@@ -82,12 +82,17 @@ def _metrics(repo: Repository) -> list[tuple[str, str]]:
     return [(field.name, "") for field in catalog.fields(repo) if field.kind == "metrics"]
 
 
+def _goals(repo: Repository) -> list[tuple[str, str]]:
+    return [(text, "metric") for name, _ in _metrics(repo) for text in (name, f"{name}:min", f"{name}:max")]
+
+
 complete_experiment = _completing(_experiments)
 complete_run = _completing(_runs)
 complete_deleted = _completing(_deleted)
 complete_live = _completing(_live)
 complete_field = _completing(_fields)
 complete_metric = _completing(_metrics)
+complete_goal = _completing(_goals)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from gxt import catalog, git, layout, live
+from gxt import catalog, git, layout, live, stats
 from gxt.catalog import Content
 from gxt.comparison import findings
 from gxt.comparison.curves import comparable, curve_differences, read_curves
@@ -87,9 +87,7 @@ def _stated_goals(repo: Repository, runs: Sequence[Run], goals: Mapping[str, str
     # Asked for one run, so that only that one is read.
     found = catalog.listing(repo, run_id=runs[0].id).experiments
     names = {run.experiment for run in runs}
-    said = {(metric, goal) for e in found if e.name in names for metric, goal in e.goals.items()}
-    agreed = {metric: goal for metric, goal in said if len({g for m, g in said if m == metric}) == 1}
-    return {metric: goal for metric, goal in agreed.items() if goal in ("min", "max")} | dict(goals)
+    return stats.agreed_goals(experiment for experiment in found if experiment.name in names) | dict(goals)
 
 
 # --- files --------------------------------------------------------------------------------------------------------

@@ -4,15 +4,17 @@ A filter's text becomes an expression (`parse`), which says of a run in memory w
 becomes SQL for runs in a cache (`sql`). Nothing here knows where runs are kept.
 """
 
+from gxt.query.columns import Columns, parse_columns
 from gxt.query.expression import And, Comparison, Expression, In, IsNull, Match, Not, Or, Span, matches
 from gxt.query.fields import ATTRIBUTES, Field, Known, KnownOf, decimal, fields_of, resolve, scalar
-from gxt.query.order import SortKey, best, parse_sort, sort
+from gxt.query.order import SortKey, parse_sort, sort
 from gxt.query.parse import parse_filter
 from gxt.query.times import parse_moment
 
 __all__ = [
     "ATTRIBUTES",
     "And",
+    "Columns",
     "Comparison",
     "Expression",
     "Field",
@@ -25,10 +27,10 @@ __all__ = [
     "Or",
     "SortKey",
     "Span",
-    "best",
     "decimal",
     "fields_of",
     "matches",
+    "parse_columns",
     "parse_filter",
     "parse_moment",
     "parse_sort",

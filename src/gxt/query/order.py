@@ -1,13 +1,12 @@
-"""Sorting runs, and choosing the best."""
+"""Sorting runs."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from gxt.errors import NotFoundError, UsageError
+from gxt.errors import UsageError
 from gxt.model import Run
 from gxt.query.fields import Field, Known, bounded, resolve, scalar
 
@@ -61,18 +60,3 @@ def rank(field: Field, run: Run) -> tuple[int, Any] | None:
     if found.type in ("number", "boolean"):
         return None if found.number is None else (0, found.number)
     return (1 if found.type == "text" else 2, found.text)
-
-
-def best(runs: Iterable[Run], metric: str, goal: str = "min") -> Run:
-    """The run with the least ("min") or greatest ("max") last value of a metric, the earliest of equals.
-
-    Raises:
-        NotFoundError: no run has a number for it.
-    """
-    if goal not in ("min", "max"):
-        raise UsageError(f"best by {goal!r}?", "min or max")
-    having = [run for run in runs if metric in run.metrics and not math.isnan(run.metrics[metric].last)]
-    if not having:
-        raise NotFoundError(f"no run has a value of the metric {metric!r}")
-    sign = 1 if goal == "min" else -1
-    return min(having, key=lambda run: (sign * run.metrics[metric].last, run.started or 0, run.id))

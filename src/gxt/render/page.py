@@ -1,0 +1,121 @@
+"""One run on a page, as `gxt show` has it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gxt.model import Run, flatten, format_duration, format_time
+from gxt.query import Field
+from gxt.render.cells import STATUS_STYLES, Paint, cell_text, when
+from gxt.render.table import Column, Table
+from gxt.render.terminal import terminal
+
+
+def run_page(run: Run, files: Mapping[str, int], now: int, paint: Paint) -> str:
+    """A run as `gxt show` shows it. `paint(text, style)` colours headings and the status."""
+    state = paint(run.status, STATUS_STYLES.get(run.status, "")) + ("" if run.place == "branch" else f" ({run.place})")
+    lines = [f"{paint(run.name or run.id, 'bold')}  {state}", ""]
+    lines += _pairs(
+        {
+            "id": run.id,
+            "experiment": run.experiment,
+            "started": None if run.started is None else f"{format_time(run.started)} ({when(run.started, now)})",
+            "duration": None if run.duration is None else format_duration(run.duration),
+            "exit code": run.exit_code,
+            "author": run.author,
+            "parent": run.parent,
+            "problem": run.problem,
+            **{key: value for key, value in run.source.items() if key != "dirty"},
+            "dirty": "yes, the code had uncommitted changes" if run.source.get("dirty") else None,
+            **{key: value if key != "gpus" else ", ".join(value) for key, value in run.environment.items()},
+        },
+        now,
+    )
+    if run.note:
+        lines += ["", paint("note", "bold"), *(f"  {line}".rstrip() for line in run.note.splitlines())]
+    for title, pairs in (("params", flatten(run.params)), ("tags", run.tags)):
+        if pairs:
+            lines += ["", paint(title, "bold"), *_pairs(dict(sorted(pairs.items())), now, "  ")]
+    if run.metrics:
+        columns = [
+            Column("metric"),
+            *(Column(name, "number") for name in ("last", "min", "max", "step", "points")),
+        ]
+        rows = [[name, *vars(summary).values()] for name, summary in run.metrics.items()]
+        lines += ["", paint("metrics", "bold"), *_indented(Table(columns, rows), now)]
+    if run.inputs:
+        columns = [
+            Column("input"),
+            Column("for"),
+            Column("rows", "number"),
+            Column("digest"),
+            Column("source"),
+        ]
+        rows = [
+            [
+                name,
+                about.get("context"),
+                about.get("rows"),
+                str(about.get("digest", ""))[:19],
+                about.get("source"),
+            ]
+            for name, about in run.inputs.items()
+        ]
+        lines += ["", paint("inputs", "bold"), *_indented(Table(columns, rows), now)]
+    recorded = [(name, files[name], use) for name, use in _OTHER_FILES if name in files]
+    if recorded:
+        columns = [Column("file"), Column("size", "size"), Column("to see it")]
+        rows = [[name, n, use.format(run=run.short_id)] for name, n, use in recorded]
+        lines += ["", paint("files", "bold"), *_indented(Table(columns, rows), now)]
+    artifacts = {path.removeprefix("artifacts/"): n for path, n in files.items() if path.startswith("artifacts/")}
+    if artifacts:
+        table = Table([Column("artifact"), Column("size", "size")], [[path, n] for path, n in artifacts.items()])
+        lines += ["", paint("artifacts", "bold"), *_indented(table, now)]
+    return "\n".join(lines) + "\n"
+
+
+def best_page(run: Run, metric: Field, goal: str, total: int, now: int, paint: Paint) -> str:
+    """The best run by a metric as `gxt best` shows it: what it is, its value and its params."""
+    name = str(metric).removeprefix("metrics.")
+    among = f", the {'least' if goal == 'min' else 'greatest'} of {total} runs" if total > 1 else ""
+    state = paint(run.status, STATUS_STYLES.get(run.status, ""))
+    about = {
+        "id": run.id,
+        "experiment": run.experiment,
+        "started": None if run.started is None else f"{format_time(run.started)} ({when(run.started, now)})",
+        name: f"{cell_text(metric.value(run), 'number', now)}{among}",
+    }
+    lines = [f"{paint(run.name or run.id, 'bold')}  {state}", "", *_pairs(about, now)]
+    if run.params:
+        lines += ["", paint("params", "bold"), *_pairs(dict(sorted(flatten(run.params).items())), now, "  ")]
+    return "\n".join(lines) + "\n"
+
+
+_OTHER_FILES = (
+    ("output.log", "gxt tail --log {run}"),
+    ("system.csv", "gxt checkout {run} system.csv"),
+    ("environment.txt", "gxt checkout {run} environment.txt"),
+)
+_LONGEST = 400
+
+
+def _pairs(pairs: Mapping[str, Any], now: int, indent: str = "") -> list[str]:
+    known = {key: value for key, value in pairs.items() if value is not None and value != ""}
+    width = max((len(key) for key in known), default=0)
+    return [f"{indent}{key:<{width}}  {_whole(value, now)}" for key, value in known.items()]
+
+
+def _whole(value: Any, now: int) -> str:
+    """A value on one line, cut only where it is very long."""
+    if isinstance(value, (list, dict)):
+        text = json.dumps(value, ensure_ascii=False)
+    else:
+        text = " ".join(value.split("\n")) if isinstance(value, str) else cell_text(value, "text", now)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters; --json has all)"
+
+
+def _indented(table: Table, now: int) -> Iterable[str]:
+    text, _ = terminal(table, now)
+    return (f"  {line}" for line in text.splitlines())
