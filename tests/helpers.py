@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 import textwrap
@@ -41,6 +42,8 @@ def run_python(
     holds copies of its files, locks among them, until it is under way.
     """
     command = [sys.executable, *(("-c", textwrap.dedent(code)) if code is not None else ()), *args]
+    # Open in the process and its forks, and in a git that is in a session of its own until it has really begun.
+    life, theirs = os.pipe()
     process = subprocess.Popen(
         command,
         cwd=cwd,
@@ -49,8 +52,13 @@ def run_python(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        pass_fds=[theirs],
     )
+    os.close(theirs)
     out, err = process.communicate(timeout=120)
+    if not leave_children:
+        select.select([life], [], [], 5)
+    os.close(life)
     deadline = time.monotonic() + 5  # where nobody buries orphans, they stay in the group
     while not leave_children and _group_exists(process.pid) and time.monotonic() < deadline:
         time.sleep(0.001)
