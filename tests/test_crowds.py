@@ -200,6 +200,31 @@ def test_a_run_that_others_end_again_and_again_under_a_late_writer(
     assert logged[call]()
 
 
+def test_a_run_that_others_end_while_a_folder_is_made_in_it(
+    repo: Repository, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder was there already, and then is not: that is no mistake of the caller's."""
+    owner = recorder.begin(repo, "taxi")
+    late = recorder.join(repo, owner.run_id)
+    owner.end()
+    others = [recorder.amend(repo, owner.run_id)]
+    late.log_text("first", "first.txt")
+    is_dir = Path.is_dir
+
+    def see_it_end(path: Path) -> bool:
+        if path.name == "artifacts" and others:
+            others.pop().end()
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", see_it_end)
+    late.log_text("second", "second.txt")
+    assert others == []
+    late.end()
+    run = the_run(repo)
+    for name in ("first", "second"):
+        assert catalog.read_file(repo, run, f"artifacts/{name}.txt") == name.encode()
+
+
 def test_what_is_still_written_while_git_commits_is_committed_too(
     repo: Repository, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

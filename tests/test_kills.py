@@ -29,7 +29,7 @@ from gxt import git as gxt_git
 from gxt.errors import GitError
 from gxt.git import Repository
 from gxt.model import Run
-from helpers import git
+from helpers import git, run_python
 from soundness import check_sound
 
 BIG = "line of a large artifact\n" * 8000  # 200 KB: some pages, so that a copy takes its time
@@ -406,9 +406,43 @@ def test_told_to_end_at_any_moment(repo: Repository, work: Path, number: int, co
             code, errors = victim.end()
             assert code in codes and "GxtWarning" not in errors, (where, errors)
             check_contents(repo, victim.runs, where + "\n" + errors)
+            left = [*live.live_runs(store.root(repo)), *live.pending_runs(store.root(repo))]
+            assert [folder for folder in left if not live.is_alive(folder)] == [], where + "\n" + errors
             acknowledged += victim.runs
     assert any(run.ended for run in acknowledged)
     check_repository(repo, work, acknowledged)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("place", ["recorder._create", "recorder.ActiveRun.__init__", "threading.Thread.start"])
+def test_told_to_end_while_a_run_starts(repo: Repository, work: Path, place: str, number: int) -> None:
+    """Right after the run's folder is there, after the run is known, and instead of the start of its thread."""
+    done = run_python(
+        code=f"""
+        import os, threading
+        import gxt
+        from gxt import recorder
+        gxt.start_run(run_name="before").end()
+        begin = {place}
+
+        def begin_and_be_told(*args, **options):
+            {place} = begin
+            made = None if begin is threading.Thread.start else begin(*args, **options)
+            os.kill(os.getpid(), {int(number)})
+            return made
+
+        {place} = begin_and_be_told
+        gxt.start_run(run_name="told")
+        for step in range(1000):  # a signal that is held comes at the end of what it is held for
+            gxt.log_metric("loss", step, step=step)
+        os._exit(7)
+        """,
+        check=False,
+    )
+    assert done.returncode in (143, -2, 130) and "GxtWarning" not in done.stderr, done.stderr
+    run = catalog.find(repo, "told")
+    assert (run.status, run.place) == ("killed", "branch"), done.stderr
+    check_repository(repo, work, [])
 
 
 # --- gxt run ----------------------------------------------------------------------------------------------------

@@ -182,6 +182,8 @@ class LiveRun:
                 (self.path / folder).mkdir(exist_ok=True)
             beside.replace(target)
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
+            if not self.is_in_place():  # the run has just ended, in the middle of it
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
             raise UsageError(f"{path!r} cannot be both a file and a folder of the run") from None
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT) and (place := rescue.keep_file(self.run_id, path, fill)):

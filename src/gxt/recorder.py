@@ -67,7 +67,7 @@ _held_signals: list[int] = []
 
 @contextlib.contextmanager
 def _holding_signals() -> Iterator[None]:
-    """While a run ends, a signal that asks the process to end waits: Ctrl-C, and what comes by `hold_signal`."""
+    """While a run begins or ends, a signal that asks the process to end waits: Ctrl-C, and what `hold_signal` holds."""
     global _ending  # noqa: PLW0603 (the handler of a signal is one for the process)
     in_main_thread = threading.current_thread() is threading.main_thread()
     ours = in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -92,7 +92,7 @@ def _hold_interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def hold_signal(number: int) -> bool:
-    """Whether a run is just ending; then the signal comes again when it has."""
+    """Whether a run is just beginning or ending; then the signal comes again when it has."""
     if _ending:
         _held_signals[:] = [number]
     return _ending > 0
@@ -777,8 +777,8 @@ def begin(
         parent=parent,
         note=clean_text(note) if note else None,
     )
-    recording = _create(repo, run, owned)
-    active = ActiveRun(repo, recording, run, owned, on_end)
+    with _holding_signals():  # a run that is there has somebody who ends it
+        active = ActiveRun(repo, _create(repo, run, owned), run, owned, on_end)
     active.capture_provenance(origin, settings, background=owned)
     if tags:
         active.set_tags(tags)
@@ -817,11 +817,12 @@ def resume(
     Raises:
         NotFoundError: no such run.
     """
-    try:
-        recording, before = _reopen(repo, run_id, from_step)
-    except FileExistsError:
-        raise GxtError(f"run {run_id} cannot be recovered yet", "make room on the disk; then `gxt recover`") from None
-    active = ActiveRun(repo, recording, before.reopened(), True, on_end)
+    with _holding_signals():
+        try:
+            recording, before = _reopen(repo, run_id, from_step)
+        except FileExistsError:
+            raise GxtError(f"run {run_id} cannot be recovered yet", "make room on the disk; `gxt recover`") from None
+        active = ActiveRun(repo, recording, before.reopened(), True, on_end)
     active._resumed = True
     last_step = live.last_step(recording.path)
     active._next_step = 0 if last_step is None else last_step + 1
@@ -834,8 +835,9 @@ def amend(repo: Repository, run_id: str) -> ActiveRun:
     Raises:
         NotFoundError: no such run.
     """
-    recording, before = _attach(repo, run_id)
-    active = ActiveRun(repo, recording, before, recording.is_owner, lambda run, status: None)
+    with _holding_signals():
+        recording, before = _attach(repo, run_id)
+        active = ActiveRun(repo, recording, before, recording.is_owner, lambda run, status: None)
     active._resumed = True
     if recording.is_owner:
         active._keep = (before.status, before.exit_code, before.ended)
