@@ -66,16 +66,17 @@ class Appender:
             self._keep(line, 0)
             raise
         if written != len(line):
-            self._keep(line, self._taken_back(written))
+            self._keep(line, self._taken_back(line, written))
             raise _full()
 
-    def _taken_back(self, written: int) -> int:
+    def _taken_back(self, data: bytes, written: int) -> int:
         """Take back what was written of a line that the disk cut, lest another process writes on in it.
 
         Returns how much of the line is in the file after all: where somebody was faster, it stays.
         """
         size = os.fstat(self._fd).st_size
-        if os.lseek(self._fd, 0, os.SEEK_CUR) != size:
+        # By content: a forked process shares the position in the file.
+        if not hasattr(os, "pread") or os.pread(self._fd, written, size - written) != data[:written]:
             return written
         os.ftruncate(self._fd, size - written)
         return 0
@@ -109,7 +110,7 @@ class Appender:
                 piece = self._backlog[0]
                 written = os.write(self._fd, piece)
                 if written != len(piece):
-                    self._backlog[0] = _rest(piece, self._taken_back(written))
+                    self._backlog[0] = _rest(piece, self._taken_back(piece, written))
                     raise _full()
                 self._backlog.popleft()
             if not self._spilled:
