@@ -105,7 +105,7 @@ class Appender:
         with self._lock:
             if not self._backlog:
                 return
-            self._kept.begin_flush(os.fstat(self._fd).st_size)
+            self._kept.begin_flush(self._whole_lines())
             while self._backlog:
                 piece = self._backlog[0]
                 written = os.write(self._fd, piece)
@@ -116,6 +116,14 @@ class Appender:
             if not self._spilled:
                 self._kept.discard()
             self._in_memory = 0
+
+    def _whole_lines(self) -> int:
+        """The size of the file up to its last whole line: what follows may still be taken back by who wrote it."""
+        size = os.fstat(self._fd).st_size
+        if not hasattr(os, "pread"):
+            return size
+        tail = os.pread(self._fd, min(size, 1 << 16), max(0, size - (1 << 16)))
+        return size - len(tail) + tail.rfind(b"\n") + 1
 
     def _keep(self, data: bytes, written: int) -> None:
         if self._fd < 0 or not self._keeps:
