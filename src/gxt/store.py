@@ -213,15 +213,14 @@ def commit_pending(repo: Repository, run_id: str | None = None) -> list[Run]:
         GitError: git does not take the commit; the runs stay pending and the next commit takes them along.
     """
     waiting = None if run_id is None else live.pending_path(root(repo), run_id)
-    with _lock(repo, unless=lambda: waiting is not None and not waiting.exists()) as ours:
+    with committing(repo, unless=lambda: waiting is not None and not waiting.exists()) as ours:
         return commit_waiting(repo) if ours else []
 
 
 def withdraw(repo: Repository, run: Run) -> None:
     """Take the folder of a run off the tip of the branch that was put there while it recorded."""
     path = layout.run_path(run.experiment, run.id)
-    with committing(repo):
-        _commit(repo, lambda at: ([(path, None)], layout.edit_message(run, "withdrawn")))
+    change(repo, lambda at: ([(path, None)], layout.edit_message(run, "withdrawn")))
 
 
 def commit_waiting(repo: Repository) -> list[Run]:
@@ -351,8 +350,7 @@ def edit_run(repo: Repository, run_id: str, edit: Callable[[Run], Run], what: st
         changes: Changes = [(f"{path}/{name}", data) for name, data in after.items() if before.get(name) != data]
         return changes, layout.edit_message(edited[0], what)
 
-    with committing(repo):
-        _commit(repo, plan)
+    change(repo, plan)
     return edited[0]
 
 
@@ -390,14 +388,8 @@ def edit_experiment(repo: Repository, experiment: Experiment, what: str) -> Expe
     """Write an experiment's document to the branch, as it is created or changed."""
     message = layout.experiment_message(experiment.name, what)
     _open_experiments.discard((repo.common_dir, experiment.name))
-    with committing(repo):
-        _commit(
-            repo,
-            lambda at: (
-                [(layout.experiment_path(experiment.name), layout.experiment_document(experiment))],
-                message,
-            ),
-        )
+    document = (layout.experiment_path(experiment.name), layout.experiment_document(experiment))
+    change(repo, lambda at: ([document], message))
     live.forget_experiment(root(repo), experiment.name)
     return experiment
 
@@ -421,8 +413,7 @@ def purge(repo: Repository, run_ids: Iterable[str]) -> list[Run]:
         subject = f"purge {len(purged)} deleted run{'s' if len(purged) > 1 else ''}"
         return changes, f"{subject}\n\n{lines}\n\n{trailers}\n"
 
-    with committing(repo):
-        _commit(repo, plan)
+    change(repo, plan)
     return purged
 
 
@@ -593,23 +584,18 @@ def _new_documents(repo: Repository, at: Tip, experiments: Sequence[str], found:
     return changes
 
 
-@contextlib.contextmanager
-def committing(repo: Repository) -> Iterator[None]:
-    """One committer at a time in a clone; the others' runs wait in pending and are taken along.
-
-    The lock only saves work: what keeps two writers apart is git's own check when the ref moves.
-    """
-    with _lock(repo):
-        yield
-
-
 _committers: set[tuple[int, int]] = set()
 """The threads that are committing: process and thread id."""
 
 
 @contextlib.contextmanager
-def _lock(repo: Repository, unless: Callable[[], bool] = lambda: False) -> Iterator[bool]:
-    """The committers' lock. Gives False where there is no need for it any more while somebody else has it."""
+def committing(repo: Repository, unless: Callable[[], bool] = lambda: False) -> Iterator[bool]:
+    """One committer at a time in a clone; the others' runs wait in pending and are taken along.
+
+    Gives False, without the lock, where `unless` holds while somebody else has it.
+
+    The lock only saves work: what keeps two writers apart is git's own check when the ref moves.
+    """
     lock = _acquire(repo, unless)
     if lock is None:
         yield False
