@@ -80,6 +80,10 @@ def branch_name(settings: Mapping[str, str]) -> str:
     return settings.get("gxt.branch", DEFAULT_BRANCH)
 
 
+def _ref(settings: Mapping[str, str]) -> str:
+    return f"refs/heads/{branch_name(settings)}"
+
+
 def tip(repo: Repository, settings: Mapping[str, str]) -> Tip:
     """Where the run branch stands now; a remote's, while there is no local one."""
     return _tip_and_files(repo, settings, [])[0]
@@ -88,7 +92,7 @@ def tip(repo: Repository, settings: Mapping[str, str]) -> Tip:
 def _tip_and_files(
     repo: Repository, settings: Mapping[str, str], paths: Sequence[str]
 ) -> tuple[Tip, list[bytes | None]]:
-    ref = f"refs/heads/{branch_name(settings)}"
+    ref = _ref(settings)
     local, files = git.read_at(repo, ref, paths)
     if local:
         return Tip(ref, local), files
@@ -460,8 +464,8 @@ def _commit(repo: Repository, plan: Callable[[Tip], tuple[Changes, str]], experi
                 settings,
             )
         except (RefMovedError, RefLockedError) as error:
-            if lock := git.remove_stale_lock(repo, at.ref) or git.remove_stale_lock(repo, "packed-refs"):
-                warnings.warn(GxtWarning(f"removed {lock}, a lock that a crash left behind"), stacklevel=2)
+            if locks := _remove_stale_locks(repo, at.ref):
+                warnings.warn(GxtWarning(f"removed {locks[0]}, a lock that a crash left behind"), stacklevel=2)
                 continue
             # Git itself holds a ref's lock for milliseconds; one that stays was left behind.
             if attempt >= (_TRIES if isinstance(error, RefMovedError) else _LOCK_TRIES) - 1:
@@ -485,15 +489,23 @@ def change(repo: Repository, plan: Callable[[Tip], tuple[Changes, str]]) -> str:
 
 def leftovers(repo: Repository) -> list[Path]:
     """What processes that were killed in the middle of a commit left behind."""
-    lock = git.stale_lock(repo, f"refs/heads/{branch_name(git.config(repo))}")
-    return [*live.leftovers(root(repo)), *git.leftovers(repo), *([lock] if lock else [])]
+    locks = [lock for name in _locked_with(_ref(git.config(repo))) if (lock := git.stale_lock(repo, name))]
+    return [*live.leftovers(root(repo)), *git.leftovers(repo), *locks]
 
 
 def clean_up(repo: Repository) -> list[Path]:
     """Take away what processes that were killed in the middle of a commit left behind. Returns what was taken."""
     removed = live.remove_leftovers(root(repo)) + git.remove_leftovers(repo)
-    refs = (f"refs/heads/{branch_name(git.config(repo))}", "packed-refs")
-    return removed + [lock for ref in refs if (lock := git.remove_stale_lock(repo, ref))]
+    return removed + _remove_stale_locks(repo, _ref(git.config(repo)))
+
+
+def _locked_with(ref: str) -> tuple[str, str]:
+    """What git may hold a lock of while it moves or deletes a ref."""
+    return ref, "packed-refs"
+
+
+def _remove_stale_locks(repo: Repository, ref: str) -> list[Path]:
+    return [lock for name in _locked_with(ref) if (lock := git.remove_stale_lock(repo, name))]
 
 
 def _pause(most: float) -> None:
