@@ -113,7 +113,7 @@ def _start(
     cwd: Path | None = None,
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     environment: Mapping[str, str] | None = None,
-    stderr: int | IO[bytes] = subprocess.PIPE,
+    stderr: int | IO[bytes] | None = subprocess.PIPE,
     asks: bool = False,
 ) -> subprocess.Popen[bytes]:
     try:
@@ -460,17 +460,10 @@ def collect_garbage(repo: Repository, progress: bool) -> None:
     Raises:
         GitError: git refuses, or another `git gc` is at work.
     """
-    command = ["git", f"--git-dir={repo.common_dir}", "gc", *([] if progress else ["--quiet"])]
-    with _starting:
-        process = subprocess.Popen(
-            command,
-            cwd=repo.common_dir,
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=None if progress else subprocess.PIPE,
-        )
-    _, err = process.communicate()
+    args = [f"--git-dir={repo.common_dir}", "gc", *([] if progress else ["--quiet"])]
+    # On the terminal of whoever asked: Ctrl-C is meant for it.
+    with _start(args, repo.common_dir, stderr=None if progress else subprocess.PIPE, asks=True) as process:
+        _, err = process.communicate()
     if process.returncode:
         raise _failure(["gc"], (err or b"").decode("utf-8", "replace").strip())
 
