@@ -10,7 +10,7 @@ import click
 
 from gxt import journal, render
 from gxt.cli import output
-from gxt.cli.params import complete_experiment, json_option, repository
+from gxt.cli.params import experiments_option, json_option, repository
 from gxt.journal import Event
 from gxt.model import format_time
 
@@ -26,15 +26,7 @@ _WIDEST_NAME = 24
 
 
 @click.command("journal")
-@click.option(
-    "-e",
-    "--experiment",
-    "experiments",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=complete_experiment,
-    help="Only of this experiment; may be given several times.",
-)
+@experiments_option("Only of this experiment; may be given several times.")
 @click.option("-n", "--limit", type=click.IntRange(min=0), default=50, show_default=True, help="Lines shown; 0: all.")
 @click.option("--since", metavar="TIME", help="Not before: yesterday, 2026-11-23, '2 weeks ago'.")
 @click.option("--until", metavar="TIME", help="Not after. A day is in it to its end.")

@@ -9,7 +9,7 @@ import click
 
 from gxt import catalog, render
 from gxt.cli import output
-from gxt.cli.params import complete_experiment, json_option, repository
+from gxt.cli.params import experiments_option, json_option, repository
 from gxt.git import Repository
 from gxt.model import now
 from gxt.render import Column, Table
@@ -26,15 +26,7 @@ class _Asked(NamedTuple):
 
 @click.command("list")
 @click.argument("what", type=click.Choice(["experiments", "params", "metrics", "tags"]), default="experiments")
-@click.option(
-    "-e",
-    "--experiment",
-    "experiments",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=complete_experiment,
-    help="Only of this experiment; may be given several times.",
-)
+@experiments_option("Only of this experiment; may be given several times.")
 @click.option("--where", multiple=True, metavar="FILTER", help="Only of these runs: rmse < 6.5. Of several, all hold.")
 @click.option("--deleted", is_flag=True, help="The deleted experiments, or what deleted runs have, instead.")
 @json_option

@@ -9,7 +9,7 @@ import click
 
 from gxt import catalog, git, layout, live, render, stats, store
 from gxt.cli import output
-from gxt.cli.params import complete_experiment, complete_goal, complete_run, json_option, repository
+from gxt.cli.params import complete_goal, complete_run, experiments_option, json_option, repository
 from gxt.git import Repository
 from gxt.model import MetricPoint, Run, now
 
@@ -45,15 +45,7 @@ def show_command(ctx: click.Context, run: str, as_json: bool) -> None:
 
 @click.command("best")
 @click.argument("metric", metavar="METRIC[:min|max]", shell_complete=complete_goal)
-@click.option(
-    "-e",
-    "--experiment",
-    "experiments",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=complete_experiment,
-    help="Only runs of this experiment.",
-)
+@experiments_option("Only runs of this experiment.")
 @click.option("--where", multiple=True, metavar="FILTER", help="Only these runs, as in `gxt table`.")
 @click.option("--at", metavar="REV|TIME", help="As the branch was at a commit, tag or time.")
 @json_option

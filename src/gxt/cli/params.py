@@ -159,6 +159,19 @@ def run_argument(command: Command) -> Command:
     return click.argument("run", metavar="RUN", shell_complete=complete_run)(command)
 
 
+def experiments_option(text: str, name: str = "experiments") -> Callable[[Command], Command]:
+    """-e, --experiment, which may be given several times; `text` is its help."""
+    return click.option(
+        "-e",
+        "--experiment",
+        name,
+        multiple=True,
+        metavar="NAME",
+        shell_complete=complete_experiment,
+        help=text,
+    )
+
+
 def json_option(command: Command) -> Command:
     """--json."""
     return click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")(command)

@@ -9,7 +9,7 @@ import click
 
 from gxt import plots, render
 from gxt.cli import output
-from gxt.cli.params import complete_experiment, complete_field, complete_run, json_option, repository
+from gxt.cli.params import complete_field, complete_run, experiments_option, json_option, repository
 from gxt.errors import UsageError
 from gxt.plots import Options
 
@@ -19,15 +19,7 @@ _PIPE_WIDTH = 100
 @click.command("plot")
 @click.argument("fields", nargs=-1, required=True, metavar="FIELD…", shell_complete=complete_field)
 @click.option("-r", "--run", "runs", multiple=True, metavar="RUN", shell_complete=complete_run, help="This run.")
-@click.option(
-    "-e",
-    "--experiment",
-    "experiments",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=complete_experiment,
-    help="The runs of this experiment. Default, without --run: of all.",
-)
+@experiments_option("The runs of this experiment. Default, without --run: of all.")
 @click.option(
     "--where",
     multiple=True,

@@ -13,7 +13,15 @@ from gxt import catalog, render
 from gxt.cli import output
 from gxt.cli.asked import Answer, Asked, answer_to
 from gxt.cli.look import elsewhere
-from gxt.cli.params import complete_experiment, complete_field, complete_goal, json_option, repository, sequence
+from gxt.cli.params import (
+    complete_experiment,
+    complete_field,
+    complete_goal,
+    experiments_option,
+    json_option,
+    repository,
+    sequence,
+)
 from gxt.errors import UsageError
 from gxt.git import Repository
 from gxt.model import now, seconds_of
@@ -33,15 +41,7 @@ class _Seconds(click.ParamType[float]):
 
 @click.command("table")
 @click.argument("experiments", nargs=-1, metavar="[EXPERIMENT…]", shell_complete=complete_experiment)
-@click.option(
-    "-e",
-    "--experiment",
-    "more_experiments",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=complete_experiment,
-    help="An experiment, as the argument. Default: all.",
-)
+@experiments_option("An experiment, as the argument. Default: all.", "more_experiments")
 @click.option(
     "--where",
     multiple=True,
