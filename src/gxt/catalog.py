@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from gxt import cache, git, layout, live, query, stats, store
 from gxt.cache import MetricRange, Progress, View
-from gxt.errors import FormatError, NotFoundError, UsageError
+from gxt.errors import FormatError, NotFoundError, UsageError, did_you_mean
 from gxt.git import Repository
 from gxt.model import RUN_ID, RUNNING, Experiment, MetricPoint, Run, flatten, now
 from gxt.query import And, Columns, Comparison, Expression, Field, In, IsNull, Not, Or, SortKey
@@ -312,7 +312,7 @@ def _ask(
         all_experiments = {e.name: e for e in (*new, *(place.experiment for place in places))}
         for name in experiments or ():
             if name not in all_experiments and not any(run.experiment == name for run in waiting):
-                raise NotFoundError(f"no experiment {name!r}", _near(name, all_experiments))
+                raise _no_experiment(name, all_experiments)
         asked = [place for place in places if experiments is None or place.experiment.name in experiments]
         beside = [run for run in waiting if experiments is None or run.experiment in experiments]
         hidden = {e.name for e in all_experiments.values() if e.deleted}
@@ -367,7 +367,7 @@ def find_experiment(repo: Repository, name: str) -> Experiment:
     """The experiment of that name, deleted or not. Raises NotFoundError where there is none."""
     known = {experiment.name: experiment for experiment in all_experiments(repo)}
     if name not in known:
-        raise NotFoundError(f"no experiment {name!r}", _near(name, known))
+        raise _no_experiment(name, known)
     return known[name]
 
 
@@ -376,11 +376,8 @@ def all_experiments(repo: Repository) -> list[Experiment]:
     return _ask(repo, lambda look: look.experiments)
 
 
-def _near(name: str, known: Iterable[str]) -> str:
-    import difflib  # here for start-up time
-
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(near)}?" if near else "`gxt list` shows them"
+def _no_experiment(name: str, known: Iterable[str]) -> NotFoundError:
+    return NotFoundError(f"no experiment {name!r}", did_you_mean(name, known) or "`gxt list` shows them")
 
 
 def find(repo: Repository, text: str, deleted: bool = False, progress: Progress | None = None) -> Run:
@@ -448,8 +445,8 @@ def _elsewhere_hint(repo: Repository, text: str, deleted: bool) -> str:
     if any(experiment.name == text and not experiment.deleted for experiment in all_experiments(repo)):
         return f"it is an experiment: `gxt table {text}` shows its runs"
     latest = listing(repo, deleted=deleted, order_by=["started:desc"], limit=_NEAR_AMONG).runs
-    near = _near(text, {run.name for run in latest})
-    return near if near.startswith("did you") else f"`gxt table{' --deleted' if deleted else ''}` shows them"
+    near = did_you_mean(text, {run.name for run in latest})
+    return near or f"`gxt table{' --deleted' if deleted else ''}` shows them"
 
 
 def _deleted_hint(repo: Repository, run_id: str, deleted: bool) -> str | None:

@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
+
+def did_you_mean(name: str, known: Iterable[str], spelled: Mapping[str, str] | None = None) -> str | None:
+    """A hint with the known names that are near one that is not known, as they are to be spelled; None without any.
+
+    >>> did_you_mean("rmze", ["rmse", "mae"])
+    'did you mean rmse?'
+    """
+    import difflib  # here for start-up time
+
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return f"did you mean {' or '.join((spelled or {}).get(found, found) for found in near)}?" if near else None
+
 
 class GxtError(Exception):
     """Something gxt can explain.

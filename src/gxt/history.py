@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from gxt import catalog, fluent, layout, media
-from gxt.errors import NotFoundError
+from gxt.errors import NotFoundError, did_you_mean
 from gxt.git import Repository
 from gxt.model import MetricPoint, Run
 from gxt.recorder import ActiveRun
@@ -125,11 +125,8 @@ def check_known(wanted: Sequence[str], names: Iterable[str], runs: Sequence[Run]
     known = sorted(names)
     for text in wanted:
         if not matching([text], known):
-            import difflib  # here for start-up time
-
-            near = difflib.get_close_matches(text, known, n=3, cutoff=0.6)
             has = f"run {runs[0].name or runs[0].id} has no" if len(runs) == 1 else f"none of {len(runs)} runs has a"
-            hint = f"did you mean {' or '.join(near)}?" if near else "`gxt list metrics` shows them"
+            hint = did_you_mean(text, known) or "`gxt list metrics` shows them"
             raise NotFoundError(f"{has} metric {text!r}", hint)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from gxt.errors import NotFoundError, UsageError
+from gxt.errors import NotFoundError, UsageError, did_you_mean
 from gxt.model import Run, flatten, format_time
 
 
@@ -286,10 +285,10 @@ def _near(name: _Name, known: Known) -> str | None:
     spelled = {field.name: str(field) for field in fields} | {code: f"code.{code}" for code in CODE}
     if name.kind in (None, "attributes"):
         spelled |= {attribute: attribute for attribute in (*ATTRIBUTES, *_MLFLOW_ATTRIBUTES)}
-    near = difflib.get_close_matches(name.name, spelled, n=3, cutoff=0.6)
-    if not near and name.kind is not None:
+    hint = did_you_mean(name.name, spelled, spelled)
+    if hint is None and name.kind is not None:
         return _near(name._replace(kind=None), known)
-    return f"did you mean {' or '.join(spelled[found] for found in near)}?" if near else None
+    return hint
 
 
 # --- values ---------------------------------------------------------------------------------------------------------
