@@ -647,21 +647,17 @@ def export(repo: Repository, run: Run, target: Path, below: str = "") -> list[st
 
     A file that is there already is replaced; others in the folder are left alone.
     """
-    on_branch = _files_on_branch(repo, run)
-    folder = folder_of(repo, run)
-    in_folder = live.snapshot(folder).files if folder is not None else {}
+    found = contents(repo, run)
     prefix = below.rstrip("/")
-    wanted = sorted(
-        path for path in on_branch.keys() | in_folder.keys() if not prefix or (path + "/").startswith(prefix + "/")
-    )
+    wanted = [path for path in found if not prefix or (path + "/").startswith(prefix + "/")]
     for path in wanted:
         destination = target / path
         destination.parent.mkdir(parents=True, exist_ok=True)
-        if path in in_folder:
-            content = in_folder[path]
-            with open(destination, "wb") as out:
+        content = found[path]
+        with open(destination, "wb") as out:
+            if isinstance(content, git.TreeFile):
+                with store.open_file(repo, content) as stream:
+                    shutil.copyfileobj(stream, out, 1 << 20)
+            else:
                 out.writelines([content] if isinstance(content, bytes) else content.chunks())
-            continue
-        with store.open_file(repo, on_branch[path]) as stream, open(destination, "wb") as out:
-            shutil.copyfileobj(stream, out, 1 << 20)
     return wanted
