@@ -203,7 +203,7 @@ def start_run(
     lifecycle.watch(_end_all)
     joined = None if run_id is not None or nested else _join_outer(outer)
     if run_id is not None:
-        seconds = _commit_interval(commit_every, git.config(repository()))
+        seconds = commit_interval(commit_every, git.config(repository()))
         run = _go_on(run_id, resume_from_step)
         if seconds and run.owner:
             run.commit_every(seconds)
@@ -246,7 +246,7 @@ def create_run(
     repo = repository()
     settings = git.config(repo)
     sampled = _is_sampled(log_system_metrics, settings)
-    seconds = _commit_interval(commit_every, settings)
+    seconds = commit_interval(commit_every, settings)
     run = recorder.begin(
         repo,
         experiment_name or _chosen_experiment() or settings.get("gxt.experiment", DEFAULT_EXPERIMENT),
@@ -264,7 +264,8 @@ def create_run(
     return run
 
 
-def _commit_interval(asked: float | str | timedelta | None, settings: Mapping[str, str]) -> float | None:
+def commit_interval(asked: float | str | timedelta | None, settings: Mapping[str, str]) -> float | None:
+    """Every how many seconds to commit a run while it records: as asked, or as git config `gxt.commitEvery` says."""
     every = settings.get("gxt.commitevery") if asked is None else asked
     return seconds_of(every) if every is not None else None
 

@@ -20,8 +20,8 @@ from gxt.cli import output
 from gxt.cli.params import Given, given_options, repository
 from gxt.cli.record import begin, read_content
 from gxt.errors import UsageError
-from gxt.fluent import EXPERIMENT_VARIABLE, RUN_ID_VARIABLE, TRACKING_URI_VARIABLE
-from gxt.model import FAILED, FINISHED, KILLED, seconds_of
+from gxt.fluent import EXPERIMENT_VARIABLE, RUN_ID_VARIABLE, TRACKING_URI_VARIABLE, commit_interval
+from gxt.model import FAILED, FINISHED, KILLED
 from gxt.recorder import ActiveRun
 from gxt.system import check_available
 
@@ -65,8 +65,7 @@ def run_command(
     repo = repository(ctx)
     settings = git.config(repo)
     sampled = system or git.is_true(settings.get("gxt.systemmetrics"))
-    every = commit_every or settings.get("gxt.commitevery")
-    seconds = seconds_of(every) if every else None
+    seconds = commit_interval(commit_every or None, settings)
     if sampled:
         check_available()
     run = begin(repo, given, capture.command_origin(command, repo.work_tree))
