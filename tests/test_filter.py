@@ -55,17 +55,19 @@ RUN = Run(
         "val-loss": 1,
     },
     metrics={
-        "rmse": Summary(6.3, 6.1, 9.8, 10, 11),
-        "f1 score": Summary(0.5, 0.5, 0.5, 0, 1),
-        "val/acc": Summary(0.9, 0.1, 0.95, 3, 4),
-        "broken": Summary(math.nan, 1.0, 2.0, 0, 3),
+        "rmse": Summary(6.3, 6.1, 9.8, 9.8, 10, 11),
+        "f1 score": Summary(0.5, 0.5, 0.5, 0.5, 0, 1),
+        "val/acc": Summary(0.9, 0.1, 0.95, 0.95, 3, 4),
+        "broken": Summary(math.nan, 1.0, 2.0, 2.0, 0, 3),
     },
     inputs={
         "custom": {"digest": "s8ds293b", "context": "train", "rows": 20},
         "other": {"digest": "jks834s2", "context": "test", "rows": 5, "source": "s3://x"},
     },
 )
-KNOWN = query.KnownOf([RUN, replace(RUN, params={"missing": 1}, metrics={"missing": Summary(1.0, 1.0, 1.0, 0, 1)})])
+KNOWN = query.KnownOf(
+    [RUN, replace(RUN, params={"missing": 1}, metrics={"missing": Summary(1.0, 1.0, 1.0, 1.0, 0, 1)})]
+)
 
 
 def holds(text: str, run: Run = RUN) -> bool:
@@ -81,7 +83,7 @@ rmse = 6.3
 rmse == 6.3
 rmse != 6
 rmse <> 6
-metrics.rmse.min < 6.2 and metrics.rmse.max > 9 and metrics.rmse.step = 10 and metrics.rmse.count = 11
+metrics.rmse.min < 6.2 and metrics.rmse.max > 9 and metrics.rmse.first > 9 and metrics.rmse.step = 10 and metrics.rmse.count = 11
 metrics."rmse".last = 6.3
 metrics.val/acc > 0.5
 metrics.`val/acc`.min < 0.5
@@ -234,7 +236,7 @@ def mlflow_s_runs() -> list[Run]:
                 ended=1664067852747 + i,
                 params={"batch_size": 2 if i < 5 else 4, "learning rate": 0.001 if i % 2 else 0.01, "model": models[i]},
                 tags={"task": tasks[i], "environment": "notebook" if i < 5 else "None"},
-                metrics={name: Summary(value, value, value, 0, 1) for name, value in values.items()},
+                metrics={name: Summary(value, value, value, value, 0, 1) for name, value in values.items()},
                 inputs={
                     "custom" if i < 5 else "also custom": {
                         "digest": ["s8ds293b", "jks834s2"][i] if i < 2 else None,

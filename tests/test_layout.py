@@ -25,7 +25,7 @@ SCALARS = TEXT | st.integers() | FLOATS | st.booleans() | st.none()
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3), max_leaves=6
 )
-SUMMARY = ("last", "min", "max", "step", "count")
+SUMMARY = ("last", "min", "max", "first", "step", "count")
 SUMMARIES = st.builds(
     Summary, last=FLOATS, min=FLOATS, max=FLOATS, step=st.integers(-5, 10**9), count=st.integers(1, 10**6)
 )
@@ -128,7 +128,7 @@ def test_run_yaml_as_it_is_documented() -> None:
         source={"command": "python train.py --alpha 0.1", "entrypoint": "train.py", "dirty": True},
         environment={"python": "3.11.7", "cpus": 16, "gpus": ["NVIDIA H100"]},
         params={"alpha": 0.1, "model": {"name": "lasso", "depth": None}},
-        metrics={"rmse": Summary(6.3017, 6.3017, 9.8123, 10, 11)},
+        metrics={"rmse": Summary(6.3017, 6.3017, 9.8123, 9.8123, 10, 11)},
     )
     files = layout.run_files(run)
     assert list(files) == ["run.yaml", "params.yaml", "metrics.yaml"]
@@ -154,7 +154,7 @@ def test_run_yaml_as_it_is_documented() -> None:
         "  gpus: [NVIDIA H100]\n"
     )
     assert files["params.yaml"] == b"alpha: 0.1\nmodel:\n  depth: null\n  name: lasso\n"
-    assert files["metrics.yaml"] == b"rmse: {last: 6.3017, min: 6.3017, max: 9.8123, step: 10, count: 11}\n"
+    assert files["metrics.yaml"] == b"rmse: {last: 6.3017, min: 6.3017, max: 9.8123, first: 9.8123, step: 10, count: 11}\n"
 
 
 def test_inputs_yaml_is_there_only_with_inputs() -> None:
@@ -313,7 +313,7 @@ def test_a_commit_message_is_a_journal_line_and_trailers() -> None:
         RUN_ID,
         "nyc-taxi",
         "calm-otter",
-        metrics={"rmse": Summary(6.3017, 6, 9, 10, 11)},
+        metrics={"rmse": Summary(6.3017, 6, 9, 9, 10, 11)},
         source={"commit": "5b6f0d1c"},
     )
     message = layout.runs_message([run])
@@ -338,6 +338,6 @@ def test_an_edit_s_message() -> None:
 
 
 def test_a_journal_line_stays_short_with_many_metrics() -> None:
-    metrics = {f"a_rather_long_metric_name_{i}": Summary(1 / 3, 0, 1, 0, 1) for i in range(9)}
+    metrics = {f"a_rather_long_metric_name_{i}": Summary(1 / 3, 0, 1, 1 / 3, 0, 1) for i in range(9)}
     subject = layout.runs_message([Run(RUN_ID, "taxi", "calm-otter", metrics=metrics)]).splitlines()[0]
     assert len(subject) <= 100 and "0.333333" in subject

@@ -347,11 +347,13 @@ def test_a_summary_is_what_the_history_says(points: list[MetricPoint]) -> None:
     for name, summary in found.items():
         own = [point for point in points if point.metric == name]
         numbers = [point.value for point in own if not math.isnan(point.value)]
-        last = max(own, key=lambda p: (p.step, p.time, not math.isnan(p.value), 0 if p.value != p.value else p.value))
+        in_order = sorted(own, key=lambda p: (p.step, p.time, p.value == p.value, p.value if p.value == p.value else 0))
+        first, last = in_order[0], in_order[-1]
         expected = Summary(
             last=last.value,
             min=min(numbers, default=math.nan),
             max=max(numbers, default=math.nan),
+            first=first.value,
             step=last.step,
             count=len(own),
         )
@@ -373,7 +375,7 @@ def test_a_run_speaks_mlflow_s_names() -> None:
         started=1000,
         ended=3500,
         params={"model": {"depth": 3}},
-        metrics={"rmse": Summary(6.3, 6.0, 9.0, 10, 11)},
+        metrics={"rmse": Summary(6.3, 6.0, 9.0, 9.0, 10, 11)},
         tags={"stage": "dev"},
     )
     assert run.info.run_id == run.info.run_uuid == run.id

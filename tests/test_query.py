@@ -16,7 +16,7 @@ from gxt.query import Field, SortKey
 
 def a_run(number: int = 0, **given: Any) -> Run:
     metrics = {
-        name: value if isinstance(value, Summary) else Summary(value, value, value, 0, 1)
+        name: value if isinstance(value, Summary) else Summary(value, value, value, value, 0, 1)
         for name, value in given.pop("metrics", {}).items()
     }
     return Run(f"20261123-{number:06}-{number:08x}", "taxi", f"run-{number}", metrics=metrics, **given)
@@ -24,7 +24,7 @@ def a_run(number: int = 0, **given: Any) -> Run:
 
 RUN = a_run(
     params={"model": {"depth": 3}, "lr": 0.1, "both": 1, "status": "x", "branch": "oak"},
-    metrics={"rmse": Summary(6.3, 5.5, 7.5, 0, 1), "both": 2.0, "val/acc": 0.9, "p.q": 1.0},
+    metrics={"rmse": Summary(6.3, 5.5, 7.5, 6.3, 0, 1), "both": 2.0, "val/acc": 0.9, "p.q": 1.0},
     tags={"stage": "dev"},
     source={"commit": "abc", "branch": "main"},
     started=1_795_422_600_000,
@@ -104,7 +104,7 @@ def test_a_name_that_no_run_has_comes_with_near_ones(text: str, near: str) -> No
 
 
 def test_a_metric_of_its_own_wins_over_a_part_of_another() -> None:
-    run = a_run(metrics={"a": Summary(1.0, 2.0, 3.0, 4, 5), "a.min": 6.0, "b.max": 7.0})
+    run = a_run(metrics={"a": Summary(1.0, 2.0, 3.0, 3.0, 4, 5), "a.min": 6.0, "b.max": 7.0})
     known = query.KnownOf([run])
     assert query.resolve("metrics.a.min", known).of(run) == 6.0
     assert query.resolve('metrics."a".min', known).of(run) == 2.0
@@ -116,8 +116,8 @@ def test_a_metric_of_its_own_wins_over_a_part_of_another() -> None:
 
 
 def test_what_a_summary_does_not_have_is_said() -> None:
-    with pytest.raises(NotFoundError, match="last, min, max, step, count"):
-        query.resolve("metrics.rmse.first", KNOWN)
+    with pytest.raises(NotFoundError, match="last, min, max, first, step, count"):
+        query.resolve("metrics.rmse.mean", KNOWN)
 
 
 def test_an_unknown_name_may_be_allowed() -> None:

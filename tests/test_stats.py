@@ -20,7 +20,7 @@ NUMBERS = st.lists(st.floats(-1e300, 1e300) | st.integers(-(10**9), 10**9), min_
 
 
 def a_run(number: int, metrics: dict[str, float] | None = None, **params: Any) -> Run:
-    summaries = {name: Summary(value, value, value, 0, 1) for name, value in (metrics or {}).items()}
+    summaries = {name: Summary(value, value, value, value, 0, 1) for name, value in (metrics or {}).items()}
     return Run(f"20261123-{number:06}-{number:08x}", "taxi", f"run-{number}", params=params, metrics=summaries)
 
 

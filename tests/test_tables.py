@@ -20,7 +20,7 @@ MODEL, SEED, RMSE = Field("params", "model"), Field("params", "seed"), Field("me
 
 
 def a_run(number: int, **given: Any) -> Run:
-    metrics = {name: Summary(value, value, value, 7, 1) for name, value in given.pop("metrics", {}).items()}
+    metrics = {name: Summary(value, value, value, value, 7, 1) for name, value in given.pop("metrics", {}).items()}
     return Run(f"20261123-{number:06}-{number:08x}", "taxi", f"run-{number}", metrics=metrics, **given)
 
 

@@ -271,6 +271,7 @@ OWN_SUMMARY = st.fixed_dictionaries(
         "last": st.floats(),
         "min": st.floats(),
         "max": st.floats(),
+        "first": st.floats(),
         "step": st.integers(-5, 10**20),
         "count": st.integers(0, 10**9),
     }
@@ -299,8 +300,8 @@ def test_what_is_read_fast_is_what_pyyaml_reads(document: dict[str, Any]) -> Non
 LINES = st.sampled_from(
     """a: 1|a:|  b: 2|    c: x|  b:|- x|a: - x|a: |a:  x|a: x |a: |- text|  text|   text|a: |-|a: |\n|  |a: 'x'|a: "x"
 a: "x\\n"|a: "\\u0041"|a: "x" # no|a: x # no|a: x#y|a: b: c|a: b:c|a:b|a: [1, 2]|a: [a, "b"]|a: [a,b]|a: [a, [b]]
-a: [ a]|a: {b: 1}|a: {last: 1.0, min: .nan, max: -.inf, step: 1, count: 2}
-a: {last: 1, min: 1, max: 1, step: 1, count: 2}
+a: [ a]|a: {b: 1}|a: {last: 1.0, min: .nan, max: -.inf, first: 1.0, step: 1, count: 2}
+a: {last: 1, min: 1, max: 1, first: 1, step: 1, count: 2}
 true: 1|null: 2|"true": 3|? a|*a: 1|a: *b|a: &b x|<<: x|a: !x y|a: >|a: %x|a: @x|---|...|# x|a : b|a b: c|\ta: b|a: ~
 a: .5|a: -5|a: +5|a: -|a: --|a: 1e5|a: 0x1F|a: 0o17|a: 017|a: 1_000|a: 1:30
 a: 2026-11-23T08:30:00.123Z|a: é|é: a|a: ...
@@ -342,7 +343,10 @@ def test_what_a_run_holds_is_read_fast() -> None:
         source={"command": "python train.py --alpha 0.1", "dirty": True, "remote": "git@example.com:team/taxi.git"},
         environment={"python": "3.11.7", "cpus": 2, "gpus": ["NVIDIA H100 80GB"]},
         params={"model": {"depth": 3, "layers": [64, 32]}, "lr": 1e-5, "flag": "yes", "none": None},
-        metrics={"rmse": Summary(6.3, 1e-7, float("inf"), 10, 11), "val/acc": Summary(0.5, 0.5, float("nan"), -1, 1)},
+        metrics={
+            "rmse": Summary(6.3, 1e-7, float("inf"), float("inf"), 10, 11),
+            "val/acc": Summary(0.5, 0.5, float("nan"), 0.5, -1, 1),
+        },
         inputs={"trips.csv": {"digest": "sha256:3c5f", "size": 33}},
     )
     assert None not in [_load_own(data) for data in layout.run_files(run).values()]

@@ -195,10 +195,10 @@ def _inputs(data: bytes, where: str) -> dict[str, dict[str, Any]]:
 
 def _summary(value: Any, where: str) -> Summary:
     try:
-        last, least, greatest = (float(value[key]) for key in ("last", "min", "max"))
-        return Summary(last, least, greatest, step=int(value["step"]), count=int(value["count"]))
+        last, least, greatest, first = (float(value[key]) for key in ("last", "min", "max", "first"))
+        return Summary(last, least, greatest, first, step=int(value["step"]), count=int(value["count"]))
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise FormatError(f"{where}: expected {{last, min, max, step, count}}, found {value!r}") from None
+        raise FormatError(f"{where}: expected {{last, min, max, first, step, count}}, found {value!r}") from None
 
 
 # --- experiments and the branch itself --------------------------------------------------------------------

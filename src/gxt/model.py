@@ -55,6 +55,7 @@ class Summary:
     last: float
     min: float
     max: float
+    first: float
     step: int
     count: int
 
@@ -116,7 +117,7 @@ class Run:
         summaries = [(name, *vars(summary).values()) for name, summary in sorted(self.metrics.items())]
         sections = [
             Section("note", text=self.note or ""),
-            Section("metrics", summaries, ("", "last", "min", "max", "step", "points")),
+            Section("metrics", summaries, ("", "last", "min", "max", "first", "step", "points")),
             Section("params", sorted(flatten(self.params).items())),
             Section("tags", sorted(self.tags.items())),
             Section("inputs", [(name, dict(about)) for name, about in sorted(self.inputs.items())], is_open=False),
@@ -534,26 +535,28 @@ def summarise(points: Iterable[MetricPoint]) -> dict[str, Summary]:
     """The summary of each metric, sorted by name.
 
     The last value is the one with the greatest (step, time), then the greatest value, NaN counting as the least:
-    the rule of MLflow's latest metric.
+    the rule of MLflow's latest metric. The first value is that with the least of all three.
     """
     state: dict[str, list[Any]] = {}
     for step, metric, value, when in points:
         known = state.get(metric)
         if known is None:
-            state[metric] = [step, when, value, value, value, 1]
+            state[metric] = [step, when, value, value, value, 1, step, when, value]
             continue
         known[5] += 1
-        if step > known[0] or (step == known[0] and _later(when, value, known)):
+        if step > known[0] or (step == known[0] and _later(when, value, known[1], known[2])):
             known[0], known[1], known[2] = step, when, value
+        elif step < known[6] or (step == known[6] and _later(known[7], known[8], when, value)):
+            known[6], known[7], known[8] = step, when, value
         if value < known[3] or known[3] != known[3]:
             known[3] = value
         if value > known[4] or known[4] != known[4]:
             known[4] = value
-    return {name: Summary(s[2], s[3], s[4], s[0], s[5]) for name, s in sorted(state.items())}
+    return {name: Summary(s[2], s[3], s[4], s[8], s[0], s[5]) for name, s in sorted(state.items())}
 
 
-def _later(when: int, value: float, known: list[Any]) -> bool:
-    """Whether a point of the same step comes after the one kept so far."""
-    if when != known[1]:
-        return bool(when > known[1])
-    return bool(value > known[2] or (known[2] != known[2] and value == value))
+def _later(when: int, value: float, than: int, other: float) -> bool:
+    """Whether of two points at one step the former counts as the later one."""
+    if when != than:
+        return when > than
+    return value > other or (other != other and value == value)

@@ -236,7 +236,8 @@ _PRINTABLE = bytes([0x0A, *range(0x20, 0x7F)])
 _STRANGE = re.compile("[^\n -~\u00a1-\u2027\u2030-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _OWN_LINE = re.compile(r"( *)([A-Za-z_][\w./-]*(?: [\w./-]+)*|\"[^\"\\]*\"):(?: (.+))?", re.ASCII)
 _DOUBLE = r"(-?[0-9]+\.[0-9]+(?:e[-+]?[0-9]+)?|-?\.inf|\.nan)"
-_SUMMARY = rf"\{{last: {_DOUBLE}, min: {_DOUBLE}, max: {_DOUBLE}, step: (-?[0-9]{{1,18}}), count: ([0-9]{{1,18}})\}}"
+_DOUBLES = rf"last: {_DOUBLE}, min: {_DOUBLE}, max: {_DOUBLE}, first: {_DOUBLE}"
+_SUMMARY = rf"\{{{_DOUBLES}, step: (-?[0-9]{{1,18}}), count: ([0-9]{{1,18}})\}}"
 _OWN_SUMMARY = re.compile(_SUMMARY)
 _OWN_METRIC = re.compile(rf"([A-Za-z_][\w./-]*): {_SUMMARY}\n", re.ASCII)
 _OWN_PLAIN = re.compile(
@@ -316,9 +317,10 @@ def _own_metrics(text: str) -> dict[str, Any] | None:
     return metrics
 
 
-def _own_summary(last: str, least: str, greatest: str, step: str, count: str) -> dict[str, Any]:
-    doubles = [float(text) if text[-1].isdigit() else parse_scalar(text) for text in (last, least, greatest)]
-    return {"last": doubles[0], "min": doubles[1], "max": doubles[2], "step": int(step), "count": int(count)}
+def _own_summary(*values: str) -> dict[str, Any]:
+    doubles = [float(text) if text[-1].isdigit() else parse_scalar(text) for text in values[:4]]
+    summary = dict(zip(("last", "min", "max", "first"), doubles, strict=True))
+    return summary | {"step": int(values[4]), "count": int(values[5])}
 
 
 _NOT_OWN = object()

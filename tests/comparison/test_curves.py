@@ -52,6 +52,6 @@ def test_the_last_value_logged_at_a_step_counts() -> None:
 
 def test_only_histories_are_worth_reading() -> None:
     def run(**counts: int) -> Run:
-        return Run("20261123-000000-00000000", "e", metrics={n: Summary(1, 1, 1, 1, c) for n, c in counts.items()})
+        return Run("20261123-000000-00000000", "e", metrics={n: Summary(1, 1, 1, 1, 1, c) for n, c in counts.items()})
 
     assert comparable([run(a=2, b=1, c=5), run(a=3, b=9, d=2), run(c=2)]) == {"a", "c"}

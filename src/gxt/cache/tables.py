@@ -20,7 +20,7 @@ from gxt.query.sql import MATCH
 FILE = "cache.db"
 """The file's name in gxt's folder of a clone."""
 
-_VERSION = f"1 {__version__}"  # of the tables below, and of what reads a run
+_VERSION = f"2 {__version__}"  # of the tables below, and of what reads a run
 _LOCK_TIMEOUT = 15.0
 
 # Columns without a type hold any value as it is.

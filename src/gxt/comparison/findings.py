@@ -167,7 +167,8 @@ def _metric(name: str, summaries: Sequence[Summary | None], goal: str | None) ->
     """A metric's last value, its best one where that is another, and else whatever part of the summary differs."""
     absent = [i for i, summary in enumerate(summaries) if summary is None]
     parts = {
-        part: [_values(summary).get(part) for summary in summaries] for part in ("last", "min", "max", "step", "count")
+        part: [_values(summary).get(part) for summary in summaries]
+        for part in ("last", "min", "max", "first", "step", "count")
     }
     found = []
     if not _all_same(parts["last"]):

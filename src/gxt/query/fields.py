@@ -49,7 +49,7 @@ DATASET: dict[str, str] = {
 }
 """What can be asked of a run's datasets, and what it is compared as."""
 
-PARTS = ("last", "min", "max", "step", "count")
+PARTS = ("last", "min", "max", "first", "step", "count")
 """What is known of a metric without its history."""
 
 KINDS = {
@@ -278,8 +278,8 @@ def _near(name: _Name, known: Known) -> str | None:
     """What may have been meant by a name that no run has."""
     if name.kind == "dataset":
         return f"a dataset has {', '.join(DATASET)}"
-    metric, dot, part = name.name.rpartition(".")
-    if dot and part == "first" and "metrics" in known.kinds(metric):
+    metric, dot, _ = name.name.rpartition(".")
+    if dot and name.kind in (None, "metrics") and "metrics" in known.kinds(metric):
         return f"a metric's summary has {', '.join(PARTS)}"
     fields = [field for field in known.fields() if name.kind in (None, field.kind)]
     spelled = {field.name: str(field) for field in fields} | {code: f"code.{code}" for code in CODE}

@@ -3,7 +3,7 @@
     listed (run, experiment)                                 which runs are asked about
     run (id, run_id, name, status, started, ended, duration, exit_code, author, parent, note, ...)
     field (id, kind, name)
-    metric (field, run, last, min, max, step, count)         NULL is NaN
+    metric (field, run, last, min, max, first, step, count)  NULL is NaN
     value (field, run, type, number, text)                   params, tags and code; see fields.Scalar
     dataset (run, name, digest, context, source, rows, size)
 

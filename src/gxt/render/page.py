@@ -41,7 +41,7 @@ def run_page(run: Run, files: Mapping[str, int], now: int, paint: Paint) -> str:
     if run.metrics:
         columns = [
             Column("metric"),
-            *(Column(name, "number") for name in ("last", "min", "max", "step", "points")),
+            *(Column(name, "number") for name in ("last", "min", "max", "first", "step", "points")),
         ]
         rows = [[name, *vars(summary).values()] for name, summary in run.metrics.items()]
         lines += ["", paint("metrics", "bold"), *_indented(Table(columns, rows), now)]
