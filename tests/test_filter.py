@@ -83,7 +83,8 @@ rmse = 6.3
 rmse == 6.3
 rmse != 6
 rmse <> 6
-metrics.rmse.min < 6.2 and metrics.rmse.max > 9 and metrics.rmse.first > 9 and metrics.rmse.step = 10 and metrics.rmse.count = 11
+metrics.rmse.min < 6.2 and metrics.rmse.max > 9 and metrics.rmse.first = 9.8
+metrics.rmse.step = 10 and metrics.rmse.count = 11
 metrics."rmse".last = 6.3
 metrics.val/acc > 0.5
 metrics.`val/acc`.min < 0.5

@@ -154,7 +154,9 @@ def test_run_yaml_as_it_is_documented() -> None:
         "  gpus: [NVIDIA H100]\n"
     )
     assert files["params.yaml"] == b"alpha: 0.1\nmodel:\n  depth: null\n  name: lasso\n"
-    assert files["metrics.yaml"] == b"rmse: {last: 6.3017, min: 6.3017, max: 9.8123, first: 9.8123, step: 10, count: 11}\n"
+    assert (
+        files["metrics.yaml"] == b"rmse: {last: 6.3017, min: 6.3017, max: 9.8123, first: 9.8123, step: 10, count: 11}\n"
+    )
 
 
 def test_inputs_yaml_is_there_only_with_inputs() -> None:

@@ -160,4 +160,27 @@ def test_what_is_no_goal(text: str) -> None:
 def test_experiments_agree_about_goals_or_have_none() -> None:
     one = Experiment("one", "1", goals={"rmse": "min", "acc": "max"})
     other = Experiment("other", "2", goals={"rmse": "max", "r2": "max", "odd": "least"})
-    assert stats.agreed_goals([one, other]) == {"acc": "max", "r2": "max"}
+    assert stats.agreed_goals([one, other]) == {"acc": "max", "r2": "max", "rmse": "", "odd": "least"}
+    assert stats.goal_of("rmse", {"rmse": ""}) is None and stats.goal_of("odd", {"odd": "least"}) is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "goal"),
+    [
+        ("loss", "min"),
+        ("val_loss", "min"),
+        ("train/rmse", "min"),
+        ("test_accuracy", "max"),
+        ("acc", "max"),
+        ("f1", "max"),
+        ("f1_macro", "max"),
+        ("r2", "max"),
+        ("lr", None),
+        ("glossary", None),
+        ("accuracy_loss", None),
+        ("epoch", None),
+    ],
+)
+def test_goals_that_names_imply(metric: str, goal: str | None) -> None:
+    assert stats.goal_of(metric, {}) == goal
+    assert stats.goal_of(metric, {metric: "max"}) == "max"

@@ -102,7 +102,8 @@ def test_the_best_of_each_metric_with_a_goal_is_marked() -> None:
     least, count = Field("metrics", "rmse", "min"), Field("metrics", "rmse", "count")
     table = tables.run_table(RUNS, [RMSE, least, count, Field("metrics", "mae")], {"rmse": "min", "mae": "max"})
     assert marked(table) == {(0, "rmse"), (0, "rmse.min")}
-    assert tables.run_table(RUNS, [RMSE]).best == set()
+    assert marked(tables.run_table(RUNS, [RMSE])) == {(0, "rmse")}, "its name implies one"
+    assert tables.run_table(RUNS, [RMSE], {"rmse": ""}).best == set(), "experiments differ about it"
 
 
 def test_nested_runs_follow_their_parents() -> None:
@@ -167,7 +168,7 @@ def test_the_best_group_is_marked() -> None:
     assert marked(table) == {(0, "min(rmse)"), (0, "best(rmse)")}
     assert column(table, "best(rmse)") == [5.0, 4.0]
     with pytest.raises(UsageError, match="needs a goal"):
-        grouped("best")
+        grouped("best", goals={"rmse": ""})
 
 
 def test_groups_sort_by_aggregates_and_keys() -> None:

@@ -52,9 +52,9 @@ class Listing:
         return stats.agreed_goals(experiment for experiment in self.experiments if experiment.name in names)
 
     def goal(self, experiment: str, metric: str) -> str:
-        """Whether less ("min") or more ("max") of a metric is better there; "min" where nobody has said."""
+        """Whether less ("min") or more ("max") of a metric is better there; "min" where nobody knows."""
         goals = next((e.goals for e in self.experiments if e.name == experiment), {})
-        return goals.get(metric, "min")
+        return stats.goal_of(metric, goals) or "min"
 
 
 Where = str | Sequence[str] | Expression
@@ -245,6 +245,21 @@ def fields(repo: Repository) -> list[Field]:
     return _ask(repo, lambda look: look.fields())
 
 
+def is_field(repo: Repository, text: str) -> bool:
+    """Whether some run has what a text names, as a filter would read it."""
+
+    def ask(look: _Look) -> bool:
+        try:
+            query.resolve(text, look)
+        except NotFoundError:
+            return False
+        except UsageError:  # several things
+            pass
+        return True
+
+    return _ask(repo, ask)
+
+
 # --- looking at one moment ------------------------------------------------------------------------------------------
 
 
@@ -414,6 +429,11 @@ def find(repo: Repository, text: str, deleted: bool = False, progress: Progress 
     raise NotFoundError(f"{text!r} names {len(matching)} runs: {several}{more}", "say the id")
 
 
+def is_run(repo: Repository, text: str) -> bool:
+    """Whether a text names a run, or several."""
+    return bool(RUN_ID.fullmatch(text) or _matching(repo, text, False, None))
+
+
 def find_all(repo: Repository, texts: Sequence[str]) -> list[Run]:
     """The run that each text names, as `find` has it; ids are looked up all at once."""
     ids = tuple(text for text in dict.fromkeys(texts) if RUN_ID.fullmatch(text))
@@ -482,7 +502,7 @@ class Best(NamedTuple):
         run: the run; the earliest of equals.
         field: the metric, or the part of it that was compared.
         goal: which end of it is better, "min" or "max".
-        said: whether somebody said so; else less is taken for better.
+        said: whether somebody said so, or the metric's name does; else less is taken for better.
         total: how many runs have it.
     """
 
@@ -506,7 +526,8 @@ def best(
     """The run with the best value of a metric, or of a part of one (`rmse.min`), of all experiments or those named.
 
     Args:
-        goal: "min" or "max"; where it is None, what the experiments' goals say, and "min" where they say nothing.
+        goal: "min" or "max"; where it is None, what the experiments' goals say, else the metric's name, and "min" where
+            neither does.
         where, at, progress: as for `listing`.
 
     Raises:
@@ -536,10 +557,10 @@ def _best(look: _Look, field: Field, goal: str | None, text: str, expression: Ex
 
 
 def _goal(look: _Look, metric: Field, having: Expression, text: str) -> str | None:
-    """Which end of a metric is better in the experiments that have it; None where they do not say."""
-    goals = {experiment.name: experiment.goals.get(metric.name) for experiment in look.experiments}
+    """Which end of a metric is better in the experiments that have it; None where nobody knows."""
+    goals = {experiment.name: stats.goal_of(metric.name, experiment.goals) for experiment in look.experiments}
     if len(set(goals.values())) <= 1:
-        return next(iter(goals.values()), None)
+        return next(iter(goals.values()), stats.goal_of(metric.name, {}))
     runs, _ = look.select(having, [], None)
     found = {goals.get(run.experiment) for run in runs}
     if len({goal or "min" for goal in found}) > 1:

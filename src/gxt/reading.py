@@ -45,7 +45,8 @@ def best_run(
 
     Args:
         metric: its name, or a part of it: `rmse`, `rmse.min`. The last value counts.
-        goal: "min" or "max"; when it is not given, what `gxt goal` said of the experiment, else "min".
+        goal: "min" or "max"; when it is not given, what `gxt goal` said of the experiment, else what the
+            metric's name implies (`loss`: min, `accuracy`: max), else "min".
         experiment_names, filter_string, search_all_experiments, at: as for `search_runs`.
 
     Raises:

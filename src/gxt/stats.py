@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -37,13 +38,39 @@ def parse_goal(text: str) -> tuple[str, str]:
     return metric, goal
 
 
+def check_goal(metric: str, goal: str) -> None:
+    """Raises UsageError for what is no goal."""
+    if goal not in GOALS:
+        raise UsageError(f"goal {goal!r} of {metric!r}", "min or max")
+
+
+# Where nobody has stated a goal, a metric's name may say it all the same.
+_LESS = re.compile(r"(loss|err|error|r?mse|mae|mape|rmsle|perplexity|ppl|nll|wer|cer|fid|bce|cross_?entropy|brier)")
+_MORE = re.compile(
+    r"(acc|accuracy|precision|recall|f[0-9]+|r2|auc|auroc|auprc|map|mrr|ndcg|iou|dice|bleu|rouge\w*|reward|return|psnr|ssim)"
+)
+
+
+def goal_of(metric: str, stated: Mapping[str, str]) -> str | None:
+    """Which end of a metric is better: as stated, else as its name implies, None where neither says.
+
+    >>> goal_of("val/loss", {}), goal_of("test_accuracy", {}), goal_of("temperature", {})
+    ('min', 'max', None)
+    """
+    if metric in stated:
+        return stated[metric] if stated[metric] in GOALS else None
+    words = re.split(r"[^a-z0-9]+|(?<=[a-z])_", metric.lower())
+    implied = {"min" for word in words if _LESS.fullmatch(word)} | {"max" for word in words if _MORE.fullmatch(word)}
+    return implied.pop() if len(implied) == 1 else None
+
+
 def agreed_goals(experiments: Iterable[Experiment]) -> dict[str, str]:
-    """The goals of several experiments together: of each metric, unless two of them differ about it."""
+    """The goals of several experiments together; empty for a metric that two of them differ about."""
     found: dict[str, set[str]] = {}
     for experiment in experiments:
         for metric, goal in experiment.goals.items():
             found.setdefault(metric, set()).add(goal)
-    return {metric: goals.pop() for metric, goals in found.items() if len(goals) == 1 and goals <= set(GOALS)}
+    return {metric: goals.pop() if len(goals) == 1 else "" for metric, goals in found.items()}
 
 
 def best_of(values: Sequence[Any], goal: str) -> set[int]:

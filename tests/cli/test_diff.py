@@ -47,7 +47,7 @@ def test_exit_code(gxt: Gxt, three: dict[str, str], work: Path) -> None:
 
 def test_goal(gxt: Gxt, three: dict[str, str]) -> None:
     assert "2 better" in gxt("diff", "one", "two", "--goal", "rmse:max", "--goal", "acc:min").out
-    assert "for example --goal acc:max" in gxt("diff", "one", "two", "--goal", "acc", code=2).err
+    assert "say acc:min or acc:max" in gxt("diff", "one", "two", "--goal", "acc", code=2).err
     assert "no run compared has the metric 'ac'" in gxt("diff", "one", "two", "--goal", "ac:max", code=3).err
 
 

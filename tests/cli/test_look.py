@@ -119,7 +119,7 @@ def test_show(gxt: Gxt, three: dict[str, str]) -> None:
         ("@best:rmse:max", "three"),
         ("@best:acc:max", "one"),
         ("taxi/@last", "three"),
-        ("taxi/@best:acc", "three"),
+        ("taxi/@best:acc", "one"),
         ("two", "two"),
     ],
 )

@@ -92,7 +92,8 @@ def test_json_has_runs_whole_or_the_columns_asked_for(gxt: Gxt, sweep: None) -> 
 def test_goals_are_kept_with_the_experiment_and_mark_the_best(
     gxt: Gxt, sweep: None, repo: Repository, work: Path
 ) -> None:
-    assert "*" not in gxt("table", "sweep").out
+    assert "5*" in gxt("table", "sweep").out, "the name says that less is better"
+    assert "*" not in gxt("table", "sweep", "--columns", "name,seed").out
     gxt("goal", "sweep", "rmse:min", "acc:max")
     assert git("log", "-1", "--format=%s", "gxt", cwd=work) == "sweep: goals rmse:min, acc:max"
     assert catalog.find_experiment(repo, "sweep").goals == {"rmse": "min", "acc": "max"}
@@ -125,7 +126,9 @@ def test_best(gxt: Gxt, sweep: None) -> None:
     done = gxt("best", "rmse", "-e", "sweep")
     assert "xgb-1  finished" in done.out and "rmse        5, the least of 4 runs" in done.out
     assert "model.kind  xgb" in done.out
-    assert "nobody said which rmse is better" in done.err
+    assert done.err == "", "the metric's name says it"
+    gxt("log", "-e", "other", "-m", "heat=1")
+    assert "nobody said which heat is better" in gxt("best", "heat", "-e", "other").err
     gxt("goal", "sweep", "rmse:max")
     done = gxt("best", "rmse", "-e", "sweep")
     assert "ridge-2" in done.out and done.err == ""
@@ -167,8 +170,8 @@ def test_a_pivot(gxt: Gxt, sweep: None) -> None:
     out = gxt("table", "--pivot", "model.kind", "seed", "rmse").out
     assert out.splitlines() == [
         "model.kind  seed=1  seed=2",
-        "ridge            6       7",
-        "xgb              5     nan",
+        "ridge           6        7",
+        "xgb             5*     nan",
         "",
         "mean of metrics.rmse by params.model.kind and params.seed",
         "left out: rmse (1 NaN, 1 missing)",
@@ -181,7 +184,7 @@ def test_options_that_do_not_go_together(gxt: Gxt, sweep: None) -> None:
     assert "for groups" in gxt("table", "--agg", "mean", code=2).err
     assert "no aggregate 'avg'" in gxt("table", "--group-by", "seed", "--agg", "avg", code=2).err
     assert "goes without" in gxt("table", "--pivot", "seed", "model.kind", "rmse", "--sort", "rmse", code=2).err
-    assert "needs a goal" in gxt("table", "--group-by", "seed", "--agg", "best", code=2).err
+    assert "needs a goal" in gxt("table", "--group-by", "seed", "--agg", "best", "--columns", "duration", code=2).err
     assert "one of them" in gxt("table", "--json", "--format", "csv", code=2).err
 
 

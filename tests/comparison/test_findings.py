@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pytest
-
 from gxt.comparison import findings
 from gxt.model import MetricPoint, Run, summarise
 
@@ -60,27 +58,6 @@ def test_a_metric_that_one_run_lacks() -> None:
     (found,) = findings.metrics([measured(), measured(acc=[0.5])], {})
     assert (found.values, found.kind, found.absent) == ((None, 0.5), "added", (0,))
     assert not findings.metrics([measured(a=[math.nan]), measured(a=[math.nan])], {})
-
-
-@pytest.mark.parametrize(
-    ("metric", "goal"),
-    [
-        ("loss", "min"),
-        ("val_loss", "min"),
-        ("train/rmse", "min"),
-        ("test_accuracy", "max"),
-        ("acc", "max"),
-        ("f1", "max"),
-        ("f1_macro", "max"),
-        ("r2", "max"),
-        ("lr", None),
-        ("glossary", None),
-        ("accuracy_loss", None),
-        ("epoch", None),
-    ],
-)
-def test_goals_that_names_imply(metric: str, goal: str | None) -> None:
-    assert findings.usual_goal(metric) == goal
 
 
 def test_inputs_are_the_same_where_their_digests_are() -> None:

@@ -49,13 +49,21 @@ def test_runs_of_one_name_are_told_apart(train: Train, build: Build) -> None:
 
 
 def test_the_best_is_best_by_the_experiments_goal(repo: Repository, train: Train, build: Build) -> None:
-    train("a", acc=[0.1, 0.9])
-    train("b", acc=[0.8, 0.5])
-    assert build("acc").best == [1, 0] and build("acc", goal="max").best == [0, 1]
+    train("a", heat=[0.1, 0.9], acc=[0.1, 0.9])
+    train("b", heat=[0.8, 0.5], acc=[0.8, 0.5])
+    assert build("heat").best == [1, 0] and build("heat", goals={"heat": "max"}).best == [0, 1]
+    assert build("acc").best == [0, 1], "its name says that more is better"
     experiment = store.experiment(repo, "taxi")
-    store.edit_experiment(repo, replace(experiment, goals={"acc": "max"}), "goal")
-    assert build("acc").best == [0, 1]
-    assert [bar.label for bar in build("acc", kind="bar").bars] == ["a", "b"]
+    store.edit_experiment(repo, replace(experiment, goals={"heat": "max", "acc": "min"}), "goal")
+    assert build("heat").best == [0, 1] and build("acc").best == [1, 0]
+    assert [bar.label for bar in build("heat", kind="bar").bars] == ["a", "b"]
+
+
+def test_names_are_fields_or_runs(repo: Repository, train: Train) -> None:
+    train("a", loss=[1], acc=[1])
+    train("loss", loss=[2])
+    assert plots.told_apart(repo, ["loss", "acc", "a", "@last", "los"]) == (["loss", "acc", "los"], ["a", "@last"])
+    assert plots.told_apart(repo, ["a", "loss"]) == (["a", "loss"], [])
 
 
 def test_what_cannot_be_drawn_is_a_gap_and_said(train: Train, build: Build) -> None:
@@ -218,7 +226,14 @@ def test_a_chart_as_json(train: Train, build: Build) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"kind": "pie"}, {"x": "epoch"}, {"band": "sem"}, {"smooth": 1.0}, {"goal": "low"}, {"x": "time", "log_x": True}],
+    [
+        {"kind": "pie"},
+        {"x": "epoch"},
+        {"band": "sem"},
+        {"smooth": 1.0},
+        {"goals": {"a": "low"}},
+        {"x": "time", "log_x": True},
+    ],
 )
 def test_options_that_make_no_plot(options: dict[str, object]) -> None:
     with pytest.raises(UsageError):

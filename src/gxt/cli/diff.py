@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import click
 
-from gxt import catalog, comparison, render
+from gxt import catalog, comparison, render, stats
 from gxt.cli import output
-from gxt.cli.params import complete_run, json_option, repository
+from gxt.cli.params import complete_goal, complete_run, json_option, repository
 from gxt.comparison.outline import stat_table
 from gxt.comparison.terminal import terminal
 from gxt.errors import UsageError
@@ -34,8 +34,9 @@ class _WithPaths(click.Command):
     "--goal",
     "goals",
     multiple=True,
-    metavar="METRIC:GOAL",
-    help="Whether min or max of a metric is better, whatever its experiment says.",
+    metavar="METRIC:min|max",
+    shell_complete=complete_goal,
+    help="Which end of a metric is better. Default: what `gxt goal` said, else what its name implies.",
 )
 @click.option("--exit-code", is_flag=True, help="Exit with 1 where something differs, 0 where nothing does.")
 @json_option
@@ -73,7 +74,9 @@ def diff_command(
         raise UsageError(f"--stat does not go with {form}", "text and markdown have it")
     repo = repository(ctx)
     paths = ctx.meta[_PATHS]
-    found = comparison.of(repo, [catalog.find(repo, run) for run in runs], _goals(goals), paths or artifacts)
+    found = comparison.of(
+        repo, [catalog.find(repo, run) for run in runs], dict(map(stats.parse_goal, goals)), paths or artifacts
+    )
     if form == "json":
         output.page(render.json_text(found.to_dict()))
     elif form == "html":
@@ -85,16 +88,6 @@ def diff_command(
     else:
         output.page(terminal(found.outline(now()), output.width(), output.paint))
     return 1 if exit_code and found.different else 0
-
-
-def _goals(texts: Sequence[str]) -> dict[str, str]:
-    goals = {}
-    for text in texts:
-        metric, colon, goal = text.rpartition(":")
-        if not colon or goal not in ("min", "max"):
-            raise UsageError(f"--goal {text!r} is no goal", "for example --goal acc:max")
-        goals[metric] = goal
-    return goals
 
 
 def _stat(table: render.Table, form: str) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path, PurePath
 
 import click
 
-from gxt import plots, render
+from gxt import plots, render, stats
 from gxt.cli import output
-from gxt.cli.params import complete_field, complete_run, experiments_option, json_option, repository
+from gxt.cli.params import complete_field, complete_goal, complete_run, experiments_option, json_option, repository
 from gxt.errors import UsageError
 from gxt.plots import Options
 
@@ -17,7 +17,7 @@ _PIPE_WIDTH = 100
 
 
 @click.command("plot")
-@click.argument("fields", nargs=-1, required=True, metavar="FIELD…", shell_complete=complete_field)
+@click.argument("names", nargs=-1, required=True, metavar="FIELD… [RUN…]", shell_complete=complete_field)
 @click.option("-r", "--run", "runs", multiple=True, metavar="RUN", shell_complete=complete_run, help="This run.")
 @experiments_option("The runs of this experiment. Default, without --run: of all.")
 @click.option(
@@ -68,15 +68,18 @@ _PIPE_WIDTH = 100
 @click.option("--log-y", is_flag=True, help="A logarithmic y axis; with parallel, of metrics; with bar, of the bars.")
 @click.option(
     "--goal",
-    type=click.Choice(["min", "max"]),
-    help="Which is better, for the order of bars and the choice of curves that a legend names. Default: the "
-    "experiment's goal, else min.",
+    "goals",
+    multiple=True,
+    metavar="METRIC:min|max",
+    shell_complete=complete_goal,
+    help="Which end of a metric is better, for the order of bars and the choice of curves that a legend names. "
+    "Default: what `gxt goal` said, else what its name implies, else min.",
 )
 @json_option
 @click.pass_context
 def plot_command(
     ctx: click.Context,
-    fields: Sequence[str],
+    names: Sequence[str],
     runs: Sequence[str],
     experiments: Sequence[str],
     where: Sequence[str],
@@ -88,26 +91,28 @@ def plot_command(
     band: str,
     log_x: bool,
     log_y: bool,
-    goal: str | None,
+    goals: Sequence[str],
     as_json: bool,
 ) -> None:
     """Plot metrics and params: here, or to a file with -o.
 
-    A FIELD is a metric, or where the kind takes it a param, tag or attribute: rmse, params.alpha, duration.
+    A FIELD is a metric, or where the kind takes it a param, tag or attribute: rmse, params.alpha, duration. What names
+    no field but a run is a run; --run says so where it could be either.
 
     \b
     gxt plot rmse -e nyc-taxi
-    gxt plot loss accuracy --run @last --run baseline --smooth 0.6 -o loss.html
+    gxt plot loss accuracy @last baseline --smooth 0.6 -o loss.html
     gxt plot loss --group-by params.model --band minmax -o loss.svg
     gxt plot params.alpha rmse --kind scatter --log-x --where "params.model = 'lasso'"
     gxt plot rmse --kind importance -e nyc-taxi
     """
-    options = Options(kind, x, smooth, group_by, band, log_x, log_y, goal)
+    options = Options(kind, x, smooth, group_by, band, log_x, log_y, dict(map(stats.parse_goal, goals)))
     ending = PurePath(target).suffix.lower().removeprefix(".") if target else ""
     if target and ending not in plots.ENDINGS:
         raise UsageError(f"{target!r} does not say what to write", f"end it in .{', .'.join(plots.ENDINGS)}")
     repo = repository(ctx)
-    selection = plots.select(repo, runs, experiments, where)
+    fields, named = plots.told_apart(repo, names)
+    selection = plots.select(repo, [*runs, *named], experiments, where)
     width = output.width() or _PIPE_WIDTH
     if target:
         chart = plots.build(repo, selection, fields, options)

@@ -75,7 +75,8 @@ class _Seconds(click.ParamType[float]):
     multiple=True,
     metavar="METRIC:min|max",
     shell_complete=complete_goal,
-    help="Which end of a metric is better, to mark its best values. Default: what `gxt goal` said.",
+    help="Which end of a metric is better, to mark its best values. Default: what `gxt goal` said, else what its name "
+    "implies.",
 )
 @click.option(
     "--group-by",

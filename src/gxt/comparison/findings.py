@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
-from gxt import git
+from gxt import git, stats
 from gxt.comparison.files import FileDifference
 from gxt.comparison.values import NOTHING, Difference, Differences, difference, differences, same_value
 from gxt.model import Run, Summary, flatten
@@ -128,23 +127,6 @@ def artifacts(blobs: Sequence[Mapping[str, Blob]]) -> Differences:
 
 # --- metrics ------------------------------------------------------------------------------------------------------
 
-# Where nobody has stated a goal, a metric's name may say it all the same.
-_LESS = re.compile(r"(loss|err|error|r?mse|mae|mape|rmsle|perplexity|ppl|nll|wer|cer|fid|bce|cross_?entropy|brier)")
-_MORE = re.compile(
-    r"(acc|accuracy|precision|recall|f[0-9]+|r2|auc|auroc|auprc|map|mrr|ndcg|iou|dice|bleu|rouge\w*|reward|return|psnr|ssim)"
-)
-
-
-def usual_goal(metric: str) -> str | None:
-    """The goal that a metric's name implies, None where it implies none.
-
-    >>> usual_goal("val/loss"), usual_goal("test_accuracy"), usual_goal("temperature")
-    ('min', 'max', None)
-    """
-    words = re.split(r"[^a-z0-9]+|(?<=[a-z])_", metric.lower())
-    implied = {"min" for word in words if _LESS.fullmatch(word)} | {"max" for word in words if _MORE.fullmatch(word)}
-    return implied.pop() if len(implied) == 1 else None
-
 
 def metrics(runs: Sequence[Run], goals: Mapping[str, str]) -> Differences:
     """Metrics by name; `goals` has those that somebody stated."""
@@ -155,7 +137,7 @@ def metrics(runs: Sequence[Run], goals: Mapping[str, str]) -> Differences:
         if all(summary is not None and same_value(_values(summary), _values(summaries[0])) for summary in summaries):
             same += 1
         else:
-            found += _metric(name, summaries, goals.get(name) or usual_goal(name))
+            found += _metric(name, summaries, stats.goal_of(name, goals))
     return Differences(tuple(found), same)
 
 

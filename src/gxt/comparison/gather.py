@@ -80,8 +80,7 @@ def _stated_goals(repo: Repository, runs: Sequence[Run], goals: Mapping[str, str
     """What is better of which metric: as the caller says, else as the runs' experiments do where they agree."""
     known = {name for run in runs for name in run.metrics}
     for metric, goal in goals.items():
-        if goal not in ("min", "max"):
-            raise UsageError(f"goal {goal!r} of {metric!r}", "min or max")
+        stats.check_goal(metric, goal)
         if metric not in known:
             raise NotFoundError(f"no run compared has the metric {metric!r}", f"they have {', '.join(sorted(known))}")
     # Asked for one run, so that only that one is read.

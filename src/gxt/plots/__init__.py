@@ -8,11 +8,11 @@ they are imported only when a plot is asked for.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gxt import catalog, fluent
+from gxt import catalog, fluent, stats
 from gxt.errors import MissingPackageError, NotFoundError, UsageError
 from gxt.git import Repository
 from gxt.model import Run
@@ -43,7 +43,7 @@ class Options:
         group_by: a field such as `params.model`; runs with the same value become one curve, bar or colour.
         band: what is drawn around a group's mean: "std" or "minmax".
         log_x, log_y: logarithmic axes; in parallel coordinates those of params and of metrics.
-        goal: whether less ("min") or more ("max") is better, where the experiments' own goal is not meant.
+        goals: whether less ("min") or more ("max") of a metric is better, where the experiments' own goal is not meant.
     """
 
     kind: str = "curve"
@@ -53,14 +53,14 @@ class Options:
     band: str = "std"
     log_x: bool = False
     log_y: bool = False
-    goal: str | None = None
+    goals: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, value, known in (("kind", self.kind, KINDS), ("x", self.x, X_AXES), ("band", self.band, BANDS)):
             if value not in known:
                 raise UsageError(f"no {name} {value!r}", ", ".join(known))
-        if self.goal not in (None, "min", "max"):
-            raise UsageError(f"no goal {self.goal!r}", "min or max")
+        for metric, goal in self.goals.items():
+            stats.check_goal(metric, goal)
         if not 0 <= self.smooth < 1:
             raise UsageError(f"smoothing by {self.smooth:g}?", "0 (none) to below 1, such as 0.6")
         if self.x == "time" and self.log_x and self.kind == "curve":
@@ -74,11 +74,11 @@ class Selection:
     runs: list[Run]
     found: catalog.Listing
 
-    def goal(self, metric: str, asked: str | None = None) -> str:
+    def goal(self, metric: str, asked: Mapping[str, str]) -> str:
         """Whether less ("min") or more ("max") of a metric is better: as asked, else by the experiments' goal; "min"
         where they differ."""
-        if asked is not None:
-            return asked
+        if metric in asked:
+            return asked[metric]
         goals = {self.found.goal(run.experiment, metric) for run in self.runs if metric in run.metrics}
         return goals.pop() if len(goals) == 1 else "min"
 
@@ -103,6 +103,16 @@ def select(
             "there are no runs to plot", "`gxt log`, `gxt run` or gxt.start_run() in Python records one"
         )
     return Selection(sorted(runs.values(), key=lambda run: (run.started or 0, run.id)), found)
+
+
+def told_apart(repo: Repository, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Which of some names are fields, and which are runs: the first is a field, and each other that can be one."""
+    fields: list[str] = list(names[:1])
+    runs: list[str] = []
+    for name in names[1:]:
+        is_run = name.startswith("@") or (not catalog.is_field(repo, name) and catalog.is_run(repo, name))
+        (runs if is_run else fields).append(name)
+    return fields, runs
 
 
 @contextlib.contextmanager
@@ -178,7 +188,7 @@ def plot(
     band: str = "std",
     log_x: bool = False,
     log_y: bool = False,
-    goal: str | None = None,
+    goals: Mapping[str, str] | None = None,
 ) -> Figure:
     """Draw runs, live ones included, as a matplotlib figure, which a notebook shows and `savefig` writes.
 
@@ -196,8 +206,8 @@ def plot(
             means.
         band: what surrounds such a mean: "std" (one sample standard deviation to both sides) or "minmax".
         log_x, log_y: logarithmic axes.
-        goal: "min" or "max": which runs are best, where that is not the experiment's goal. Bars begin with the best,
-            and of many curves the legend names only the best.
+        goals: which end of a metric is better, `{"rmse": "min"}`, where that is not the experiment's goal. Bars begin
+            with the best, and of many curves the legend names only the best.
 
     Raises:
         NotFoundError: no run has a field, or no run is there.
@@ -207,7 +217,7 @@ def plot(
     >>> gxt.plot("rmse", smooth=0.6).savefig("rmse.png")  # doctest: +SKIP
     >>> gxt.plot(["params.alpha", "rmse"], kind="scatter", log_x=True)  # doctest: +SKIP
     """
-    options = Options(kind, x, smooth, group_by, band, log_x, log_y, goal)
+    options = Options(kind, x, smooth, group_by, band, log_x, log_y, goals or {})
     with needing("plotting"):
         from gxt.plots import images
     repo = fluent.repository()

@@ -53,7 +53,7 @@ def bars(selection: Selection, fields: Sequence[str], options: Options) -> Bars:
         if is_known:
             members.setdefault(place[run.id], []).append(float(value))
     drawn = [_bar(names[at], found, options) for at, found in members.items()]
-    sign = -1 if selection.goal(shown.name, options.goal) == "max" else 1
+    sign = -1 if selection.goal(shown.name, options.goals) == "max" else 1
     drawn.sort(key=lambda bar: sign * bar.value)
     remarks = labels.lacking(runs, known)
     if len(drawn) > _MOST_BARS:

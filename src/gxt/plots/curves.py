@@ -66,7 +66,7 @@ def build(
         x_axis,
         panels,
         names,
-        _best(panels, selection.goal(metrics[0], options.goal)),
+        _best(panels, selection.goal(metrics[0], options.goals)),
         remarks,
     )
 

@@ -49,7 +49,7 @@ def sort_groups(
         if field in by:
             known = of.key[by.index(field)]
             return None if known is None else stats.value_key(known)
-        result = stats.aggregate(stats.sample(of.runs, field), how, goals.get(field.name))
+        result = stats.aggregate(stats.sample(of.runs, field), how, stats.goal_of(field.name, goals))
         return None if result is None or math.isnan(result) else result
 
     ordered = list(groups)
@@ -116,7 +116,7 @@ def group_table(
 
 
 def _goal(field: Field, goals: Mapping[str, str]) -> str | None:
-    return goals.get(field.name) if field.kind == "metrics" else None
+    return stats.goal_of(field.name, goals) if field.kind == "metrics" else None
 
 
 def _aggregated(

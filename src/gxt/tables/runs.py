@@ -153,7 +153,8 @@ def run_table(
     """A row for each run. A title leaves the kind out where nothing else in the table has the name.
 
     Args:
-        goals: of metrics; the best value of each is marked.
+        goals: of metrics, as somebody stated them; where there is one, or the metric's name implies one, the best value
+            is marked.
         same, depths: as in Table; depths are shown where the name is the first column.
         kept: the columns that stay where there is no room for all.
     """
@@ -161,7 +162,7 @@ def run_table(
     columns, best = [], set()
     for i, (field, title, rank) in enumerate(zip(fields, titles(fields), ranks(fields, kept), strict=True)):
         columns.append(Column(title, column_kind(field, values[field]), str(field), rank))
-        goal = (goals or {}).get(field.name) if field.kind == "metrics" else None
+        goal = stats.goal_of(field.name, goals or {}) if field.kind == "metrics" else None
         if goal and field.part in _PARTS_WITH_GOALS:
             best |= {(row, i) for row in stats.best_of(values[field], goal)}
     rows = [list(row) for row in zip(*(values[field] for field in fields), strict=True)]
