@@ -505,7 +505,9 @@ def test_a_newer_format_is_read_as_far_as_it_goes(repo: Repository) -> None:
 def test_an_experiment_s_document_is_as_it_was_there(repo: Repository) -> None:
     record(repo)
     before = run_git("rev-parse", "gxt")
-    store.edit_experiment(repo, replace(store.experiment(repo, "taxi"), description="new", deleted=1), "deleted")
+    store.edit_experiment(
+        repo, store.experiment(repo, "taxi"), lambda known: replace(known, description="new", deleted=1), "deleted"
+    )
     assert listed(repo) == [] and len(listed(repo, at=before)) == 1 and len(listed(repo, deleted=None)) == 1
     assert [e.description for e in catalog.listing(repo, at=before).experiments] == [None]
     assert [e.description for e in catalog.listing(repo).experiments] == ["new"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gxt import catalog, recorder, store
+from gxt import catalog, edits, recorder, store
 from gxt.errors import NotFoundError, UsageError
 from gxt.git import Repository
 from helpers import record
@@ -19,7 +19,7 @@ def ids(repo: Repository) -> Iterator[dict[str, str]]:
     found = {
         name: record(repo, experiment, name=name, metrics=metrics)
         for name, experiment, metrics in (
-            ("calm-otter", "taxi", {"rmse": 6.3, "acc:top1": 0.5}),
+            ("calm-otter", "taxi", {"rmse": 6.3, "acc:top1": 0.5, "heat": 1.0}),
             ("bold-lynx", "taxi", {"rmse": 5.9}),
             ("warm-wren", "other", {"rmse": 7.0, "acc:top1": 0.9}),
         )
@@ -69,7 +69,7 @@ def test_an_empty_repository_has_no_runs(repo: Repository) -> None:
         ("@best:rmse:min", "bold-lynx"),
         ("@best:rmse:max", "still-running"),
         ("@best:acc:top1:max", "warm-wren"),
-        ("@best:acc:top1", "calm-otter"),
+        ("@best:acc:top1", "warm-wren"),
         ("taxi/@last", "still-running"),
         ("other/@last", "warm-wren"),
         ("other/@best:rmse", "warm-wren"),
@@ -130,7 +130,7 @@ def test_a_name_wins_over_the_beginning_of_an_id(repo: Repository) -> None:
 def test_goals_say_which_is_best(repo: Repository, ids: dict[str, str]) -> None:
     experiment = store.experiment(repo, "other")
     record(repo, "other", name="other-low", metrics={"rmse": 1.0})
-    store.edit_experiment(repo, replace(experiment, goals={"rmse": "max"}), "goals")
+    edits.set_goals(repo, experiment, {"rmse": "max"})
     assert catalog.find(repo, "other/@best:rmse").name == "warm-wren"
     assert catalog.find(repo, "taxi/@best:rmse").name == "bold-lynx"
     with pytest.raises(UsageError, match="differ"):
@@ -150,7 +150,7 @@ def test_deleted_runs_are_apart(repo: Repository, ids: dict[str, str]) -> None:
 
 
 def test_a_deleted_experiment_hides_its_runs(repo: Repository, ids: dict[str, str]) -> None:
-    store.edit_experiment(repo, replace(store.experiment(repo, "other"), deleted=1), "deleted")
+    store.edit_experiment(repo, store.experiment(repo, "other"), lambda known: replace(known, deleted=1), "deleted")
     assert "warm-wren" not in [run.name for run in catalog.listing(repo).runs]
     assert [run.name for run in catalog.listing(repo, deleted=True).runs] == ["warm-wren"]
 
@@ -231,9 +231,10 @@ def test_a_resumed_run_s_files_are_those_of_before_and_now(repo: Repository, tmp
 
 def test_the_best_run_says_how_it_was_chosen(repo: Repository, ids: dict[str, str]) -> None:
     found = catalog.best(repo, "rmse", experiments=["taxi"])
-    assert (found.run.name, found.goal, found.said) == ("bold-lynx", "min", False)
+    assert (found.run.name, found.goal, found.said) == ("bold-lynx", "min", True)
+    assert not catalog.best(repo, "heat", experiments=["taxi"]).said
     assert catalog.best(repo, "metrics.rmse.last", "min", ["taxi"]).run.name == "bold-lynx"
-    store.edit_experiment(repo, replace(store.experiment(repo, "taxi"), goals={"rmse": "min"}), "goals")
+    edits.set_goals(repo, store.experiment(repo, "taxi"), {"rmse": "min"})
     assert catalog.best(repo, "rmse", experiments=["taxi"]).said
     with pytest.raises(UsageError, match="best by"):
         catalog.best(repo, "rmse", "least")

@@ -167,7 +167,7 @@ def test_mistakes_about_experiments(repo: Repository) -> None:
 def delete_experiment(repo: Repository, name: str) -> None:
     from dataclasses import replace
 
-    store.edit_experiment(repo, replace(store.experiment(repo, name), deleted=1), "deleted")
+    store.edit_experiment(repo, store.experiment(repo, name), lambda known: replace(known, deleted=1), "deleted")
 
 
 def test_a_deleted_experiment_takes_no_runs(repo: Repository) -> None:

@@ -164,7 +164,12 @@ def test_the_best_run(repo: Repository) -> None:
     record(repo, "default", name="low", params={"model": "a"}, metrics={"acc": 0.1})
     record(repo, "default", name="high", params={"model": "b"}, metrics={"acc": 0.9})
     record(repo, "other", name="higher", metrics={"acc": 1.0})
+    assert gxt.best_run("acc").name == "higher", "of all experiments, where none was set"
+    assert len(gxt.search_runs(output_format="list")) == 3
+    gxt.set_experiment("default")
+    assert len(gxt.search_runs(output_format="list")) == 2
     assert gxt.best_run("acc", "max").name == "high"
+    assert gxt.best_run("acc", "min").name == "low"
     assert gxt.best_run("acc", "max", filter_string="model = 'a'").name == "low"
     assert gxt.best_run("acc", "max", search_all_experiments=True).name == "higher"
     assert gxt.best_run("acc", experiment_names=["other"]).name == "higher"

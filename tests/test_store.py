@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import gxt.git
-from gxt import catalog, layout, live, recorder, store
+from gxt import catalog, edits, layout, live, recorder, store
 from gxt.errors import FormatError, GitError, GxtWarning, NotFoundError
 from gxt.git import Repository
 from gxt.model import Run
@@ -812,3 +812,11 @@ def test_a_commit_of_a_stale_ref_lock_fails_with_git_s_words(repo: Repository) -
     other = git("commit-tree", "gxt^{tree}", "-m", "unrelated")
     with pytest.raises(GitError):
         gxt.git.create_ref(repo, "refs/heads/gxt", other)
+
+
+def test_two_who_change_one_experiment_lose_nothing(repo: Repository, work: Path) -> None:
+    recorder.begin(repo, "taxi").end()
+    as_read = store.experiment(repo, "taxi")
+    edits.set_goals(repo, as_read, {"rmse": "min"})
+    edits.set_goals(repo, as_read, {"acc": "max"})
+    assert store.experiment(repo, "taxi").goals == {"rmse": "min", "acc": "max"}

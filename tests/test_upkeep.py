@@ -171,7 +171,7 @@ def test_a_lock_that_somebody_holds_is_respected(repo: Repository) -> None:
     lock.touch()
     aged(lock, 30)
     with pytest.raises(GitError, match=r"gxt\.lock exists"):
-        store.edit_experiment(repo, store.experiment(repo, "taxi"), "changed")
+        store.edit_experiment(repo, store.experiment(repo, "taxi"), lambda known: known, "changed")
     assert lock.exists()
 
 

@@ -73,12 +73,12 @@ def restore(repo: Repository, run: Run) -> None:
 
 def delete_experiment(repo: Repository, experiment: Experiment) -> None:
     """Hide an experiment and all its runs."""
-    store.edit_experiment(repo, replace(experiment, deleted=now()), "experiment deleted")
+    store.edit_experiment(repo, experiment, lambda known: replace(known, deleted=now()), "experiment deleted")
 
 
 def restore_experiment(repo: Repository, experiment: Experiment) -> None:
     """Show a deleted experiment and its runs again."""
-    store.edit_experiment(repo, replace(experiment, deleted=None), "experiment restored")
+    store.edit_experiment(repo, experiment, lambda known: replace(known, deleted=None), "experiment restored")
 
 
 def set_goals(repo: Repository, experiment: Experiment, goals: Mapping[str, str], delete: Iterable[str] = ()) -> None:
@@ -89,13 +89,17 @@ def set_goals(repo: Repository, experiment: Experiment, goals: Mapping[str, str]
         NotFoundError: a metric to delete has no goal.
     """
     gone = list(delete)
-    for metric in gone:
-        if metric not in experiment.goals:
-            raise NotFoundError(f"experiment {experiment.name} has no goal for {metric!r}")
     values = {check_name("metric", metric): goal for metric, goal in goals.items()}
     said = [f"{metric}:{goal}" for metric, goal in values.items()] + [f"-{metric}" for metric in gone]
-    kept = {metric: goal for metric, goal in experiment.goals.items() if metric not in gone}
-    store.edit_experiment(repo, replace(experiment, goals=kept | values), f"goals {', '.join(said)}")
+
+    def edit(known: Experiment) -> Experiment:
+        for metric in gone:
+            if metric not in known.goals:
+                raise NotFoundError(f"experiment {known.name} has no goal for {metric!r}")
+        kept = {metric: goal for metric, goal in known.goals.items() if metric not in gone}
+        return replace(known, goals=kept | values)
+
+    store.edit_experiment(repo, experiment, edit, f"goals {', '.join(said)}")
 
 
 def finish(repo: Repository, run_id: str, status: str) -> None:

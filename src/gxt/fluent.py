@@ -101,6 +101,12 @@ def current_experiment() -> str:
     return _chosen_experiment() or git.config(repository()).get("gxt.experiment", DEFAULT_EXPERIMENT)
 
 
+def experiments_to_read() -> list[str] | None:
+    """Where readers look when they are told no experiment: in the one that was chosen for new runs, else in all."""
+    chosen = _chosen_experiment() or git.config(repository()).get("gxt.experiment")
+    return [chosen] if chosen else None
+
+
 def _chosen_experiment() -> str | None:
     return _process.experiment or os.environ.get(EXPERIMENT_VARIABLE)
 
@@ -141,12 +147,11 @@ def create_experiment(name: str, *, description: str | None = None, tags: Mappin
     experiment = store.experiment(repo, name)
     if store.has_experiment(repo, name):
         raise UsageError(f"experiment {name!r} exists already", "set_experiment chooses it")
-    described = replace(
-        experiment,
-        description=clean_text(description) if description else None,
-        tags={check_name("tag", key): mask_value(key, clean_text(str(v))) for key, v in (tags or {}).items()},
-    )
-    return store.edit_experiment(repo, described, "created").id
+    said = clean_text(description) if description else None
+    checked = {check_name("tag", key): mask_value(key, clean_text(str(v))) for key, v in (tags or {}).items()}
+    return store.edit_experiment(
+        repo, experiment, lambda known: replace(known, description=said, tags=checked), "created"
+    ).id
 
 
 # --- the active run ---------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def best_run(
     search_all_experiments: bool = False,
     at: str | None = None,
 ) -> Run:
-    """The run with the best value of a metric; of the current experiment when none is named.
+    """The run with the best value of a metric; when no experiment is named, of the one that was set, or of all.
 
     Args:
         metric: its name, or a part of it: `rmse`, `rmse.min`. The last value counts.
@@ -56,7 +56,7 @@ def best_run(
     >>> gxt.best_run("acc", "max", filter_string="params.model = 'lasso'").name  # doctest: +SKIP
     'calm-otter'
     """
-    names = None if search_all_experiments else list(experiment_names or [fluent.current_experiment()])
+    names = None if search_all_experiments else list(experiment_names or ()) or fluent.experiments_to_read()
     return catalog.best(fluent.repository(), metric, goal, names, where=filter_string, at=at).run
 
 
@@ -77,7 +77,7 @@ def search_runs(
     at: str | None = None,
     allow_unknown: bool = False,
 ) -> Any:
-    """The runs of some experiments, live ones included; of the current experiment when none is named.
+    """The runs of some experiments, live ones included; when none is named, of the one that was set, or of all.
 
     The arguments before `at` are MLflow's, in its order.
 
@@ -106,11 +106,9 @@ def search_runs(
         raise UsageError(f"no run view type {run_view_type!r}", "ACTIVE_ONLY, DELETED_ONLY or ALL")
     repo = fluent.repository()
     names = list(experiment_names or ()) + [fluent._name_of(i) for i in experiment_ids or ()]
-    if not names and not search_all_experiments:
-        names = [fluent.current_experiment()]
     found = catalog.listing(
         repo,
-        None if search_all_experiments else names,
+        None if search_all_experiments else names or fluent.experiments_to_read(),
         _VIEW_TYPES[run_view_type],
         where=filter_string,
         order_by=order_by or ["start_time DESC"],
@@ -157,7 +155,7 @@ def _moment(ms: int | None) -> datetime | None:
 def load_table(
     artifact_file: str, run_ids: Sequence[str] | None = None, extra_columns: Sequence[str] | None = None
 ) -> Any:
-    """A table that `log_table` recorded, as a DataFrame: of the runs named, or of all in the current experiment.
+    """A table that `log_table` recorded, as a DataFrame: of the runs named, or of those that `search_runs` gives.
 
     `extra_columns` adds what tells the runs apart: `run_id`, `name`, or a field such as `params.alpha`.
 
@@ -169,7 +167,7 @@ def load_table(
     if run_ids is not None:
         runs = [catalog.find(repo, run_id) for run_id in run_ids]
     else:
-        runs = catalog.listing(repo, [fluent.current_experiment()]).runs
+        runs = catalog.listing(repo, fluent.experiments_to_read()).runs
     known = query.KnownOf(runs)
     frames = []
     for run in runs:

@@ -388,14 +388,26 @@ def _read_one(repo: Repository, at: Tip, run_id: str) -> Run:
     return runs[0]
 
 
-def edit_experiment(repo: Repository, experiment: Experiment, what: str) -> Experiment:
-    """Write an experiment's document to the branch, as it is created or changed."""
+def edit_experiment(
+    repo: Repository, experiment: Experiment, edit: Callable[[Experiment], Experiment], what: str
+) -> Experiment:
+    """Change an experiment's document on the branch, or write it there as it is created; `what` says so in the commit's
+    message. What others changed since `experiment` was read stays.
+    """
     message = layout.experiment_message(experiment.name, what)
     _open_experiments.discard((repo.common_dir, experiment.name))
-    document = (layout.experiment_path(experiment.name), layout.experiment_document(experiment))
-    change(repo, lambda at: ([document], message))
+    path = layout.experiment_path(experiment.name)
+    edited: list[Experiment] = []
+
+    def plan(at: Tip) -> tuple[Changes, str]:
+        (data,) = git.read_objects(repo, [f"{at.commit}:{path}"]) if at.commit else [None]
+        now_there = layout.read_experiment(experiment_folder(experiment.name), data) if data is not None else experiment
+        edited[:] = [edit(now_there)]
+        return [(path, layout.experiment_document(edited[0]))], message
+
+    change(repo, plan)
     live.forget_experiment(root(repo), experiment.name)
-    return experiment
+    return edited[0]
 
 
 def purge(repo: Repository, run_ids: Iterable[str]) -> list[Run]:

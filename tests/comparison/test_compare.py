@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import gxt
+from gxt import edits, layout, recorder, render, store
 from gxt import git as gxt_git
-from gxt import layout, recorder, render, store
 from gxt.comparison.findings import Blob
 from gxt.git import Repository
 from helpers import git, record
@@ -86,7 +86,7 @@ def test_what_cannot_be_compared(two: tuple[str, str]) -> None:
 
 
 def test_goals_come_from_the_caller_then_the_experiment(repo: Repository, two: tuple[str, str]) -> None:
-    store.edit_experiment(repo, replace(store.experiment(repo, "taxi"), goals={"rmse": "max"}), "goals")
+    edits.set_goals(repo, store.experiment(repo, "taxi"), {"rmse": "max"})
 
     def verdict(**options: Any) -> str | None:
         change = gxt.compare(["one", "two"], **options).metrics["rmse"].changes[1]
@@ -99,7 +99,7 @@ def test_goals_come_from_the_caller_then_the_experiment(repo: Repository, two: t
 def test_experiments_that_disagree_state_no_goal(repo: Repository, two: tuple[str, str]) -> None:
     record(repo, "other", name="three", metrics={"rmse": 4.0})
     for name, goal in (("taxi", "max"), ("other", "min")):
-        store.edit_experiment(repo, replace(store.experiment(repo, name), goals={"rmse": goal}), "goals")
+        edits.set_goals(repo, store.experiment(repo, name), {"rmse": goal})
     found = gxt.compare(["one", "three"])
     assert found.metrics["rmse"].goal is None, "its name does not decide between them"
     assert found.attributes["experiment"].values == ("taxi", "other")

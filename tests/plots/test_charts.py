@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from gxt import plots, recorder, store
+from gxt import edits, plots, recorder, store
 from gxt.errors import NotFoundError, UsageError
 from gxt.git import Repository
 from gxt.plots import Options, charts
@@ -54,7 +53,7 @@ def test_the_best_is_best_by_the_experiments_goal(repo: Repository, train: Train
     assert build("heat").best == [1, 0] and build("heat", goals={"heat": "max"}).best == [0, 1]
     assert build("acc").best == [0, 1], "its name says that more is better"
     experiment = store.experiment(repo, "taxi")
-    store.edit_experiment(repo, replace(experiment, goals={"heat": "max", "acc": "min"}), "goal")
+    edits.set_goals(repo, experiment, {"heat": "max", "acc": "min"})
     assert build("heat").best == [0, 1] and build("acc").best == [1, 0]
     assert [bar.label for bar in build("heat", kind="bar").bars] == ["a", "b"]
 

@@ -24,7 +24,7 @@ from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 from gxt import git, recorder, store
 from gxt.demo.trips import features, generate_trips
 from gxt.git import Repository
-from gxt.model import Run
+from gxt.model import Experiment, Run
 from gxt.recorder import ActiveRun
 
 EXPERIMENT = "nyc-taxi"
@@ -93,12 +93,11 @@ def record_demo_runs(repo_path: str | os.PathLike[str], progress: Callable[[str]
 
 
 def _create_experiment(repo: Repository) -> None:
-    described = replace(
-        store.experiment(repo, EXPERIMENT),
-        description="How long does a taxi trip take? rmse is in minutes, on February's trips.",
-        goals={"rmse": "min", "mae": "min", "r2": "max"},
-    )
-    store.edit_experiment(repo, described, "created")
+    def describe(experiment: Experiment) -> Experiment:
+        said = "How long does a taxi trip take? rmse is in minutes, on February's trips."
+        return replace(experiment, description=said, goals={"rmse": "min", "mae": "min", "r2": "max"})
+
+    store.edit_experiment(repo, store.experiment(repo, EXPERIMENT), describe, "created")
 
 
 def _write_trips(folder: Path) -> _Data:

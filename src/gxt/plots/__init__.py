@@ -196,7 +196,7 @@ def plot(
         fields: what to draw. For "curve" metrics, a panel each; for "bar" and "importance" a metric; for "scatter" two
             fields, such as `["params.alpha", "metrics.rmse"]`; for "parallel" params and metrics, an axis each.
         runs: which runs, by what names them (an id, a name, `@best:rmse`) or as `Run`s; without them, those of the
-            current experiment.
+            experiment that was set, or all.
         experiment_names: the runs of these experiments instead, or beside `runs`.
         filter_string: of an experiment's runs, those for which this filter holds; as `search_runs` has it.
         kind: "curve", "scatter", "bar", "parallel" or "importance".
@@ -223,7 +223,7 @@ def plot(
     repo = fluent.repository()
     given: list[Any] = [runs] if isinstance(runs, (str, Run)) else list(runs) if runs is not None else []
     if runs is None and not experiment_names:
-        experiment_names = [fluent.current_experiment()]
+        experiment_names = fluent.experiments_to_read() or ()
     elif not given and not experiment_names:
         raise NotFoundError("there are no runs to plot", "the list of runs is empty")
     selection = select(
