@@ -58,7 +58,8 @@ NAN = st.just(math.nan)
 VALUES = TEXTS | NUMBERS | NAN | st.booleans() | st.none() | st.sampled_from([[1], [], {}, ["a"]])
 STEPS = st.integers(-2, 2) | st.just(2**70)
 DOUBLES = st.sampled_from([0.0, 1.0, 2.0, -1.0, 0.5, 1e300, math.inf, -math.inf, math.nan])
-SUMMARIES = st.builds(Summary, DOUBLES, DOUBLES, DOUBLES, STEPS, STEPS)
+SUMMARIES = st.builds(Summary, DOUBLES, DOUBLES, DOUBLES, DOUBLES, STEPS, STEPS)
+AUTHORS = st.sampled_from(["a <b>", "a", "b", "b>", "a <", "<a>", "a <b <a>", "b <a>>", ""])
 TIMES = st.integers(0, 5) | st.none()
 PARAMS = st.dictionaries(st.sampled_from("pq"), VALUES, max_size=2)
 RUNS = st.builds(
@@ -70,7 +71,7 @@ RUNS = st.builds(
     started=TIMES,
     ended=TIMES,
     exit_code=st.none() | st.integers(0, 2),
-    author=st.none() | TEXTS,
+    author=st.none() | AUTHORS,
     parent=st.none() | TEXTS,
     note=st.none() | TEXTS,
     tags=st.dictionaries(st.just("t"), TEXTS),
@@ -112,6 +113,8 @@ def conditions(draw: st.DrawFn) -> Expression:
     values = literals.get(field.type, numbers)
     if field == Field("code", "commit"):
         values = st.sampled_from(["abcd", "abcd1", "ffff", "1"])
+    if field == Field("attributes", "author"):
+        values = AUTHORS
     if kind == "in":
         return In(field, tuple(draw(st.lists(values, min_size=1, max_size=3))))
     literal = draw(values)

@@ -138,6 +138,8 @@ id = '3f9a1c2e'
 name = 'calm-otter' and run_name like 'calm%' and attributes.run_name ilike 'CALM%'
 attributes.`run name` rlike 'otter' and attributes.`Run Name` not like 'otter'
 experiment = 'taxi'
+author = 'Ada Lovelace' and author = 'ada@example.com' and author in ('x', 'ada@example.com') and author != 'Ada'
+tags.`mlflow.user` = 'Ada Lovelace <ada@example.com>' and author not in ('Grace', 'Ada')
 author like '%<ada@%' and user_id rlike 'Ada'
 parent is not null and exit_code is null and note like '%Miles%' and note like 'First_try%'
 start_time >= 1664067852747 and attributes.created > 0 and end_time < 99999999999999
@@ -325,7 +327,7 @@ MISTAKES = [
     ("rmse is 6", "6", ["expected null"]),
     ("rmse not 6", "6", ["after not"]),
     ("! rmse < 6", "!", ["`not`"]),
-    ("status = 'finishd'", "'finishd'", ["running, finished, failed, killed, crashed"]),
+    ("status = 'finishd'", "'finishd'", ["did you mean finished"]),
     ("started > 'next week'", "'next week'", ["no time", "2 days ago"]),
     ("started > '2026-13-01'", "'2026-13-01'", ["no time"]),
     ("duration > fast", "fast", ["no duration", "10m"]),

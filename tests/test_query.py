@@ -250,3 +250,36 @@ def test_columns_that_no_run_has(text: str) -> None:
     with pytest.raises(NotFoundError):
         query.parse_columns([text], COLUMNS)
     query.parse_columns([text], COLUMNS, allow_unknown=True)
+
+
+def test_a_bare_name_of_an_attribute_is_the_attribute() -> None:
+    known = query.KnownOf([a_run(params={"name": "resnet", "note": 1}, metrics={"duration": 1.0})])
+    for name in ("name", "note", "duration", "NAME"):
+        assert query.resolve(name, known).kind == "attributes"
+    assert query.resolve("params.name", known).kind == "params"
+    assert query.resolve("metrics.duration", known).kind == "metrics"
+
+
+def test_names_that_end_alike_or_differ_in_case_are_near() -> None:
+    known = query.KnownOf([a_run(params={"optimizer": {"eta0": 1}}, metrics={"rmse": 1.0})])
+    for text, meant in (("eta0", "params.optimizer.eta0"), ("metrics.RMSE", "metrics.rmse"), ("Eta0", "params.opt")):
+        with pytest.raises(NotFoundError, match=f"did you mean {meant}"):
+            query.resolve(text, known)
+
+
+def test_sort_keys_of_names_with_colons_and_blanks() -> None:
+    known = query.KnownOf([a_run(params={"weird:desc": 1, "a b": 2, "lr desc": 3})])
+    for text, name, descending in (
+        ("weird:desc", "weird:desc", False),
+        ("`weird:desc`:desc", "weird:desc", True),
+        ("params.weird:desc", "weird:desc", False),
+        ("weird:desc DESC", "weird:desc", True),
+        ("a b", "a b", False),
+        ("a b : desc", "a b", True),
+        ("lr desc", "lr desc", False),
+    ):
+        assert query.parse_sort(text, known) == query.SortKey(Field("params", name), descending), text
+    with pytest.raises(UsageError, match="by 'sideways'"):
+        query.parse_sort("a b sideways", known)
+    with pytest.raises(UsageError, match="at most 64"):
+        query.parse_order(["a b"] * 65, known)

@@ -144,7 +144,7 @@ def test_html_holds_any_text(rows: list[tuple[str, str]]) -> None:
     assert set(reader.tags) == {"meta", "title", "style", "table", "thead", "tr", "th", "tbody"} | (
         {"td"} if rows else set()
     )
-    shown = [render.cell_text(cell, "text", None) for row in rows for cell in row]
+    shown = [render.cell_text(cell, "text", None, None) for row in rows for cell in row]
     assert reader.cells == shown
 
 

@@ -96,7 +96,7 @@ def listing(
         # Before the first run, no name is a mistake.
         unknown = allow_unknown or look.is_empty()
         expression = where if isinstance(where, Expression) else query.parse_filter(where, look, unknown)
-        keys = [query.parse_sort(key, look, unknown) for key in order_by]
+        keys = query.parse_order(order_by, look, unknown)
         chosen = query.parse_columns(columns, look, unknown)
         runs, total = look.select(expression, keys, limit)
         problems = [*look.problems, *look.view.problems()]
@@ -562,12 +562,12 @@ def _goal(look: _Look, metric: Field, having: Expression, text: str) -> str | No
     if len(set(goals.values())) <= 1:
         return next(iter(goals.values()), stats.goal_of(metric.name, {}))
     runs, _ = look.select(having, [], None)
-    found = {goals.get(run.experiment) for run in runs}
-    if len({goal or "min" for goal in found}) > 1:
+    found = {goal for run in runs if (goal := goals.get(run.experiment))}
+    if len(found) > 1:
         raise UsageError(
             f"{text}: experiments differ in which {metric.name} is better", f"say {text}:min or {text}:max"
         )
-    return next((goal for goal in found if goal), None)
+    return next(iter(found), None)
 
 
 # --- what is in a run ---------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def best_run(
     metric: str,
     goal: str | None = None,
     *,
-    experiment_names: Sequence[str] | None = None,
+    experiment_names: str | Sequence[str] | None = None,
     filter_string: str = "",
     search_all_experiments: bool = False,
     at: str | None = None,
@@ -56,7 +56,7 @@ def best_run(
     >>> gxt.best_run("acc", "max", filter_string="params.model = 'lasso'").name  # doctest: +SKIP
     'calm-otter'
     """
-    names = None if search_all_experiments else list(experiment_names or ()) or fluent.experiments_to_read()
+    names = None if search_all_experiments else _several(experiment_names) or fluent.experiments_to_read()
     return catalog.best(fluent.repository(), metric, goal, names, where=filter_string, at=at).run
 
 
@@ -65,14 +65,14 @@ _VIEW_TYPES = {1: False, 2: True, 3: None, "ACTIVE_ONLY": False, "DELETED_ONLY":
 
 
 def search_runs(
-    experiment_ids: Sequence[str] | None = None,
-    filter_string: str = "",
+    experiment_ids: str | Sequence[str] | None = None,
+    filter_string: str | None = "",
     run_view_type: int | str = "ACTIVE_ONLY",
     max_results: int | None = None,
-    order_by: Sequence[str] | None = None,
+    order_by: str | Sequence[str] | None = None,
     output_format: str = "pandas",
     search_all_experiments: bool = False,
-    experiment_names: Sequence[str] | None = None,
+    experiment_names: str | Sequence[str] | None = None,
     *,
     at: str | None = None,
     allow_unknown: bool = False,
@@ -104,19 +104,26 @@ def search_runs(
         raise UsageError(f"no output format {output_format!r}", "pandas or list")
     if run_view_type not in _VIEW_TYPES:
         raise UsageError(f"no run view type {run_view_type!r}", "ACTIVE_ONLY, DELETED_ONLY or ALL")
+    if max_results is not None and max_results < 0:
+        raise UsageError(f"max_results of {max_results}", "0 or more; None for all")
     repo = fluent.repository()
-    names = list(experiment_names or ()) + [fluent._name_of(i) for i in experiment_ids or ()]
+    names = _several(experiment_names) + [fluent._name_of(i) for i in _several(experiment_ids)]
     found = catalog.listing(
         repo,
         None if search_all_experiments else names or fluent.experiments_to_read(),
         _VIEW_TYPES[run_view_type],
-        where=filter_string,
-        order_by=order_by or ["start_time DESC"],
+        where=filter_string or "",
+        order_by=_several(order_by) or ["start_time DESC"],
         limit=max_results,
         at=at,
         allow_unknown=allow_unknown,
     )
     return found.runs if output_format == "list" else _frame(found.runs, found)
+
+
+def _several(names: str | Sequence[str] | None) -> list[str]:
+    """Names as a list, also where somebody gave only one."""
+    return [names] if isinstance(names, str) else list(names or ())
 
 
 def _frame(runs: Sequence[Run], found: catalog.Listing) -> Any:

@@ -129,6 +129,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # `gxt table | head`
         output.close_stdout()
         code = 141
+    except OSError as error:
+        code = output.show_full(error) if error.errno in output.FULL else output.show_bug(error, arguments)
     except Exception as error:
         code = output.show_bug(error, arguments)
     sys.exit(code)

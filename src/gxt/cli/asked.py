@@ -14,6 +14,8 @@ from gxt.model import now
 from gxt.query import Field, KnownOf, SortKey
 from gxt.render import Table
 
+_SHOWN = 20  # rows, where nobody says how many
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -22,7 +24,7 @@ class Asked:
     experiments: Sequence[str]
     where: Sequence[str]
     sort_keys: Sequence[str]
-    limit: int
+    limit: int | None
     columns: Sequence[str]
     all_columns: bool
     goals: Sequence[str]
@@ -71,6 +73,10 @@ def answer_to(repo: Repository, asked: Asked, form: str, progress: Progress | No
     Raises:
         NotFoundError, UsageError: as `catalog.listing`, and for what a table cannot show.
     """
+    readable = form in render.READABLE
+    # A screen has room for so many; a file of data has for all.
+    most = (_SHOWN if readable else 0) if asked.limit is None else asked.limit
+    limit = most or None
     order = asked.sort_keys or ["started:desc"]
     found = catalog.listing(
         repo,
@@ -79,7 +85,7 @@ def answer_to(repo: Repository, asked: Asked, form: str, progress: Progress | No
         where=asked.where,
         order_by=order,
         columns=asked.columns,
-        limit=None if asked.is_of_groups else asked.limit or None,
+        limit=None if asked.is_of_groups else limit,
         at=asked.at,
         allow_unknown=asked.allow_unknown,
         progress=progress,
@@ -88,15 +94,14 @@ def answer_to(repo: Repository, asked: Asked, form: str, progress: Progress | No
         return Answer(found, Table([], []), 0, "run", not asked.columns and not asked.is_of_groups)
     known = KnownOf(found.runs)
     goals = found.goals | dict(_goal(text, known) for text in asked.goals)
-    readable = form in render.READABLE
     if asked.pivot:
         row, column, value = (query.resolve(name, known, asked.allow_unknown) for name in asked.pivot)
         aggregates = asked.aggregates or ["mean"]
-        table = tables.pivot_table(found.runs, (row, column), value, aggregates, goals, asked.limit or None, readable)
+        table = tables.pivot_table(found.runs, (row, column), value, aggregates, goals, limit, readable)
         having = (run for run in found.runs if stats.is_number(value.value(run)))
         return Answer(found, table, len(stats.group(having, [row])), "row", False)
     if asked.group_by:
-        return _grouped(found, asked, known, goals, readable)
+        return _grouped(found, asked, known, goals, limit, readable)
     runs, depths = found.runs, [0] * len(found.runs)
     if readable and not asked.sort_keys:
         below = tables.nested(runs)
@@ -112,7 +117,7 @@ def answer_to(repo: Repository, asked: Asked, form: str, progress: Progress | No
 
 def _keys(asked: Asked, known: KnownOf) -> list[SortKey]:
     # Their names were checked among all runs, of which those shown may be a part.
-    return [query.parse_sort(key, known, allow_unknown=True) for key in asked.sort_keys]
+    return query.parse_order(asked.sort_keys, known, allow_unknown=True)
 
 
 def _goal(text: str, known: KnownOf) -> tuple[str, str]:
@@ -129,19 +134,21 @@ def _fields(
     """The columns of a table of runs, and what is the same in all and in no column."""
     columns = found.columns
     if columns.chosen:
-        return tables.without_empty(found.runs, columns.chosen, columns.matched), []
+        return tables.without_empty(found.runs, columns.chosen, columns.matched) or [Field("attributes", "name")], []
     if not readable:
         return columns.without_dropped(tables.every_field(found.runs)), []
     fields = columns.without_dropped(tables.all_fields(found.runs, goals))
     return (fields, []) if everything else tables.told_apart(found.runs, fields)
 
 
-def _grouped(found: catalog.Listing, asked: Asked, known: KnownOf, goals: dict[str, str], readable: bool) -> Answer:
+def _grouped(
+    found: catalog.Listing, asked: Asked, known: KnownOf, goals: dict[str, str], limit: int | None, readable: bool
+) -> Answer:
     by = [query.resolve(name, known, asked.allow_unknown) for name in asked.group_by]
     aggregates = asked.aggregates or tables.DEFAULT_AGGREGATES
     fields = tables.value_fields(found.runs, by, found.columns, goals)
     groups = stats.group(found.runs, by)
     how = next((name for name in aggregates if name not in ("std", "count")), "mean")
-    shown = tables.sort_groups(groups, by, _keys(asked, known), how, goals)[: asked.limit or None]
+    shown = tables.sort_groups(groups, by, _keys(asked, known), how, goals)[:limit]
     table = tables.group_table(shown, by, fields, aggregates, goals, readable)
     return Answer(found, table, len(groups), "group", False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -176,8 +177,18 @@ def show_bug(error: Exception, arguments: Sequence[str]) -> int:
     return 70  # EX_SOFTWARE of sysexits.h
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Errors of a file system that takes nothing more, where gxt can do nothing about it."""
+
+
+def show_full(error: OSError) -> int:
+    """A file, most often standard output, that could not be written."""
+    close_stdout()
+    return show_error(GxtError(f"{error.filename or 'the output'} cannot be written: {error.strerror}"))
+
+
 def close_stdout() -> None:
-    """The reader of a pipe has gone; keep Python from complaining about it at exit."""
+    """Nobody takes what is printed; keep Python from complaining about it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -56,7 +56,12 @@ class _Seconds(click.ParamType[float]):
     shell_complete=complete_field,
     help="Sort by a metric, param, tag or attribute. Default: started:desc, runs below their parents.",
 )
-@click.option("-n", "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Rows shown; 0: all.")
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=0),
+    help="Rows shown; 0: all. Default: 20; all in csv, tsv, json, jsonl and parquet.",
+)
 @click.option(
     "--columns",
     multiple=True,
@@ -220,12 +225,16 @@ def _show(answer: Answer, uncut: bool) -> None:
         output.note(hidden)
 
 
+_SIDEWAYS = 1_000_000  # columns, more than there are
+
+
 def _drawn(answer: Answer, uncut: bool) -> tuple[str, str]:
     """The table for people, and what to say of columns that do not fit."""
     # On a terminal a start is `5 min ago`; in a pipe it stays a time that sorts.
     at = now() if output.is_terminal() else None
     width = output.width()
-    text, hidden = render.terminal(answer.table, at, None if uncut else width, output.colour())
+    room = _SIDEWAYS if uncut and width is not None else width
+    text, hidden = render.terminal(answer.table, at, room, output.colour())
     if not hidden or width is None:
         return text, ""
     count = f"{len(hidden)} columns do" if len(hidden) > 1 else "1 column does"

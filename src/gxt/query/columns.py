@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from gxt.errors import NotFoundError
-from gxt.query.fields import ATTRIBUTES, CODE, DATASET, KINDS, Field, Known, resolve
+from gxt.query.fields import ATTRIBUTES, CODE, DATASET, KINDS, Field, Known, is_a_name, resolve
 
 
 class Columns(NamedTuple):
@@ -62,8 +62,7 @@ def _is_pattern(name: str, known: Known) -> bool:
     """Whether a name has wildcards: not where it is quoted, and not where a run has it just so."""
     if not set("*?") & set(name) or set('`"') & set(name):
         return False
-    kind, dot, rest = name.partition(".")
-    return not known.kinds(name) and not (dot and KINDS.get(kind.lower()) in known.kinds(rest))
+    return not is_a_name(name, known)
 
 
 def _matching(pattern: str, known: Known) -> list[Field]:

@@ -132,6 +132,8 @@ def _compare(field: Field, value: Any, sign: str, literal: Literal) -> bool:
         return str(scalar(value).text).startswith(str(literal)) == (sign == "=")
     if isinstance(literal, Span):
         return _compare_time(value, sign, literal)
+    if is_person(field, sign):
+        return (literal in people(str(value))) == (sign == "=")
     if field.type == "any":
         return _compare_any(scalar(value), sign, literal)
     return COMPARE[sign](value, literal) if isinstance(value, str) else _compare_number(bounded(value), sign, literal)
@@ -140,6 +142,17 @@ def _compare(field: Field, value: Any, sign: str, literal: Literal) -> bool:
 def is_prefix(field: Field, sign: str) -> bool:
     """Whether a comparison is one of beginnings: of commits, which nobody writes out."""
     return field == Field("code", "commit") and sign in ("=", "!=")
+
+
+def is_person(field: Field, sign: str) -> bool:
+    """Whether a comparison is one of people, who are meant by their name, their address, or both."""
+    return field == Field("attributes", "author") and sign in ("=", "!=")
+
+
+def people(author: str) -> tuple[str, ...]:
+    """What an author, `Ada Lovelace <ada@example.com>`, may be called."""
+    name, less, address = author.partition(" <")
+    return (author, name, address.rstrip(">")) if less else (author,)
 
 
 def _compare_time(value: int, sign: str, span: Span) -> bool:

@@ -219,8 +219,8 @@ def resolve(text: str, known: Known, allow_unknown: bool = False) -> Field:
     """The field that a text names: with its kind (`metrics.rmse`), or bare where only one thing can be meant.
 
     A part of a metric follows its name: `metrics.rmse.min`. A metric whose own name ends in `.min` wins over the part
-    of another; quotes say which is meant: `metrics."rmse".min`, `metrics."rmse.min"`. MLflow's bare attribute names
-    (`status`, `run_id`, ...) mean the attribute even where a param has that name, as they do there.
+    of another; quotes say which is meant: `metrics."rmse".min`, `metrics."rmse.min"`. A bare name of an attribute
+    (`status`, `name`, ...) means that even where a param has it too, as MLflow's do.
 
     With `allow_unknown`, a name that no run has is taken for a field that every run lacks.
 
@@ -234,9 +234,10 @@ def resolve(text: str, known: Known, allow_unknown: bool = False) -> Field:
         if field is not None:
             return field
     bare = name if name.kind is None else _Name(None, name.whole, name.quoted, "", name.whole)
-    if bare.name.lower() in _MLFLOW_ATTRIBUTES:
-        return Field("attributes", _MLFLOW_ATTRIBUTES[bare.name.lower()])
-    found = (_in_kind(kind, bare, known) for kind in ("params", "metrics", "tags", "code", "attributes"))
+    attribute = _in_kind("attributes", bare, known)
+    if attribute is not None and not bare.part:
+        return attribute
+    found = (_in_kind(kind, bare, known) for kind in ("params", "metrics", "tags", "code"))
     candidates = [field for field in found if field is not None]
     if len(candidates) == 1:
         return candidates[0]
@@ -246,6 +247,14 @@ def resolve(text: str, known: Known, allow_unknown: bool = False) -> Field:
     if allow_unknown and name.kind not in ("attributes", "dataset"):
         return _assumed(name)
     raise NotFoundError(f"no run has {name.whole!r}", _near(name, known))
+
+
+def is_a_name(text: str, known: Known) -> bool:
+    """Whether some run has a param, metric or tag with just this name, with or without its kind before it; or it is an
+    attribute's.
+    """
+    kind, dot, rest = text.partition(".")
+    return bool(known.kinds(text)) or text in ATTRIBUTES or bool(dot and KINDS.get(kind.lower()) in known.kinds(rest))
 
 
 def _in_kind(kind: str, name: _Name, known: Known) -> Field | None:
@@ -285,6 +294,10 @@ def _near(name: _Name, known: Known) -> str | None:
     spelled = {field.name: str(field) for field in fields} | {code: f"code.{code}" for code in CODE}
     if name.kind in (None, "attributes"):
         spelled |= {attribute: attribute for attribute in (*ATTRIBUTES, *_MLFLOW_ATTRIBUTES)}
+    lower = name.name.lower()
+    ends_alike = [other for other in spelled if other.lower() == lower or other.lower().endswith(f".{lower}")]
+    if ends_alike:
+        return f"did you mean {' or '.join(spelled[other] for other in ends_alike[:3])}?"
     hint = did_you_mean(name.name, spelled, spelled)
     if hint is None and name.kind is not None:
         return _near(name._replace(kind=None), known)

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 from gxt.errors import UsageError
 from gxt.model import Run
-from gxt.query.fields import Field, Known, bounded, resolve, scalar
+from gxt.query.fields import Field, Known, bounded, is_a_name, resolve, scalar
+
+_MOST_KEYS = 64
 
 
 class SortKey(NamedTuple):
@@ -18,19 +20,34 @@ class SortKey(NamedTuple):
     descending: bool
 
 
-_SORT = re.compile(r"(?P<name>.+?)(?:[:\s]\s*(?P<direction>asc|desc))?", re.IGNORECASE)
+_DIRECTED = re.compile(r"(?P<name>.+?)(?:\s*:\s*|\s+)(?P<direction>[a-z]+)", re.IGNORECASE | re.DOTALL)
+
+
+def parse_order(texts: Sequence[str], known: Known, allow_unknown: bool = False) -> list[SortKey]:
+    """Sort keys, the first the strongest. Raises as `parse_sort` does."""
+    if len(texts) > _MOST_KEYS:
+        raise UsageError(f"{len(texts)} sort keys", f"at most {_MOST_KEYS}")
+    return [parse_sort(text, known, allow_unknown) for text in texts]
 
 
 def parse_sort(text: str, known: Known, allow_unknown: bool = False) -> SortKey:
-    """`rmse`, `rmse:desc`, or MLflow's `metrics.rmse DESC`. Raises as `resolve` does."""
-    name, colon, direction = text.partition(":")
-    if colon and direction.strip().lower() not in ("asc", "desc") and not known.kinds(text):
-        raise UsageError(f"sort {name!r} by {direction!r}?", f"{name}:asc or {name}:desc")
-    match = _SORT.fullmatch(text.strip())
+    """`rmse`, `rmse:desc`, or MLflow's `metrics.rmse DESC`.
+
+    Raises as `resolve` does, and UsageError for a direction that is none.
+    """
+    key = text.strip()
+    if not key:
+        raise UsageError("an empty sort key", "a field, and perhaps :desc")
+    match = None if is_a_name(key, known) else _DIRECTED.fullmatch(key)
     if match is None:
-        raise UsageError(f"not a sort key: {text!r}", "a field, and perhaps :desc")
-    field = resolve(match["name"].strip(), known, allow_unknown)
-    return SortKey(field, (match["direction"] or "asc").lower() == "desc")
+        return SortKey(resolve(key, known, allow_unknown), False)
+    direction = match["direction"].lower()
+    if direction in ("asc", "desc"):
+        return SortKey(resolve(match["name"], known, allow_unknown), direction == "desc")
+    if is_a_name(match["name"], known):
+        name = match["name"]
+        raise UsageError(f"sort {name!r} by {match['direction']!r}?", f"{name}:asc or {name}:desc")
+    return SortKey(resolve(key, known, allow_unknown), False)
 
 
 def sort(runs: Iterable[Run], keys: Sequence[SortKey]) -> list[Run]:

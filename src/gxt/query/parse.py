@@ -18,8 +18,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from gxt.errors import GxtError, UsageError
-from gxt.model import CRASHED, STATUSES, clean_text, now
+from gxt.errors import GxtError, UsageError, did_you_mean
+from gxt.model import CRASHED, STATUSES, UNREADABLE, clean_text, now
 from gxt.query.expression import And, Comparison, Expression, In, IsNull, Literal, Match, Not, Or, Span
 from gxt.query.fields import Field, Known, bounded, decimal, resolve
 from gxt.query.patterns import check_pattern
@@ -40,8 +40,8 @@ _TOKEN = re.compile(
 _SIGNS = {"==": "=", "<>": "!=", "=": "=", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _RESERVED = ("and", "or", "not", "in", "like", "ilike", "rlike", "between", "is", "null")
 _COMMIT = re.compile(r"[0-9a-f]{4,64}")
-# What status may be compared with; the last two are MLflow's, and no run of ours has them.
-_STATUSES = (*STATUSES, CRASHED, "scheduled", "active")
+_STATUS = Field("attributes", "status")
+_STATUSES = (*STATUSES, CRASHED, UNREADABLE)
 
 
 class _Token(NamedTuple):
@@ -197,7 +197,7 @@ class _Parser:
             return And((Comparison(field, ">=", low), Comparison(field, "<=", self._value(field, "<="))))
         for how in ("like", "ilike", "rlike"):
             if self._take(how):
-                return self._match(field, how)
+                return self._match(field, "ilike" if field == _STATUS and how == "like" else how)
         if negated:
             self._fail("expected in, like, ilike, rlike or between after not", self._peek())
         if self._take("is"):
@@ -210,6 +210,7 @@ class _Parser:
                 "exists": f"exists({field}) asks whether a run has it",
                 "regexp": "rlike asks for a regular expression",
                 "contains": "like '%…%' asks for a part",
+                "~": "rlike asks for a regular expression",
             }.get(token.text.lower())
             self._fail(f"expected a comparison after {field}: = != < <= > >= in like is …", token, hint)
         operator = _SIGNS[token.text]
@@ -242,6 +243,8 @@ class _Parser:
         if token.kind != "word" or token.text.lower() in _RESERVED:
             hint = f"a field of that name stands in quotes: `{token.text}`" if token.kind == "word" else None
             self._fail("expected a field such as metrics.rmse", token, hint)
+        if _number(token.text) is not None and not self._known.kinds(token.text):
+            self._fail("a test begins with a field, and the value comes after", token, f"metrics.rmse < {token.text}")
         self._next()
         field: Field = self._pointed(token, lambda: resolve(token.text, self._known, self._allow_unknown))
         return field
@@ -278,7 +281,8 @@ class _Parser:
     def _number_value(self, field: Field, token: _Token, operator: str) -> Literal:
         number = _number(_unquoted(token) or token.text)
         if number is None:
-            self._fail(f"{field} is a number, this is none", token)
+            other = token.kind == "word" and self._known.kinds(token.text)
+            self._fail(f"{field} is a number, this is none", token, "two fields cannot be compared" if other else None)
         self._check_nan(number, operator, token)
         return number
 
@@ -292,6 +296,11 @@ class _Parser:
 
     def _time_value(self, field: Field, token: _Token, operator: str) -> Literal:
         text = _unquoted(token) or token.text
+        after = self._tokens[self._at + 1]
+        if token.kind == after.kind == "word" and after.text.lower() not in ("and", "or"):
+            end = next((one for one in self._tokens[self._at :] if one.kind != "word"), after).start
+            words = self._text[token.start : end].strip()
+            self._fail("a time of several words stands in quotes", token, f"'{words}'" if len(words) < 40 else None)
         milliseconds = decimal(token.text)
         if milliseconds is not None:
             return Span(int(milliseconds), int(milliseconds))
@@ -311,10 +320,11 @@ class _Parser:
         text = token.text if text is None else text
         if field == Field("attributes", "id") and "-" in text:
             self._fail("id is the last part of a run's id", token, f"run_id is the whole: run_id = '{text}'")
-        if field == Field("attributes", "status"):
+        if field == _STATUS:
             text = text.lower()
-            if text not in _STATUSES:
-                self._fail("no run has this status", token, f"one of {', '.join((*STATUSES, CRASHED))}")
+            near = None if text in _STATUSES else did_you_mean(text, _STATUSES)
+            if near:
+                self._fail("no run has this status", token, near)
         return text
 
     def _any_value(self, field: Field, token: _Token, operator: str) -> Literal:

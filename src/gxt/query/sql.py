@@ -28,6 +28,7 @@ from gxt.query.expression import (
     Not,
     Or,
     Span,
+    is_person,
     is_prefix,
 )
 from gxt.query.fields import ATTRIBUTES, DATASET, PARTS, Field, decimal
@@ -122,7 +123,7 @@ def _test(expression: Comparison | In | Match, column: str) -> Sql:
         return Sql(f"{MATCH}(?, ?, {column})", (expression.how, expression.pattern))
     if isinstance(expression, Comparison):
         return _comparison(expression.field, column, expression.operator, expression.value)
-    if expression.field.type == "text":
+    if expression.field.type == "text" and not is_person(expression.field, "="):
         return Sql(
             f"{column} in (select value from json_each(?))",
             (json.dumps(expression.values, ensure_ascii=False),),
@@ -135,6 +136,11 @@ def _comparison(field: Field, column: str, sign: str, literal: Literal) -> Sql:
     assert sign in COMPARE  # it stands in the SQL
     if is_prefix(field, sign):
         return Sql(f"substr({column}, 1, length(?)) {sign} ?", (literal, literal))
+    if is_person(field, sign):
+        start = f"instr({column}, ' <')"
+        name = f"case {start} when 0 then {column} else substr({column}, 1, {start} - 1) end"
+        address = f"case {start} when 0 then {column} else rtrim(substr({column}, {start} + 2), '>') end"
+        return Sql(f"? {'' if sign == '=' else 'not '}in ({column}, {name}, {address})", (literal,))
     if isinstance(literal, Span):
         return _time_comparison(column, sign, literal)
     if field.type == "any":

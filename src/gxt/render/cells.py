@@ -15,9 +15,9 @@ from gxt.render.table import Spread, Table
 MAX_CELL = 40
 
 
-def cell_text(value: Any, kind: str, now: int | None, most: int = MAX_CELL) -> str:
+def cell_text(value: Any, kind: str, now: int | None, most: int | None = MAX_CELL) -> str:
     """A cell as people read it: numbers to six digits, times relative to `now` (milliseconds since 1970 UTC), or as
-    they are where that is None; text of at most so many characters.
+    they are where that is None; text of at most so many characters, all of it with None.
     """
     if value is None:
         return ""
@@ -36,14 +36,15 @@ def cell_text(value: Any, kind: str, now: int | None, most: int = MAX_CELL) -> s
     if isinstance(value, float):
         return f"{value:.6g}"
     text = one_line(json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else str(value))
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return text if most is None or len(text) <= most else text[: most - 1] + "…"
 
 
-def cell_texts(table: Table, now: int | None, most: int = MAX_CELL) -> list[list[str]]:
+def cell_texts(table: Table, now: int | None, most: int | None = None) -> list[list[str]]:
     """Every cell of a table as `cell_text` has it, the first column never cut further than it does by itself."""
+    first = most and MAX_CELL
     return [
         [
-            cell_text(value, column.kind, now, MAX_CELL if i == 0 else most)
+            cell_text(value, column.kind, now, first if i == 0 else most)
             for i, (value, column) in enumerate(zip(row, table.columns, strict=True))
         ]
         for row in table.rows

@@ -98,7 +98,8 @@ def parquet(table: Table) -> bytes:
             columns.append(pyarrow.array(values, pyarrow.timestamp("ms", tz="UTC")))
         else:
             empty = all(value is None for value in values)
-            columns.append(pyarrow.array(_of_one_type(values), pyarrow.string() if empty else None))
+            no_type = pyarrow.float64() if column.is_numeric else pyarrow.string()
+            columns.append(pyarrow.array(_of_one_type(values), no_type if empty else None))
     names = [column.name or column.title for column in table.columns]
     out = io.BytesIO()
     pyarrow.parquet.write_table(pyarrow.table(columns, names=names), out)

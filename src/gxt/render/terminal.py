@@ -15,16 +15,16 @@ _TIGHT_CELL, _TIGHT_TITLE = 24, 16  # the most that a cell and a title take wher
 
 
 def terminal(table: Table, now: int | None, width: int | None = None, colour: bool = False) -> tuple[str, list[str]]:
-    """The table drawn for people, and the titles of the columns that `width` left no room for.
+    """The table drawn for people, and the titles of the columns that `width` left no room for; nothing is cut without.
 
-    Where there is too little, long cells and titles are cut first; then columns of a high rank go. The best values
+    Where there is too little room, long cells and titles are cut first; then columns of a high rank go. The best values
     are bold; without colour, a `*` follows them.
     """
     titles = [one_line(column.title) for column in table.columns]
-    for most in (MAX_CELL, _TIGHT_CELL):
+    for most in (MAX_CELL, _TIGHT_CELL) if width is not None else (None,):
         texts = _drawn(table, cell_texts(table, now, most), colour)
         cells = [max((_wide(row[i]) for row in texts), default=0) for i in range(len(titles))]
-        if most < MAX_CELL:
+        if most == _TIGHT_CELL:
             titles = _short_titles(titles, cells)
         widths = [max(_wide(title), wide) for title, wide in zip(titles, cells, strict=True)]
         if width is None or sum(widths) + _GAP * (len(widths) - 1) <= width:
