@@ -24,7 +24,7 @@ class Adapter(Base):  # type: ignore[misc, unused-ignore]  # the driver's base i
     CLI = ("gxt", "--help")
     HAS_BATCH = False
     HAS_TABLE = True
-    TABLE_NOTE = 'gxt.search_runs(output_format="list"): a Run for each run, with its params and metric summaries'
+    TABLE_NOTE = "gxt.search_runs: a DataFrame"
     FILL_NOTE = "own API"
 
     def setup(self) -> None:
@@ -78,14 +78,14 @@ class Adapter(Base):  # type: ignore[misc, unused-ignore]  # the driver's base i
         return found
 
     def table(self) -> tuple[int, int]:
-        runs = self._runs()
-        columns = {f"params.{name}" for run in runs for name in run.params}
-        columns |= {f"metrics.{name}" for run in runs for name in run.metrics}
-        return len(runs), len(columns)
+        shape: tuple[int, int] = self.gxt.search_runs().shape
+        return shape
 
     def query(self) -> list[float]:
-        runs = self._runs(order_by=["metrics.m0 DESC"])
-        return [run.metrics["m0"].last for run in runs if run.params.get("p1") == 3][:10]
+        best = self.gxt.search_runs(
+            filter_string="params.p1 = '3'", order_by=["metrics.m0 DESC"], max_results=10, output_format="list"
+        )
+        return [run.metrics["m0"].last for run in best]
 
     def complete_runs(self) -> int:
         params, metrics = {f"p{i}" for i in range(5)}, {f"m{i}" for i in range(3)}
@@ -129,7 +129,8 @@ def _documents(i: int, moment: int) -> dict[str, bytes]:
     lines = {
         "params.yaml": [f"{name}: {value}" for name, value in sorted(params.items())],
         "metrics.yaml": [
-            f"{name}: {{last: {v}, min: {v}, max: {v}, step: 0, count: 1}}" for name, v in sorted(metrics.items())
+            f"{name}: {{last: {v}, min: {v}, max: {v}, first: {v}, step: 0, count: 1}}"
+            for name, v in sorted(metrics.items())
         ],
         "metrics.csv": ["step,metric,value,time", *(f"0,{name},{_csv(v)},{moment}" for name, v in metrics.items())],
     }

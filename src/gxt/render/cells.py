@@ -91,9 +91,11 @@ def spread(value: Spread, kind: str = "number") -> str:
         return f"{mean:.6g}"
     if not math.isfinite(mean) or not math.isfinite(std) or std == 0:
         return f"{mean:.6g} ± {std:.2g}"
-    decimals = max(0, 1 - math.floor(math.log10(std)))
+    digit = math.floor(math.log10(std))
+    decimals = max(0, 1 - digit)
     if decimals > _MOST_DECIMALS or abs(mean) >= 10**_MOST_DECIMALS:
-        return f"{mean:.6g} ± {std:.2g}"
+        before = math.floor(math.log10(abs(mean))) - digit if mean else 0
+        return f"{mean:.{min(max(before + 2, 2), 6)}g} ± {std:.2g}"
     return f"{mean:.{decimals}f} ± {std:.{decimals}f}"
 
 

@@ -29,7 +29,8 @@ def value_fields(
         UsageError: a field named has text where numbers are needed.
     """
     if not columns.chosen:
-        return columns.without_dropped(field for field in all_fields(runs, goals) if field.kind == "metrics")
+        metrics = [field for field in all_fields(runs, goals) if field.kind == "metrics" and field not in by]
+        return columns.without_dropped(metrics)
     fields = [field for field in columns.chosen if field not in by]
     numeric = [field for field in fields if any(stats.is_number(field.value(run)) for run in runs)]
     for field in fields:
