@@ -11,7 +11,7 @@ from typing import Any
 
 from gxt import catalog, fluent, git, layout, media, query, store
 from gxt.errors import NotFoundError, UsageError
-from gxt.model import Experiment, Run, flatten
+from gxt.model import Experiment, Run, experiment_folder, flatten
 
 
 def get_run(run_id: str) -> Run:
@@ -131,6 +131,9 @@ def _frame(runs: Sequence[Run], found: catalog.Listing) -> Any:
     ids = {experiment.name: experiment.id for experiment in found.experiments}
     repo = fluent.repository()
     branch = store.branch_name(git.config(repo))
+    folders = {
+        name: f"{branch}:{layout.EXPERIMENTS}/{experiment_folder(name)}" for name in {r.experiment for r in runs}
+    }
     rows = [
         {
             "run_id": run.id,
@@ -138,7 +141,7 @@ def _frame(runs: Sequence[Run], found: catalog.Listing) -> Any:
             "experiment_id": ids.get(run.experiment, ""),
             "experiment_name": run.experiment,
             "status": run.status.upper(),
-            "artifact_uri": f"{branch}:{layout.run_path(run.experiment, run.id)}/{layout.ARTIFACTS}",
+            "artifact_uri": f"{folders[run.experiment]}/{run.id}/{layout.ARTIFACTS}",
             "start_time": _moment(run.started),
             "end_time": _moment(run.ended),
             **{f"metrics.{name}": summary.last for name, summary in run.metrics.items()},
