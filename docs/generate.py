@@ -44,6 +44,15 @@ def reference() -> str:
             assert command is not None
             inner = click.Context(command, parent=context, info_name=name)
             parts += [f"### gxt {name}\n", _usage(inner, command), _help(command), _options(inner, command)]
+            for part, part_of in sorted(getattr(command, "commands", {}).items()):
+                if not part_of.hidden:
+                    below = click.Context(part_of, parent=inner, info_name=part)
+                    parts += [
+                        f"#### gxt {name} {part}\n",
+                        _usage(below, part_of),
+                        _help(part_of),
+                        _options(below, part_of),
+                    ]
     return "\n".join(part for part in parts if part)
 
 

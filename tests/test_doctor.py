@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from gxt import cache, catalog, doctor, layout, live, recorder, store
 from gxt.doctor import branch
-from gxt.doctor.pointers import is_pointer, pointer_problem
 from gxt.git import Repository
 from gxt.model import MetricPoint, summarise
+from gxt.pointers import is_pointer, pointer_problem
 from helpers import git, git_bytes, put_on_branch, record
 
 GONE = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
 from collections.abc import Callable
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import IO
 
 from gxt.errors import GxtWarning, UsageError
+from gxt.large import cloned
 from gxt.model import check_artifact_path
+from gxt.pointers import Pointer
 
 _TRIES = 3
 
@@ -67,34 +70,44 @@ def _walk(folder: Path, around: tuple[Path, ...]) -> list[Path]:
     return files
 
 
-def copier(source: Path) -> Callable[[IO[bytes]], None]:
-    """A function that copies a file's content into an open file.
+def copier(source: Path) -> Callable[[IO[bytes]], Pointer | None]:
+    """A function that copies a file's content into an open file, and returns its digest.
+
+    Where the file system can have two files share their blocks, nothing is copied or read, and it returns None.
 
     Raises:
         UsageError: the source cannot be read. (The target's errors are its own, as OSError.)
     """
 
-    def fill(out: IO[bytes]) -> None:
+    def fill(out: IO[bytes]) -> Pointer | None:
         try:
             stream = open(source, "rb")  # noqa: SIM115 (its errors are told apart from those of `out`)
         except OSError as error:
             raise UsageError(f"artifact {str(source)!r} cannot be read: {error.strerror}") from None
         with stream:
+            if cloned(stream, out):
+                return None
             for _ in range(_TRIES):
                 out.seek(0)
                 out.truncate()
-                if _copy(stream, out):
-                    return
+                pointer, is_whole = _copy(stream, out)
+                if is_whole:
+                    return pointer
         warnings.warn(GxtWarning(f"{str(source)!r} was being written while it was copied"), stacklevel=5)
+        return pointer
 
     return fill
 
 
-def _copy(source: IO[bytes], out: IO[bytes]) -> bool:
-    """Copy a file from its beginning. False where somebody wrote to it meanwhile."""
+def _copy(source: IO[bytes], out: IO[bytes]) -> tuple[Pointer, bool]:
+    """Copy a file from its beginning. Its digest, and False where somebody wrote to it meanwhile."""
     before = os.fstat(source.fileno())
+    digest, size = hashlib.sha256(), 0
     source.seek(0)
     while piece := source.read(1 << 20):
+        digest.update(piece)
         out.write(piece)
+        size += len(piece)
     after = os.fstat(source.fileno())
-    return (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+    is_whole = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+    return Pointer(digest.hexdigest(), size), is_whole

@@ -9,13 +9,14 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
-from gxt import cache, git, layout, live, query, stats, store
+from gxt import cache, git, large, layout, live, query, stats, store
 from gxt.cache import MetricRange, Progress, View
 from gxt.errors import FormatError, NotFoundError, UsageError, did_you_mean
 from gxt.git import Repository
-from gxt.model import RUN_ID, RUNNING, Experiment, MetricPoint, Run, flatten, now
+from gxt.model import RUN_ID, RUNNING, Experiment, MetricPoint, Run, flatten, now, random_digits
+from gxt.pointers import Pointer, may_be_pointer, read_pointer, write_pointer
 from gxt.query import And, Columns, Comparison, Expression, Field, In, IsNull, Not, Or, SortKey
 from gxt.yamltext import parse_scalar
 
@@ -595,13 +596,27 @@ def elapsed(repo: Repository, runs: Iterable[Run], at: int) -> dict[str, float]:
     return found
 
 
-Content = git.TreeFile | live.Piece | bytes
-"""Where a run's file is to be read: on the branch, in the run's folder, or made from its journal."""
+class LargeFile(NamedTuple):
+    """An artifact on the branch that is there as a pointer: its path in the run's folder, and what the pointer says."""
+
+    path: str
+    pointer: Pointer
+
+    @property
+    def size(self) -> int:
+        """The bytes that the pointer stands for."""
+        return self.pointer.size
+
+
+Content = git.TreeFile | LargeFile | live.Piece | bytes
+"""Where a run's file is to be read: on the branch, behind a pointer there, in the run's folder, or made from its
+journal."""
 
 
 def contents(repo: Repository, run: Run) -> dict[str, Content]:
     """A run's files: path in its folder, and where to read each. For a resumed run, those of before too."""
     found: dict[str, Content] = dict(_files_on_branch(repo, run))
+    found.pop(layout.GITATTRIBUTES, None)  # of the branch's making, and no part of the run
     folder = folder_of(repo, run)
     if folder is not None:
         found |= live.snapshot(folder).files
@@ -618,12 +633,21 @@ def size_of(content: Content) -> int:
     return len(content) if isinstance(content, bytes) else content.size
 
 
-def _files_on_branch(repo: Repository, run: Run) -> dict[str, git.TreeFile]:
+def _files_on_branch(repo: Repository, run: Run) -> dict[str, git.TreeFile | LargeFile]:
     """A run's files on the branch by path; none for a run that has never been there."""
     commit = store.tip(repo, git.config(repo)).commit
     if commit is None or store.read_file(repo, commit, run, layout.RUN_YAML) is None:
         return {}
-    return {file.path: file for file in store.run_files(repo, commit, run)}
+    files: dict[str, git.TreeFile | LargeFile] = {file.path: file for file in store.run_files(repo, commit, run)}
+    return files | _large_files(repo, [file for file in files.values() if isinstance(file, git.TreeFile)])
+
+
+def _large_files(repo: Repository, files: Sequence[git.TreeFile]) -> dict[str, LargeFile]:
+    """Those of the files that are pointers."""
+    small = [file for file in files if file.path.startswith(f"{layout.ARTIFACTS}/") and may_be_pointer(file.size)]
+    contents = git.read_objects(repo, [file.oid for file in small])
+    pointers = ((file.path, read_pointer(data or b"")) for file, data in zip(small, contents, strict=True))
+    return {path: LargeFile(path, pointer) for path, pointer in pointers if pointer is not None}
 
 
 def read_file(repo: Repository, run: Run, path: str) -> bytes | None:
@@ -633,7 +657,14 @@ def read_file(repo: Repository, run: Run, path: str) -> bytes | None:
     if content is not None:
         return content if isinstance(content, bytes) else content.read()
     at = store.tip(repo, git.config(repo))
-    return None if at.commit is None else store.read_file(repo, at.commit, run, path)
+    data = None if at.commit is None else store.read_file(repo, at.commit, run, path)
+    is_artifact = path.startswith(f"{layout.ARTIFACTS}/")
+    return store.behind_pointer(repo, data) if data is not None and is_artifact else data
+
+
+def read_large(repo: Repository, file: LargeFile) -> bytes:
+    """The bytes of a large artifact, in memory; fetched where they are not here."""
+    return store.behind_pointer(repo, write_pointer(file.pointer))
 
 
 def points(repo: Repository, run: Run) -> list[MetricPoint]:
@@ -663,10 +694,16 @@ def _growing_history(repo: Repository, run: Run) -> bytes | None:
     return store.read_histories(repo, commit, [run])[0] if commit else None
 
 
-def export(repo: Repository, run: Run, target: Path, below: str = "") -> list[str]:
+def export(
+    repo: Repository, run: Run, target: Path, below: str = "", progress: large.Progress | None = None
+) -> list[str]:
     """Write a run's files, or those below a path in its folder, to a folder; returns their paths.
 
-    A file that is there already is replaced; others in the folder are left alone.
+    A file that is there already is replaced; others in the folder are left alone. Large artifacts that are not here
+    are fetched; `progress` is told of that.
+
+    Raises:
+        NotFoundError, GxtError: the bytes of one are neither here nor to be had.
     """
     found = contents(repo, run)
     prefix = below.rstrip("/")
@@ -674,11 +711,36 @@ def export(repo: Repository, run: Run, target: Path, below: str = "") -> list[st
     for path in wanted:
         destination = target / path
         destination.parent.mkdir(parents=True, exist_ok=True)
-        content = found[path]
-        with open(destination, "wb") as out:
-            if isinstance(content, git.TreeFile):
-                with store.open_file(repo, content) as stream:
-                    shutil.copyfileobj(stream, out, 1 << 20)
-            else:
-                out.writelines([content] if isinstance(content, bytes) else content.chunks())
+        save(repo, found[path], destination, progress)
     return wanted
+
+
+def save(repo: Repository, content: Content, destination: Path, progress: large.Progress | None = None) -> None:
+    """Write one of a run's files, which appears whole or not at all. Raises as `export`."""
+    beside = destination.with_name(f".{random_digits(16)}.gxt.tmp")
+    try:
+        with open(beside, "wb") as out:
+            write(repo, content, out, progress)
+        beside.replace(destination)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_through(repo: Repository, content: Content, out: IO[bytes], progress: large.Progress | None = None) -> None:
+    """Write one of a run's files to a stream that nothing can be taken back from: checked first. Raises as `export`."""
+    if not isinstance(content, LargeFile):
+        write(repo, content, out, progress)
+        return
+    with store.checked_artifact(repo, content.pointer, progress) as stream:
+        shutil.copyfileobj(stream, out, 1 << 20)
+
+
+def write(repo: Repository, content: Content, out: IO[bytes], progress: large.Progress | None = None) -> None:
+    """Write one of a run's files into an empty one. Raises as `export`."""
+    if isinstance(content, LargeFile):
+        store.save_artifact(repo, content.pointer, out, progress)
+    elif isinstance(content, git.TreeFile):
+        with store.open_file(repo, content) as stream:
+            shutil.copyfileobj(stream, out, 1 << 20)
+    else:
+        out.writelines([content] if isinstance(content, bytes) else content.chunks())

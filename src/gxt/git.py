@@ -115,6 +115,7 @@ def _start(
     environment: Mapping[str, str] | None = None,
     stderr: int | IO[bytes] | None = subprocess.PIPE,
     asks: bool = False,
+    stdout: int = subprocess.PIPE,
 ) -> subprocess.Popen[bytes]:
     try:
         with _starting:
@@ -123,7 +124,7 @@ def _start(
                 cwd=cwd,
                 env=_environment() | dict(environment or {}),
                 stdin=stdin,
-                stdout=subprocess.PIPE,
+                stdout=stdout,
                 stderr=stderr,
                 # Ctrl-C, and a signal to the group, is meant for the program; its runs are still to be committed.
                 start_new_session=not asks,
@@ -219,9 +220,73 @@ def version() -> tuple[int, ...]:
     return tuple(map(int, found[0].split(b"."))) if found else ()
 
 
+# --- git-lfs ---------------------------------------------------------------------------------------------
+
+
 def has_lfs() -> bool:
     """Whether git-lfs is installed."""
-    return _call(["lfs", "version"])[0] == 0
+    import shutil  # here for start-up time
+
+    return shutil.which("git-lfs") is not None or _call(["lfs", "version"])[0] == 0
+
+
+_MOST_OIDS = 1000  # on one command line
+
+
+def lfs_push(repo: Repository, remote: str, oids: Sequence[str], progress: bool) -> None:
+    """Have git-lfs send objects to a remote's server, less those that it has; with `progress`, shown on stderr.
+
+    Raises:
+        GitError: it could not, in git-lfs's words.
+    """
+    for start in range(0, len(oids), _MOST_OIDS):
+        _lfs(repo, ["push", "--object-id", remote, *oids[start : start + _MOST_OIDS]], b"", progress)
+
+
+def lfs_fetch(repo: Repository, remote: str, pointer: bytes, progress: bool) -> None:
+    """Have git-lfs bring what a pointer stands for from a remote's server into its objects. Raises as `lfs_push`."""
+    _lfs(repo, ["smudge"], pointer, progress, ["-c", f"remote.lfsdefault={remote}", "-c", "lfs.fetchexclude="])
+
+
+def has_lfs_hook(repo: Repository, settings: Mapping[str, str]) -> bool:
+    """Whether a plain `git push` has git-lfs send what belongs to it."""
+    folder = Path(settings.get("core.hookspath", "hooks")).expanduser()
+    with contextlib.suppress(OSError):
+        return b"git lfs pre-push" in (repo.common_dir / folder / "pre-push").read_bytes()
+    return False
+
+
+def _lfs(repo: Repository, args: Sequence[str], stdin: bytes, progress: bool, options: Sequence[str] = ()) -> None:
+    # In the work tree, where its .lfsconfig is.
+    where = repo.work_tree or repo.common_dir
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(_scratch())
+        source.write(stdin)
+        source.seek(0)
+        words = stack.enter_context(_scratch())
+        environment = {} if progress else {"GIT_TERMINAL_PROMPT": "0"}  # else it may ask on the terminal who one is
+        process = stack.enter_context(
+            _start(
+                [*options, "lfs", *args],
+                where,
+                source,
+                environment | {"GIT_LFS_SKIP_SMUDGE": "0"},
+                None if progress else words,
+                asks=progress,
+                stdout=subprocess.DEVNULL,
+            )
+        )
+        process.wait()
+        words.seek(0)
+        err = words.read().decode("utf-8", "replace").strip()
+    if process.returncode:
+        raise GitError(f"git-lfs could not {args[0]}: {_lfs_words(err)}", "`git lfs logs last` may say more")
+
+
+def _lfs_words(err: str) -> str:
+    lines = [line.strip() for line in err.splitlines() if line.strip() and not line.startswith(("Uploading", "hint:"))]
+    text = re.sub(r"(?<=://)[^/@\s]+@", "", "; ".join(lines))
+    return text[:400] or "it said why above"
 
 
 # --- the repository --------------------------------------------------------------------------------------
@@ -283,6 +348,14 @@ def config(repo: Repository) -> dict[str, str]:
         key, equals, value = item.partition("\n")
         values[key] = value if equals else "true"  # `[commit] gpgSign` alone means true
     return values
+
+
+def set_config(repo: Repository, key: str, value: str | None) -> None:
+    """Write a key to the repository's own configuration, or take it out."""
+    change = ["--replace-all", key, value] if value is not None else ["--unset-all", key]
+    code, _, err = _ask(repo.git_dir, "config", "--local", *change)
+    if code and not (value is None and code == 5):  # 5: it was not there
+        raise _failure(["config"], err)
 
 
 def is_true(value: str | None) -> bool:
@@ -550,6 +623,16 @@ def list_refs(repo: Repository, prefix: str) -> dict[str, str]:
     """The refs below a prefix such as `refs/gxt/kept/`, and what they are at."""
     out = _git(repo, "for-each-ref", "--format=%(refname) %(objectname)", prefix)
     return dict(line.split(" ", 1) for line in out.decode("utf-8", "replace").splitlines())
+
+
+def tips(repo: Repository) -> list[str]:
+    """The commits that any ref or HEAD is at, each once; tags of other things are left out."""
+    form = "%(objectname) %(objecttype) %(*objectname) %(*objecttype)"
+    lines = _git(repo, "for-each-ref", f"--format={form}").decode().splitlines()
+    found = [fields for line in lines for fields in (line.split(" ")[:2], line.split(" ")[2:])]
+    commits = [fields[0] for fields in found if fields[1:] == ["commit"]]
+    detached = resolve(repo, ["HEAD"])[0]
+    return list(dict.fromkeys([*commits, *([detached] if detached else [])]))
 
 
 def checked_out_in(repo: Repository, ref: str, settings: Mapping[str, str]) -> Path | None:

@@ -46,8 +46,8 @@ CODE_PATCH = "code.patch"
 METRICS_HEADER = b"step,metric,value,time\n"
 SYSTEM_HEADER = b"time,metric,value\n"
 
-RUN_FILES = (*RUN_DOCUMENTS, METRICS_CSV, SYSTEM_CSV, ENVIRONMENT_TXT, OUTPUT_LOG, CODE_PATCH)
-"""What may be in a run's folder beside artifacts."""
+RUN_FILES = (*RUN_DOCUMENTS, METRICS_CSV, SYSTEM_CSV, ENVIRONMENT_TXT, OUTPUT_LOG, CODE_PATCH, GITATTRIBUTES)
+"""What may be in a run's folder beside artifacts. Its .gitattributes says which of these are in Git LFS."""
 
 GITATTRIBUTES_TEXT = b"""\
 # Written by gxt: how git treats the runs on this branch.
@@ -245,6 +245,22 @@ def read_format(data: bytes) -> int:
     if not isinstance(version, int):
         raise FormatError(f"{GXT_YAML}: `format:` should be a number, found {version!r}")
     return version
+
+
+def read_artifact_settings(data: bytes) -> dict[str, Any]:
+    """What gxt.yaml says of large artifacts: `threshold` and `store`, where it does."""
+    settings = load_mapping(data, GXT_YAML).get("artifacts")
+    if settings is not None and not isinstance(settings, dict):
+        raise FormatError(f"{GXT_YAML}: `artifacts:` should be a mapping, found {settings!r}")
+    return settings or {}
+
+
+def with_artifact_settings(data: bytes, changes: Mapping[str, str | None]) -> bytes:
+    """gxt.yaml with some of these settings changed, None for those to take away; all else stays."""
+    document = load_mapping(data, GXT_YAML)
+    settings = {key: value for key, value in {**read_artifact_settings(data), **changes}.items() if value is not None}
+    document.pop("artifacts", None)
+    return dump({**document, **({"artifacts": dict(sorted(settings.items()))} if settings else {})})
 
 
 # --- fields -------------------------------------------------------------------------------------------------

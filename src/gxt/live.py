@@ -40,8 +40,9 @@ from gxt.model import (
     random_digits,
     summarise,
 )
+from gxt.pointers import SMALLEST, Pointer
 
-JOURNAL, LOCK = "journal.jsonl", "lock"
+JOURNAL, LOCK, DIGESTS = "journal.jsonl", "lock", "digests.jsonl"
 _GROWING = (layout.METRICS_CSV, layout.SYSTEM_CSV, layout.OUTPUT_LOG)
 _TAIL = 1 << 20
 
@@ -166,6 +167,8 @@ class LiveRun:
     def write_file(self, path: str, fill: Callable[[IO[bytes]], object]) -> None:
         """Have `fill` write the content of a file in the run's folder; it appears whole or not at all.
 
+        Where `fill` returns a Pointer, that is the digest of what it wrote, which is then not worked out again.
+
         Raises:
             UsageError: a part of the path is a file already, the path is a folder, or there is one that not every
                 file system tells apart from it.
@@ -176,11 +179,15 @@ class LiveRun:
         beside = self.path / f"{random_digits(16)}.tmp"
         try:
             with open(beside, "wb") as out:
-                fill(out)
+                pointer = fill(out)
+            about = beside.stat()
             # Not with `parents=True`: that would bring back the run's own folder when it has just ended.
             for folder in reversed(PurePosixPath(path).parents[:-1]):
                 (self.path / folder).mkdir(exist_ok=True)
             beside.replace(target)
+            if about.st_size > SMALLEST:
+                oid = pointer.oid if isinstance(pointer, Pointer) else ""
+                note_digest(self.path, path, Digest(about.st_size, about.st_mtime_ns, oid))
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
             if not self.is_in_place():  # the run has just ended, in the middle of it
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
@@ -493,11 +500,45 @@ def _extent(folder: Path) -> Extent:
         folders.sort()
         inside = parent[len(top) + 1 :].replace(os.sep, "/")
         for name in sorted(names):
-            if not inside and (name == LOCK or name.endswith(".tmp")):
+            if not inside and (name in (LOCK, DIGESTS) or name.endswith(".tmp")):
                 continue
             with contextlib.suppress(FileNotFoundError):
                 about = os.stat(os.path.join(parent, name))
                 found[f"{inside}/{name}" if inside else name] = (about.st_size, about.st_mtime_ns)
+    return found
+
+
+class Digest(NamedTuple):
+    """A large file of a run as gxt wrote it: its size, its time of change, and the SHA-256, empty where nobody has
+    worked it out yet."""
+
+    size: int
+    changed: int
+    oid: str
+
+    def is_of(self, about: os.stat_result) -> bool:
+        """Whether a file is still the one that was written."""
+        return (self.size, self.changed) == (about.st_size, about.st_mtime_ns)
+
+
+def note_digest(folder: Path, path: str, digest: Digest) -> None:
+    """Keep what is known of a file in a run's folder. Raises OSError where the folder is gone or the disk is full."""
+    line = _line({"path": path, **digest._asdict()})
+    fd = os.open(folder / DIGESTS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(fd, line)
+    finally:
+        os.close(fd)
+
+
+def digests(folder: Path) -> dict[str, Digest]:
+    """What is known of the large files in a run's folder, by path."""
+    found = {}
+    with contextlib.suppress(FileNotFoundError):
+        for line in (folder / DIGESTS).read_bytes().split(b"\n"):
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that a crash or a full disk cut
+                about = json.loads(line)
+                found[str(about["path"])] = Digest(int(about["size"]), int(about["changed"]), str(about["oid"]))
     return found
 
 

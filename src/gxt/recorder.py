@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Any, NoReturn
 
-from gxt import artifacts, capture, git, layout, live, media, store
+from gxt import artifacts, capture, git, layout, live, media, store, uploads
 from gxt.appender import RunGoneError
 from gxt.datasets import describe
 from gxt.errors import FormatError, GitError, GxtError, GxtWarning, NotFoundError, UsageError
@@ -48,6 +48,7 @@ from gxt.model import (
     step_number,
 )
 from gxt.names import readable_name
+from gxt.pointers import SMALLEST
 from gxt.system import SystemSampler
 
 _CAPTURE_TIMEOUT = 20.0
@@ -336,6 +337,7 @@ class ActiveRun:
                 self._go_on_if_gone()
                 with contextlib.suppress(FileNotFoundError):  # it has just ended again
                     self._live.write_file(target, fill)
+                    self._upload(target)
                     if not self._go_on_if_gone():
                         return
             raise GxtError("the run is being changed by others")
@@ -343,6 +345,12 @@ class ActiveRun:
             if isinstance(error, UsageError):
                 raise
             self._trouble(error, f"artifact {path} was not recorded")
+
+    def _upload(self, path: str) -> None:
+        with contextlib.suppress(OSError):  # it has just ended
+            size = os.stat(self._live.path / path).st_size
+            if size > SMALLEST:
+                uploads.wake(self._repo, size)
 
     def log_text(self, text: str, artifact_file: str) -> None:
         """Record text as an artifact in UTF-8."""

@@ -7,6 +7,7 @@ processes can write at once. Nothing here touches the work tree or the index.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import threading
@@ -14,10 +15,11 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from gxt import git, layout, live
+from gxt import git, large, layout, live
 from gxt.errors import (
     FileChangedError,
     FormatError,
@@ -31,6 +33,7 @@ from gxt.errors import (
 from gxt.git import Content, Repository
 from gxt.live import Snapshot
 from gxt.model import RUN_ID, Experiment, Run, experiment_folder, experiment_name, now
+from gxt.pointers import Pointer, read_pointer
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -293,20 +296,126 @@ class Checkpoint(NamedTuple):
 def _commit_checkpoint(repo: Repository, snapshot: Snapshot, since: Checkpoint | None) -> str:
     run = snapshot.run
     folder = layout.run_path(run.experiment, run.id)
+    (snapshot,) = _with_pointers(repo, [snapshot])
+    before, attributes = _attributes(repo, [snapshot])
 
     def plan(at: Tip) -> tuple[Changes, str]:
         same: set[str] = set()
         if since and at.commit and git.is_same(repo, f"{since.commit}:{folder}", f"{at.commit}:{folder}"):
             same = {path for path, about in snapshot.extent.items() if since.snapshot.extent.get(path) == about}
-        return _snapshot_changes(snapshot, same), layout.runs_message([run])
+        return _snapshot_changes(snapshot, same) + attributes(), layout.runs_message([run])
 
-    return _commit(repo, plan, [run.experiment])
+    return _commit(repo, plan, [run.experiment], before)
 
 
 def _commit_snapshots(repo: Repository, taken: Sequence[Snapshot]) -> None:
+    taken = _with_pointers(repo, taken)
     changes = [change for snapshot in taken for change in _snapshot_changes(snapshot)]
     runs = [snapshot.run for snapshot in taken]
-    _commit(repo, lambda at: (changes, layout.runs_message(runs)), [run.experiment for run in runs])
+    before, attributes = _attributes(repo, taken)
+    message = layout.runs_message(runs)
+    _commit(repo, lambda at: (changes + attributes(), message), [run.experiment for run in runs], before)
+
+
+# --- large artifacts ---------------------------------------------------------------------------------------------
+
+
+def artifact_settings(repo: Repository, config: Mapping[str, str] | None = None) -> large.Settings:
+    """How this clone keeps large artifacts: git's configuration, and gxt.yaml at the tip.
+
+    Raises:
+        UsageError, FormatError: one of them cannot be understood.
+    """
+    known = git.config(repo) if config is None else config
+    _, (document,) = _tip_and_files(repo, known, [layout.GXT_YAML])
+    return large.read_settings(repo.common_dir, known, document)
+
+
+def objects(repo: Repository, settings: large.Settings) -> large.Objects:
+    """The copies of large artifacts in the git directory."""
+    return large.Objects(settings.objects, root(repo))
+
+
+def set_artifact_store(repo: Repository, url: str | None) -> None:
+    """Name the team's store for large artifacts in gxt.yaml; None for none.
+
+    Raises:
+        UsageError: the URL cannot be one, or holds credentials.
+    """
+    checked = None if url is None else large.shared_url(url)
+
+    def plan(at: Tip) -> tuple[Changes, str]:
+        (before,) = git.read_objects(repo, [f"{at.commit}:{layout.GXT_YAML}"]) if at.commit else [None]
+        document = layout.with_artifact_settings(before or layout.gxt_document(), {"store": checked})
+        what = f"Keep large artifacts in {checked}" if checked else "Keep large artifacts in no store"
+        return [(layout.GXT_YAML, document)], f"{what}\n"
+
+    change(repo, plan)
+
+
+def behind_pointer(repo: Repository, data: bytes) -> bytes:
+    """A file's content, that of the large one where `data` is a pointer.
+
+    Raises:
+        NotFoundError, GxtError: its bytes are neither here nor to be had.
+    """
+    pointer = read_pointer(data)
+    if pointer is None:
+        return data
+    out = io.BytesIO()
+    save_artifact(repo, pointer, out)
+    return out.getvalue()
+
+
+def save_artifact(repo: Repository, pointer: Pointer, out: IO[bytes], progress: large.Progress | None = None) -> None:
+    """Write the bytes of a large artifact into an empty file; fetched where they are not here, and checked.
+
+    Raises:
+        NotFoundError, GxtError: they are neither here nor to be had.
+    """
+    config = git.config(repo)
+    settings = artifact_settings(repo, config)
+    places = large.places_for(repo, settings, config)
+    large.save_content(pointer, out, objects(repo, settings), places, progress)
+
+
+@contextlib.contextmanager
+def checked_artifact(repo: Repository, pointer: Pointer, progress: large.Progress | None = None) -> Iterator[IO[bytes]]:
+    """The bytes of a large artifact as a file, after they were checked. Raises as `save_artifact`."""
+    import tempfile  # here for start-up time
+
+    settings = artifact_settings(repo)
+    settings.objects.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=settings.objects) as copy:  # not in /tmp, which may be memory
+        save_artifact(repo, pointer, copy, progress)
+        copy.seek(0)
+        yield copy
+
+
+def _with_pointers(repo: Repository, taken: Sequence[Snapshot]) -> list[Snapshot]:
+    settings = lru_cache(lambda: artifact_settings(repo))
+    return [large.with_pointers(snapshot, settings, lambda: objects(repo, settings())) for snapshot in taken]
+
+
+def _attributes(repo: Repository, taken: Sequence[Snapshot]) -> tuple[dict[str, bytes | None], Callable[[], Changes]]:
+    """The runs' .gitattributes to be read at the tip, and, once they are, what a commit changes in them."""
+    settings = lru_cache(lambda: artifact_settings(repo))
+    of_run = {
+        f"{layout.run_path(snapshot.run.experiment, snapshot.run.id)}/{layout.GITATTRIBUTES}": snapshot
+        for snapshot in taken
+        if any(path.startswith(f"{layout.ARTIFACTS}/") for path in snapshot.files)
+    }
+    before: dict[str, bytes | None] = dict.fromkeys(of_run)
+
+    def changes() -> Changes:
+        found: Changes = []
+        for path, snapshot in of_run.items():
+            document = large.attributes_change(snapshot, before[path], settings)
+            if document is not None:
+                found.append((path, document or None))
+        return found
+
+    return before, changes
 
 
 def _snapshot_changes(snapshot: Snapshot, same: Collection[str] = ()) -> Changes:
@@ -375,7 +484,9 @@ def resumable_files(repo: Repository, run: Run) -> dict[str, bytes]:
 def read_artifact(repo: Repository, experiment: str, run_id: str, path: str) -> bytes | None:
     """An artifact of a run at the tip, None where it has none of that name."""
     commit = tip(repo, git.config(repo)).commit
-    return git.read_objects(repo, [f"{commit}:{layout.run_path(experiment, run_id)}/{layout.ARTIFACTS}/{path}"])[0]
+    name = f"{commit}:{layout.run_path(experiment, run_id)}/{layout.ARTIFACTS}/{path}"
+    (data,) = git.read_objects(repo, [name])
+    return None if data is None else behind_pointer(repo, data)
 
 
 def _read_one(repo: Repository, at: Tip, run_id: str) -> Run:
@@ -447,15 +558,25 @@ def init(repo: Repository) -> bool:
     return True
 
 
-def _commit(repo: Repository, plan: Callable[[Tip], tuple[Changes, str]], experiments: Iterable[str] = ()) -> str:
+def _commit(
+    repo: Repository,
+    plan: Callable[[Tip], tuple[Changes, str]],
+    experiments: Iterable[str] = (),
+    beside: dict[str, bytes | None] | None = None,
+) -> str:
     """Commit what `plan` says for the tip, again from the start while somebody else is faster.
 
+    The paths in `beside` are read along with the tip, for `plan` to look at.
     What the branch itself needs comes along: gxt.yaml, .gitattributes, and the documents of new experiments.
     """
     names = sorted(set(experiments))
     settings = git.config(repo)
     for attempt in range(_TRIES):
-        at, documents = _tip_and_files(repo, settings, _branch_documents(names))
+        of_branch = _branch_documents(names)
+        at, documents = _tip_and_files(repo, settings, [*of_branch, *(beside or ())])
+        if beside:
+            beside.update(zip(beside, documents[len(of_branch) :], strict=True))
+            del documents[len(of_branch) :]
         if holder := git.checked_out_in(repo, at.ref, settings):
             # Its index would still be the old tip's: everything new would look deleted, and `git commit -a` do it.
             raise GitError(

@@ -36,7 +36,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "restore": "annotate",
         "purge": "annotate",
     },
-    "Get back": {"checkout": "checkout"},
+    "Get back": {"checkout": "checkout", "get": "checkout", "artifacts": "artifacts"},
     "Set up and look after": {
         "init": "upkeep",
         "status": "upkeep",

@@ -1,13 +1,15 @@
-"""`gxt checkout`: a run's files in a folder."""
+"""`gxt checkout` and `gxt get`: a run's files in a folder, and one of them."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import sys
+from pathlib import Path, PurePosixPath
 
 import click
 
-from gxt import catalog
+from gxt import catalog, layout
 from gxt.cli import output
+from gxt.cli.moving import transfer_progress
 from gxt.cli.params import repository, run_argument
 from gxt.errors import NotFoundError, UsageError
 
@@ -32,7 +34,8 @@ def checkout_command(ctx: click.Context, run: str, path: str, target: str | None
     if folder.is_dir() and any(folder.iterdir()) and not force:
         raise UsageError(f"{folder} has files in it already", "-o names another folder; --force writes into this one")
     try:
-        written = catalog.export(repo, found, folder, path)
+        with transfer_progress("fetching") as progress:
+            written = catalog.export(repo, found, folder, path, progress)
     except OSError as error:
         raise UsageError(f"cannot write to {folder}: {error.strerror}") from None
     if not written:
@@ -40,3 +43,45 @@ def checkout_command(ctx: click.Context, run: str, path: str, target: str | None
     click.echo(str(folder))
     if output.is_terminal():
         output.note(f"{len(written)} file{'s' if len(written) > 1 else ''}")
+
+
+@click.command("get")
+@run_argument
+@click.argument("path", metavar="PATH")
+@click.option(
+    "-o", "--output", "target", metavar="FILE", help="Where to; - for standard output. Default: its own name."
+)
+@click.option("-f", "--force", is_flag=True, help="Replace a file that is there.")
+@click.pass_context
+def get_command(ctx: click.Context, run: str, path: str, target: str | None, force: bool) -> None:
+    """Write one file of a run: an artifact by its path, or another file by its name.
+
+    A large artifact is fetched where it is not here, and its SHA-256 checked. Prints where the file is.
+
+    \b
+    gxt get @best:rmse model.pkl
+    gxt get calm-otter output.log -o -
+    """
+    repo = repository(ctx)
+    found = catalog.find(repo, run)
+    files = catalog.contents(repo, found)
+    name = PurePosixPath(path).as_posix()
+    names = [candidate for candidate in (f"{layout.ARTIFACTS}/{name}", name) if candidate in files]
+    if not names:
+        folder = any(file.startswith((f"{layout.ARTIFACTS}/{name}/", f"{name}/")) for file in files)
+        hint = f"`gxt checkout {found.id}` writes whole folders" if folder else f"`gxt show {found.id}` lists its files"
+        raise NotFoundError(f"run {found.name} has no file {path!r}", hint)
+    with transfer_progress("fetching") as progress:
+        if target == "-":
+            catalog.write_through(repo, files[names[0]], sys.stdout.buffer, progress)
+            return
+        destination = Path(target or PurePosixPath(name).name)
+        if destination.is_dir():
+            destination /= PurePosixPath(name).name
+        if destination.exists() and not force:
+            raise UsageError(f"{destination} is there already", "-o names another file; --force replaces this one")
+        try:
+            catalog.save(repo, files[names[0]], destination, progress)
+        except OSError as error:
+            raise UsageError(f"cannot write {destination}: {error.strerror}") from None
+    click.echo(str(destination))

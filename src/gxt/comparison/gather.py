@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from gxt import catalog, git, layout, live, stats
-from gxt.catalog import Content
+from gxt import catalog, git, large, layout, live, stats
+from gxt.catalog import Content, LargeFile
 from gxt.comparison import findings
 from gxt.comparison.curves import comparable, curve_differences, read_curves
 from gxt.comparison.files import MOST_BYTES, FileDifference, file_difference, too_large
@@ -93,13 +94,15 @@ def _stated_goals(repo: Repository, runs: Sequence[Run], goals: Mapping[str, str
 
 
 def _read(repo: Repository, contents: Sequence[Content | None]) -> list[bytes | None]:
-    """Files whole, those on the branch by one process; None stays None."""
+    """Files whole, those on the branch by one process, large ones fetched where they are not here; None stays None."""
     oids = list(dict.fromkeys(content.oid for content in contents if isinstance(content, git.TreeFile)))
     blobs = dict(zip(oids, git.read_objects(repo, oids), strict=True))
 
     def read(content: Content | None) -> bytes | None:
         if isinstance(content, git.TreeFile):
             return blobs[content.oid]
+        if isinstance(content, LargeFile):
+            return catalog.read_large(repo, content)
         return content.read() if isinstance(content, live.Piece) else content
 
     return [read(content) for content in contents]
@@ -110,11 +113,26 @@ def _is_artifact(path: str) -> bool:
 
 
 def _blobs(repo: Repository, files: Sequence[Files]) -> list[dict[str, Blob]]:
-    """Each run's artifacts: path below artifacts/, size and object id.
+    """Each run's artifacts: path below artifacts/, size and object id; for one that some run has large, its SHA-256.
 
     What is not on the branch has no id yet; it gets one where another run has a file of the same path and size.
     """
     settings: dict[str, str] = {}
+
+    def identity(path: str, content: Content, size: int) -> str | None:
+        nonlocal settings
+        if isinstance(content, LargeFile):
+            return content.pointer.oid
+        like = [other[path] for other in files if _has_size(other.get(path), size)]
+        if any(isinstance(other, LargeFile) for other in like):
+            return _sha256(repo, content)
+        if isinstance(content, git.TreeFile):
+            return content.oid
+        if isinstance(content, live.Piece) and len(like) > 1:
+            settings = settings or git.config(repo)
+            return git.blob_id(content.chunks(), size, settings)
+        return None
+
     blobs: list[dict[str, Blob]] = []
     for of_run in files:
         found = {}
@@ -122,13 +140,15 @@ def _blobs(repo: Repository, files: Sequence[Files]) -> list[dict[str, Blob]]:
             if not _is_artifact(path):
                 continue
             size = catalog.size_of(content)
-            oid = content.oid if isinstance(content, git.TreeFile) else None
-            if isinstance(content, live.Piece) and sum(_has_size(other.get(path), size) for other in files) > 1:
-                settings = settings or git.config(repo)
-                oid = git.blob_id(content.chunks(), size, settings)
-            found[path.removeprefix(f"{layout.ARTIFACTS}/")] = Blob(size, oid)
+            found[path.removeprefix(f"{layout.ARTIFACTS}/")] = Blob(size, identity(path, content, size))
         blobs.append(found)
     return blobs
+
+
+def _sha256(repo: Repository, content: Content) -> str:
+    with tempfile.TemporaryFile() as copy:
+        catalog.write(repo, content, copy)
+        return large.digest_of(copy).oid
 
 
 def _has_size(content: Content | None, size: int) -> bool:
@@ -161,6 +181,8 @@ def _size(content: Content | None) -> int | None:
 
 
 def _is_same_blob(one: Content | None, other: Content | None) -> bool:
+    if isinstance(one, LargeFile) and isinstance(other, LargeFile):
+        return one.pointer == other.pointer
     return isinstance(one, git.TreeFile) and isinstance(other, git.TreeFile) and one.oid == other.oid
 
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 from gxt import git, layout
 from gxt.cache import Progress
 from gxt.doctor.findings import Finding
-from gxt.doctor.pointers import POINTER_SIZE, is_pointer, pointer_problem
 from gxt.errors import FormatError
 from gxt.git import Repository, TreeFile
 from gxt.model import (
@@ -29,6 +28,7 @@ from gxt.model import (
     parse_time,
     summarise,
 )
+from gxt.pointers import POINTER_SIZE, is_pointer, pointer_problem
 from gxt.store import Changes
 
 _BATCH = 32 << 20  # bytes of files read at once

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from gxt import cache, git, live, store
 from gxt.doctor.findings import Finding
-from gxt.errors import FormatError
+from gxt.errors import FormatError, GxtError
 from gxt.git import Repository
 from gxt.store import Tip
 
@@ -16,7 +16,7 @@ _LISTED = 3
 def examine(repo: Repository, at: Tip, has_pointers: bool) -> Iterator[Finding]:
     """What is wrong with a clone, and remarks; `has_pointers` says whether it needs git-lfs."""
     settings = git.config(repo)
-    yield from _git_itself(has_pointers)
+    yield from _git_itself(repo, settings, has_pointers)
     if holder := git.checked_out_in(repo, at.ref, settings):
         what = f"is checked out in {holder}: runs wait until another branch is"
         yield Finding(f"branch {store.branch_name(settings)}", what, f"git -C {holder} switch -")
@@ -37,13 +37,23 @@ def examine(repo: Repository, at: Tip, has_pointers: bool) -> Iterator[Finding]:
         yield Finding("identity", what, 'git config --global user.name "…", and user.email', is_remark=True)
 
 
-def _git_itself(has_pointers: bool) -> Iterator[Finding]:
+def _git_itself(repo: Repository, settings: Mapping[str, str], has_pointers: bool) -> Iterator[Finding]:
     version = git.version()
     if version < git.OLDEST:
         said, needed = (".".join(map(str, numbers)) for numbers in (version, git.OLDEST))
         yield Finding("git", f"is version {said}, older than {needed}", "upgrade git")
-    if has_pointers and not git.has_lfs():
+    try:
+        in_store = store.artifact_settings(repo, settings).store is not None
+    except GxtError as error:
+        yield Finding("large artifacts", error.message, error.hint or "")
+        return
+    if not has_pointers or in_store:
+        return
+    if not git.has_lfs():
         yield Finding("git-lfs", "is not installed, and artifacts on the branch are kept in Git LFS", "install git-lfs")
+    elif not git.has_lfs_hook(repo, settings) and git.remote_urls(settings):
+        what = "has no hook here: a plain `git push` sends no large artifacts"
+        yield Finding("git-lfs", what, "git lfs install --local", is_remark=True)
 
 
 def _waiting(repo: Repository) -> Iterator[Finding]:

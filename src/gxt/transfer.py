@@ -1,0 +1,396 @@
+"""Large artifacts of all runs, or of some: sent to where others find them, fetched, checked, cleared away."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+from gxt import catalog, git, large, layout, live, store
+from gxt.errors import FileChangedError, GxtError, UsageError
+from gxt.git import Repository
+from gxt.large import Objects, Place, Progress, Settings
+from gxt.model import RUN_ID, Run
+from gxt.pointers import Pointer, may_be_pointer, read_pointer
+
+_AT_ONCE = 4
+
+Named = dict[Pointer, str]
+"""Large artifacts, each with a place where it is named: `<run id>/<path>` of one of the runs that have it."""
+
+
+class _Clone(NamedTuple):
+    """What a transfer needs to know of a clone."""
+
+    config: Mapping[str, str]
+    settings: Settings
+    objects: Objects
+
+    @classmethod
+    def of(cls, repo: Repository) -> _Clone:
+        config = git.config(repo)
+        settings = store.artifact_settings(repo, config)
+        return cls(config, settings, store.objects(repo, settings))
+
+
+class Sending(NamedTuple):
+    """What became of sending.
+
+    Attributes:
+        place: where to, None where this clone knows no place.
+        sent: what went there now.
+        there: what was there already, or is known to be.
+        missing: what is neither here nor known to be there, with where it is named.
+        failed: what did not go, and why.
+    """
+
+    place: str | None
+    sent: list[Pointer]
+    there: list[Pointer]
+    missing: Named
+    failed: dict[Pointer, GxtError]
+
+    def check(self) -> None:
+        """Raise GxtError where something was to go and did not.
+
+        What is missing is no error: others have it, or nobody.
+        """
+        if self.failed:
+            total = len(self.sent) + len(self.failed)
+            first = next(iter(self.failed.values()))
+            what = "1 large artifact was" if len(self.failed) == 1 else f"{len(self.failed)} large artifacts were"
+            raise GxtError(
+                f"{what} not sent ({total - len(self.failed)} of {total} were): {first.message}",
+                first.hint or "`gxt artifacts push` goes on with what is not there yet",
+            )
+
+
+def named(repo: Repository, runs: Sequence[Run] | None = None) -> Named:
+    """The large artifacts of some runs, or of every run at the tip of the run branch."""
+    if runs is None:
+        commit = store.tip(repo, git.config(repo)).commit
+        return _pointers_at(repo, [commit]) if commit else {}
+    return {
+        content.pointer: f"{run.id}/{path.removeprefix(f'{layout.ARTIFACTS}/')}"
+        for run in runs
+        for path, content in catalog.contents(repo, run).items()
+        if isinstance(content, catalog.LargeFile)
+    }
+
+
+def _pointers_at(repo: Repository, commits: Iterable[str]) -> Named:
+    """Every pointer in the trees of these commits, a run's or not; those of runs are named."""
+    places: dict[str, str] = {}
+    for commit in commits:
+        for file in git.list_files(repo, commit):
+            if may_be_pointer(file.size):
+                places.setdefault(file.oid, file.path)
+    contents = git.read_objects(repo, places)
+    found: Named = {}
+    for path, data in zip(places.values(), contents, strict=True):
+        pointer = read_pointer(data or b"")
+        if pointer is not None:
+            parts = path.split("/", 4)
+            is_run = len(parts) == 5 and parts[0] == layout.EXPERIMENTS and RUN_ID.fullmatch(parts[2])
+            found[pointer] = f"{parts[2]}/{parts[4]}" if is_run else path
+    return found
+
+
+def push(
+    repo: Repository,
+    remote: str | None = None,
+    runs: Sequence[Run] | None = None,
+    progress: Progress | None = None,
+) -> Sending:
+    """Send the large artifacts of runs that are on the branch to the store, or to Git LFS of a remote.
+
+    Args:
+        remote: for Git LFS; `origin`, or the only one, when it is None.
+        runs: only those of these runs; of all when it is None.
+        progress: is told of each piece that went.
+
+    Nothing is sent twice. Look at `failed`, or call `check`.
+
+    Raises:
+        GxtError: the place cannot be opened at all.
+
+    >>> transfer.push(repo, "origin").check()  # doctest: +SKIP
+    """
+    clone = _Clone.of(repo)
+    wanted = named(repo, runs)
+    if not wanted:
+        return Sending(None, [], [], {}, {})
+    place = large.place_for(repo, clone.settings, remote, clone.config)
+    if place is None:
+        here = [pointer for pointer in wanted if clone.objects.has(pointer)]
+        return Sending(None, [], [], _without(wanted, here), dict.fromkeys(here, _no_place(clone)))
+    known = clone.objects.stored(place.key)
+    there = [pointer for pointer in wanted if pointer.oid in known]
+    here = [pointer for pointer in wanted if pointer.oid not in known and clone.objects.has(pointer)]
+    done = place.send(here, clone.objects, progress) if here else large.Sent([], [], {})
+    missing = _without(wanted, [*there, *here])
+    if missing and (elsewhere := [pointer for pointer in missing if place.has(pointer)]):
+        clone.objects.note_stored(place.key, [pointer.oid for pointer in elsewhere])
+        there, missing = [*there, *elsewhere], _without(missing, elsewhere)
+    return Sending(place.name, done.sent, [*there, *done.there], missing, done.failed)
+
+
+def _no_place(clone: _Clone) -> GxtError:
+    if git.has_lfs():
+        hint = "`git remote add origin URL`, or `gxt artifacts store URL`"
+        return GxtError("there is no remote to send them to", hint)
+    return GxtError("there is no place for them", "install git-lfs, or `gxt artifacts store URL`")
+
+
+def _without(pointers: Named, some: Iterable[Pointer]) -> Named:
+    taken = set(some)
+    return {pointer: where for pointer, where in pointers.items() if pointer not in taken}
+
+
+class Fetching(NamedTuple):
+    """What became of fetching: what came, what was here, and why the rest did not come."""
+
+    fetched: list[Pointer]
+    here: list[Pointer]
+    failed: dict[Pointer, GxtError]
+
+
+def pull(repo: Repository, runs: Sequence[Run] | None = None, progress: Progress | None = None) -> Fetching:
+    """Fetch the large artifacts of some runs, or of all on the branch, that are not here."""
+    clone = _Clone.of(repo)
+    wanted = named(repo, runs)
+    here = [pointer for pointer in wanted if clone.objects.has(pointer)]
+    places = large.places_for(repo, clone.settings, clone.config)
+    fetched: list[Pointer] = []
+    failed: dict[Pointer, GxtError] = {}
+
+    def one(pointer: Pointer) -> None:
+        try:
+            large.fetch(pointer, clone.objects, places, progress)
+            fetched.append(pointer)
+        except GxtError as error:
+            failed[pointer] = error
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(one, _without(wanted, here)))
+    return Fetching(fetched, here, failed)
+
+
+# --- while runs record ---------------------------------------------------------------------------------------------
+
+_SETTLED = 10.0  # seconds: a file that is written anew each epoch need not go each time
+_ROUNDS_WITH_TROUBLE = 3
+
+
+def send_as_they_come(repo: Repository) -> GxtError | None:
+    """Send to the store what is here and not there, runs that still record included, until nothing is left.
+
+    Returns what went wrong last. None at once where another process is at it, or there is no store.
+    """
+    base = store.root(repo)
+    base.mkdir(exist_ok=True)
+    trouble: GxtError | None = None
+    with contextlib.suppress(Timeout), FileLock(base / "upload.lock", timeout=0):
+        for _ in range(_ROUNDS_WITH_TROUBLE):
+            trouble = _send_until_done(repo)
+            if trouble is None:
+                break
+            time.sleep(_SETTLED)
+    return trouble
+
+
+def _send_until_done(repo: Repository) -> GxtError | None:
+    clone = _Clone.of(repo)
+    if clone.settings.store is None:
+        return None
+    place = large.StorePlace(clone.settings.store)
+    while True:
+        settled, is_more_to_come = _of_waiting_runs(repo, clone)
+        known = clone.objects.stored(place.key)
+        new = [p for p in {*settled, *named(repo)} if p.oid not in known and clone.objects.has(p)]
+        failed = place.send(new, clone.objects).failed if new else {}
+        if failed:
+            return next(iter(failed.values()))
+        if not new and not is_more_to_come:
+            return None
+        if not new:
+            time.sleep(_SETTLED / 4)
+
+
+def _of_waiting_runs(repo: Repository, clone: _Clone) -> tuple[list[Pointer], bool]:
+    """The large artifacts of runs that are not on the branch yet, but for those that were written just now, and
+    whether there are such."""
+    base = store.root(repo)
+    found: list[Pointer] = []
+    is_more_to_come = False
+    for folder in [*live.live_runs(base), *live.pending_runs(base)]:
+        for path, digest in live.digests(folder).items():
+            if digest.size <= clone.settings.threshold:
+                continue
+            if time.time() - digest.changed / 1e9 < _SETTLED:
+                is_more_to_come = True
+                continue
+            with contextlib.suppress(FileChangedError, OSError):  # the run moves on
+                found.append(large.placed(folder, path, digest, clone.objects))
+    return found, is_more_to_come
+
+
+# --- looking ------------------------------------------------------------------------------------------------------
+
+
+class Whereabouts(NamedTuple):
+    """Where a large artifact's bytes are.
+
+    Attributes:
+        here: whether this clone has a copy.
+        place: the place that is known to have them, None where none is.
+        problem: what is wrong with them, None where nothing is.
+    """
+
+    pointer: Pointer
+    named: str
+    here: bool
+    place: str | None
+    problem: str | None = None
+
+
+def whereabouts(repo: Repository, runs: Sequence[Run] | None = None) -> list[Whereabouts]:
+    """Where the large artifacts of some runs, or of all on the branch, are, as far as this clone knows."""
+    clone = _Clone.of(repo)
+    places = large.places_for(repo, clone.settings, clone.config)
+    known = [(place.name, clone.objects.stored(place.key)) for place in places]
+
+    def place_of(pointer: Pointer) -> str | None:
+        return next((name for name, oids in known if pointer.oid in oids), None)
+
+    wanted = sorted(named(repo, runs).items(), key=lambda item: item[1])
+    return [Whereabouts(pointer, where, clone.objects.has(pointer), place_of(pointer)) for pointer, where in wanted]
+
+
+def verify(repo: Repository, runs: Sequence[Run] | None = None, progress: Progress | None = None) -> list[Whereabouts]:
+    """Check every copy here against its digest, and ask the store for each artifact.
+
+    A damaged copy is set aside, and fetched again when it is next opened.
+    """
+    clone = _Clone.of(repo)
+    place = large.place_for(repo, clone.settings, None, clone.config)
+    found = whereabouts(repo, runs)
+
+    def check(about: Whereabouts) -> Whereabouts:
+        pointer, here, problem = about.pointer, about.here, None
+        if here:
+            with open(clone.objects.path(pointer.oid), "rb") as stream:
+                is_whole = large.digest_of(stream) == pointer
+            if not is_whole:
+                here, problem = False, f"the copy here was damaged, and is now {clone.objects.set_aside(pointer.oid)}"
+            if progress is not None:
+                progress(pointer.size, 1)
+        there = place.has(pointer) if place is not None else None
+        if place is not None and there is not None:
+            (clone.objects.note_stored if there else clone.objects.forget_stored)(place.key, [pointer.oid])
+            about = about._replace(place=place.name if there else None)
+        if not here and about.place is None and there is not None:
+            problem = "; ".join(text for text in (problem, "its bytes are neither here nor there") if text)
+        return about._replace(here=here, problem=problem)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(check, found))
+
+
+# --- clearing away ------------------------------------------------------------------------------------------------
+
+
+class Pruning(NamedTuple):
+    """What is, or would be, cleared away.
+
+    Attributes:
+        removed: digest to size in bytes.
+        kept: copies that no run names, but that are not known to be anywhere else.
+    """
+
+    removed: dict[str, int]
+    kept: dict[str, int]
+
+
+def prune(repo: Repository, dry_run: bool = False, force: bool = False, everything: bool = False) -> Pruning:
+    """Take away copies here of artifacts that no run on any ref, and none that waits, names.
+
+    Copies of the user's own Git LFS files are not touched.
+
+    Args:
+        dry_run: only say what would go.
+        force: also what is not known to be in the store or on the server.
+        everything: also copies that runs name, as long as they are known to be elsewhere.
+    """
+    clone = _Clone.of(repo)
+    in_use = _waiting(repo) if everything else _in_use(repo)
+    elsewhere: set[str] = set()
+    for place in large.places_for(repo, clone.settings, clone.config):
+        elsewhere |= _really_there(clone, place)
+    removed: dict[str, int] = {}
+    kept: dict[str, int] = {}
+    for oid in sorted(clone.objects.ours() - in_use):
+        try:
+            size = clone.objects.path(oid).stat().st_size
+        except OSError:
+            continue
+        (removed if (force and not everything) or oid in elsewhere else kept)[oid] = size
+    if not dry_run:
+        for oid in removed:
+            clone.objects.remove(oid)
+    return Pruning(removed, kept)
+
+
+def _really_there(clone: _Clone, place: Place) -> set[str]:
+    known = clone.objects.stored(place.key)
+    if not isinstance(place, large.StorePlace):
+        return known
+    found = {stored.oid for stored in place.listing()}
+    clone.objects.forget_stored(place.key, known - found)
+    return found
+
+
+_GRACE = 14 * 86_400.0  # seconds, as git's own gc.pruneExpire
+
+
+def prune_store(repo: Repository, dry_run: bool = False, grace: float = _GRACE) -> Pruning:
+    """Take away objects of the store that no run on any ref of this clone, remote-tracking ones included, names.
+
+    Younger objects than `grace` seconds stay: they may be of a run that is not pushed yet.
+
+    Raises:
+        UsageError: this clone has no store.
+    """
+    clone = _Clone.of(repo)
+    if clone.settings.store is None:
+        raise UsageError("there is no artifact store", "`gxt artifacts store URL` names one")
+    place = large.StorePlace(clone.settings.store)
+    in_use = _in_use(repo)
+    removed: dict[str, int] = {}
+    kept: dict[str, int] = {}
+    for stored in place.listing():
+        if stored.oid not in in_use:
+            is_old = stored.time is not None and time.time() - stored.time >= grace
+            (removed if is_old else kept)[stored.oid] = stored.size
+    if not dry_run:
+        place.remove(list(removed))
+        clone.objects.forget_stored(place.key, removed)
+    return Pruning(removed, kept)
+
+
+def _in_use(repo: Repository) -> set[str]:
+    """The digests that any ref names, branches of code included (their own Git LFS files may have the same bytes), or
+    a run that waits."""
+    waiting = _waiting(repo)  # first: a run that is committed meanwhile is then seen at least once
+    return waiting | {pointer.oid for pointer in _pointers_at(repo, git.tips(repo))}
+
+
+def _waiting(repo: Repository) -> set[str]:
+    """The digests of large files of runs that are not on the branch yet, as far as they are known."""
+    base = store.root(repo)
+    folders = [*live.live_runs(base), *live.pending_runs(base)]
+    return {digest.oid for folder in folders for digest in live.digests(folder).values() if digest.oid}
