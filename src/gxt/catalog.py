@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple, TypeVar
 
 from gxt import cache, git, large, layout, live, query, stats, store
 from gxt.cache import MetricRange, Progress, View
-from gxt.errors import FormatError, NotFoundError, UsageError, did_you_mean
+from gxt.errors import FormatError, GxtError, NotFoundError, UsageError, did_you_mean
 from gxt.git import Repository
 from gxt.model import RUN_ID, RUNNING, Experiment, MetricPoint, Run, flatten, now, random_digits
 from gxt.pointers import Pointer, may_be_pointer, read_pointer, write_pointer
@@ -738,7 +738,10 @@ def write_through(repo: Repository, content: Content, out: IO[bytes], progress: 
 def write(repo: Repository, content: Content, out: IO[bytes], progress: large.Progress | None = None) -> None:
     """Write one of a run's files into an empty one. Raises as `export`."""
     if isinstance(content, LargeFile):
-        store.save_artifact(repo, content.pointer, out, progress)
+        try:
+            store.save_artifact(repo, content.pointer, out, progress)
+        except GxtError as error:
+            raise type(error)(f"{content.path}: {error.message}", error.hint) from None
     elif isinstance(content, git.TreeFile):
         with store.open_file(repo, content) as stream:
             shutil.copyfileobj(stream, out, 1 << 20)

@@ -280,13 +280,26 @@ def _lfs(repo: Repository, args: Sequence[str], stdin: bytes, progress: bool, op
         words.seek(0)
         err = words.read().decode("utf-8", "replace").strip()
     if process.returncode:
-        raise GitError(f"git-lfs could not {args[0]}: {_lfs_words(err)}", "`git lfs logs last` may say more")
+        raise GitError(f"git-lfs: {_lfs_words(err)}", "`git lfs logs last` may say more")
+
+
+_LFS_CHATTER = (
+    "Uploading",
+    "Downloading",
+    "hint:",
+    "Errors logged",
+    "Use `git lfs logs",
+    "Locking support",
+    "warning: current Git remote",
+)
 
 
 def _lfs_words(err: str) -> str:
-    lines = [line.strip() for line in err.splitlines() if line.strip() and not line.startswith(("Uploading", "hint:"))]
-    text = re.sub(r"(?<=://)[^/@\s]+@", "", "; ".join(lines))
-    return text[:400] or "it said why above"
+    """What git-lfs says is wrong, in a line: without its progress, and without who one is."""
+    lines = [line.strip() for line in err.splitlines() if line.strip()]
+    said = [re.sub(r"^Error downloading .*Error downloading [^:]*: ", "", line) for line in lines]
+    text = "; ".join(line for line in said if not line.startswith(_LFS_CHATTER))
+    return re.sub(r"(?<=://)[^/@\s]+@", "", text)[:400] or "it said why above"
 
 
 # --- the repository --------------------------------------------------------------------------------------

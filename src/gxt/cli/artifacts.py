@@ -37,7 +37,7 @@ class _OrRun(click.Group):
 
 @click.group("artifacts", cls=_OrRun)
 def artifacts_command() -> None:
-    """Show artifacts and where their bytes are; send, fetch, check and clear away large ones.
+    """Show artifacts and where they are; send and fetch large ones.
 
     Artifacts of over 1 MiB are pointers on the branch. Their bytes are in Git LFS, where git-lfs is installed, or in
     a store. `gxt artifacts RUN` shows those of a run, `gxt artifacts` the large ones of all.

@@ -54,7 +54,7 @@ def checkout_command(ctx: click.Context, run: str, path: str, target: str | None
 @click.option("-f", "--force", is_flag=True, help="Replace a file that is there.")
 @click.pass_context
 def get_command(ctx: click.Context, run: str, path: str, target: str | None, force: bool) -> None:
-    """Write one file of a run: an artifact by its path, or another file by its name.
+    """Write one file of a run: an artifact, or another by its name.
 
     A large artifact is fetched where it is not here, and its SHA-256 checked. Prints where the file is.
 

@@ -12,6 +12,8 @@ from gxt.large.places import Progress, Sent
 from gxt.large.settings import shown_url
 from gxt.pointers import Pointer, write_pointer
 
+_NOT_THERE = ("[404]", "404 Not Found", "Object does not exist", "remote missing object")
+
 
 class LfsPlace:
     """The Git LFS server of a remote."""
@@ -40,7 +42,12 @@ class LfsPlace:
 
     def fetch(self, pointer: Pointer, objects: Objects, progress: Progress | None = None) -> None:
         """Bring the bytes here: git-lfs checks them."""
-        git.lfs_fetch(self._repo, self._remote, write_pointer(pointer), progress is not None)
+        try:
+            git.lfs_fetch(self._repo, self._remote, write_pointer(pointer), progress is not None)
+        except GitError as error:
+            if any(words in error.message for words in _NOT_THERE):
+                raise NotFoundError(f"{self.name} does not have it") from None
+            raise GitError(f"{self.name}: {error.message}", error.hint) from None
         if not objects.has(pointer):
             raise NotFoundError(f"{self.name} has no {pointer.oid[:12]}")
         objects.adopt(pointer)

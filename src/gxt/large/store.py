@@ -78,7 +78,7 @@ class StorePlace:
 
         from concurrent.futures import ThreadPoolExecutor  # here for start-up time
 
-        self._open()  # a missing package is said once
+        self._try(self._open)  # a missing package, or a host that is not there, is said once
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(one, [pointer for pointer in pointers if pointer.oid not in known]))
         return Sent(sent, there, failed)
@@ -283,7 +283,9 @@ _NO_ACCESS = ("credential", "accessdenied", "access denied", "forbidden", "inval
 def _is_final(error: Exception) -> bool:
     """Whether trying again is of no use."""
     text = f"{type(error).__name__} {error}".lower()
-    return isinstance(error, PermissionError) or any(words in text for words in (*_NO_ACCESS, "nosuchbucket"))
+    # A server that is not there was waited for by its own library already.
+    final = (*_NO_ACCESS, "nosuchbucket", "could not connect")
+    return isinstance(error, PermissionError) or any(words in text for words in final)
 
 
 def _hint(error: Exception) -> str | None:

@@ -1,0 +1,124 @@
+"""Servers that tests start for real: Git LFS, S3, and a cable between that can be cut."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_KEY = "the key of a server that is there for a test alone"
+
+
+class LfsServer(NamedTuple):
+    """giftless: its address, and where it keeps its objects."""
+
+    port: int
+    folder: Path
+
+    def url(self, token: str | None = None, port: int | None = None) -> str:
+        """What `lfs.url` is to be, with a token as password."""
+        return f"http://{f'_jwt:{token}@' if token else ''}127.0.0.1:{port or self.port}/team/taxi"
+
+    def token(self, lifetime: float = 600) -> str:
+        """A token for everything, for so many seconds from now."""
+        import jwt
+
+        about = {"exp": int(time.time() + lifetime), "sub": "ada", "name": "ada", "scopes": ["obj:team/*/*:*"]}
+        return jwt.encode(about, _KEY, algorithm="HS256")
+
+    def objects(self) -> list[Path]:
+        """The objects that it has."""
+        return [path for path in self.folder.rglob("*") if path.is_file()]
+
+
+@contextlib.contextmanager
+def lfs_server(folder: Path) -> Iterator[LfsServer]:
+    """A Git LFS server that wants a token."""
+    from werkzeug.serving import make_server
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from giftless.app import init_app
+
+        auth: dict[str, Any] = {
+            "factory": "giftless.auth.jwt:factory",
+            "options": {"algorithm": "HS256", "private_key": _KEY},
+        }
+        storage = {"storage_class": "giftless.storage.local_storage:LocalStorage"}
+        app = init_app(
+            additional_config={
+                "TRANSFER_ADAPTERS": {
+                    "basic": {
+                        "factory": "giftless.transfer.basic_streaming:factory",
+                        "options": storage | {"storage_options": {"path": str(folder)}},
+                    }
+                },
+                "AUTH_PROVIDERS": [auth],
+                "PRE_AUTHORIZED_ACTION_PROVIDER": auth,
+            }
+        )
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield LfsServer(server.server_port, folder)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextlib.contextmanager
+def s3_server() -> Iterator[int]:
+    """moto's S3; its port."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        yield server.get_host_and_port()[1]
+    finally:
+        server.stop()
+
+
+class Cable:
+    """A way to a server that is cut after so many bytes of one connection have gone to it, or come from it."""
+
+    def __init__(self, port: int) -> None:
+        self.cut_after: int | None = None
+        self.cuts = 0
+        self._to = port
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        """No more connections."""
+        self._socket.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._socket.accept()
+                far = socket.create_connection(("127.0.0.1", self._to))
+                for source, target in ((near, far), (far, near)):
+                    threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        carried = 0
+        with contextlib.suppress(OSError):
+            while piece := source.recv(16384):
+                carried += len(piece)
+                if self.cut_after is not None and carried > self.cut_after:
+                    self.cuts += 1
+                    break
+                target.sendall(piece)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
