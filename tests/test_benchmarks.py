@@ -14,6 +14,15 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 @pytest.mark.slow
 @pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="not a checkout")
+def test_the_benchmark_of_large_artifacts_runs(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARKS / "large.py"), "--size", "0.01", "--blob", "--folder", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.count("the end of the run, commit") == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="not a checkout")
 @pytest.mark.parametrize(
     ("script", "arguments", "results"),
     [

@@ -77,6 +77,9 @@ def placed(folder: Path, path: str, known: live.Digest | None, objects: Objects)
     return pointer
 
 
+_USER = 11  # calls up from here is the block of a run that ends
+
+
 def _warn(snapshot: Snapshot, settings: Settings, sizes: Mapping[str, int], pointers: set[str]) -> None:
     if settings.has_place:
         return
@@ -89,7 +92,7 @@ def _warn(snapshot: Snapshot, settings: Settings, sizes: Mapping[str, int], poin
                 f"{run}: {names} {is_are} too large for git hosts; the bytes are in this clone only, until there is "
                 f"a place for them: {what_to_do}, then `gxt artifacts push`"
             ),
-            stacklevel=6,
+            stacklevel=_USER,
         )
     large = {path for path, size in sizes.items() if size > WARN_FROM and path not in pointers}
     if large:
@@ -98,7 +101,7 @@ def _warn(snapshot: Snapshot, settings: Settings, sizes: Mapping[str, int], poin
                 f"{run}: {_names(large, sizes)} went into git itself, which makes every clone larger for ever; for the "
                 f"next ones {what_to_do}"
             ),
-            stacklevel=6,
+            stacklevel=_USER,
         )
 
 
