@@ -205,6 +205,29 @@ def test_only_the_runs_named_are_sent(repo: Repository, remote: Path, tmp_path: 
     assert len(transfer.push(repo).sent) == 1
 
 
+def test_the_remote_that_has_it_is_found(
+    repo: Repository, remote: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_git("init", "-q", "--bare", str(tmp_path / "team.git"))
+    run_git("remote", "add", "team", str(tmp_path / "team.git"))
+    run_id = record(repo, {"a.bin": content(1)})
+    transfer.push(repo, "team").check()
+    other = clone(remote, tmp_path / "other", monkeypatch)
+    with pytest.raises(NotFoundError, match=r"Git LFS of origin does not have it.*gxt artifacts push"):
+        read(other, run_id, "a.bin")
+    run_git("remote", "add", "team", str(tmp_path / "team.git"))
+    assert read(other, run_id, "a.bin") == content(1)
+
+
+def test_what_nobody_sent_is_said(repo: Repository, tmp_path: Path) -> None:
+    run_git("config", "gxt.artifactStore", str(tmp_path / "store"))
+    run_git("config", "gxt.artifactUpload", "false")
+    run_id = record(repo, {"a.bin": content(1)})
+    for path in object_files(repo):
+        path.unlink()
+    assert list(transfer.push(repo).missing.values()) == [f"{run_id}/a.bin"]
+
+
 def test_nothing_to_send_to(repo: Repository) -> None:
     record(repo, {"a.bin": content(1)})
     with pytest.raises(GxtError, match="no remote to send them to"):
@@ -483,9 +506,28 @@ def test_pruning_keeps_what_a_run_that_waits_has(repo: Repository, tmp_path: Pat
     run.commit()
     transfer.push(repo).check()
     run_git("update-ref", "-d", "refs/heads/gxt")
+    assert transfer.prune(repo, force=True).removed == {}
     assert transfer.prune(repo, force=True, everything=True).removed == {}
     with pytest.warns(gxt.GxtWarning, match="was deleted"):
         run.end()
+
+
+def test_what_a_killed_process_had_begun_is_cleared_away(repo: Repository, tmp_path: Path) -> None:
+    run_git("config", "gxt.artifactStore", str(tmp_path / "store"))
+    run_git("config", "gxt.artifactUpload", "false")
+    record(repo, {"a.bin": content(1)})
+    transfer.push(repo).check()
+    (stored,) = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    old = [stored.with_name(stored.name + ".1-ab.tmp"), repo.common_dir / "lfs" / "tmp" / f"gxt-{stored.name}.part"]
+    new = [path.with_name("gxt-new-" + path.name) for path in old]
+    for path in (*old, *new):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"half")
+    for path in old:
+        os.utime(path, (1, 1))
+    transfer.prune(repo)
+    transfer.prune_store(repo)
+    assert [path.exists() for path in (*old, *new, stored)] == [False, False, True, True, True]
 
 
 def test_s3_objects_are_listed_and_pruned(repo: Repository, bucket: str) -> None:

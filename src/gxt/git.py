@@ -245,7 +245,11 @@ def lfs_push(repo: Repository, remote: str, oids: Sequence[str], progress: bool)
 
 def lfs_fetch(repo: Repository, remote: str, pointer: bytes, progress: bool) -> None:
     """Have git-lfs bring what a pointer stands for from a remote's server into its objects. Raises as `lfs_push`."""
-    _lfs(repo, ["smudge"], pointer, progress, ["-c", f"remote.lfsdefault={remote}", "-c", "lfs.fetchexclude="])
+    options = ["-c", f"remote.lfsdefault={remote}", "-c", "lfs.fetchexclude="]
+    branch = _read_head(repo.git_dir).decode("utf-8", "replace").strip().removeprefix("ref: refs/heads/")
+    if branch:  # its own remote would count before the default one
+        options += ["-c", f"branch.{branch}.remote={remote}"]
+    _lfs(repo, ["smudge"], pointer, progress, options)
 
 
 def has_lfs_hook(repo: Repository, settings: Mapping[str, str]) -> bool:

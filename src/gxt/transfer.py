@@ -18,6 +18,7 @@ from gxt.model import RUN_ID, Run
 from gxt.pointers import Pointer, may_be_pointer, read_pointer
 
 _AT_ONCE = 4
+_ASKED_AT_ONCE = 16
 
 Named = dict[Pointer, str]
 """Large artifacts, each with a place where it is named: `<run id>/<path>` of one of the runs that have it."""
@@ -44,7 +45,7 @@ class Sending(NamedTuple):
         place: where to, None where this clone knows no place.
         sent: what went there now.
         there: what was there already, or is known to be.
-        missing: what is neither here nor known to be there, with where it is named.
+        missing: what is neither here nor in the store, with where it is named. A Git LFS server is not asked.
         failed: what did not go, and why.
     """
 
@@ -127,16 +128,18 @@ def push(
     place = large.place_for(repo, clone.settings, remote, clone.config)
     if place is None:
         here = [pointer for pointer in wanted if clone.objects.has(pointer)]
-        return Sending(None, [], [], _without(wanted, here), dict.fromkeys(here, _no_place(clone)))
+        return Sending(None, [], [], {}, dict.fromkeys(here, _no_place(clone)))
     known = clone.objects.stored(place.key)
     there = [pointer for pointer in wanted if pointer.oid in known]
     here = [pointer for pointer in wanted if pointer.oid not in known and clone.objects.has(pointer)]
     done = place.send(here, clone.objects, progress) if here else large.Sent([], [], {})
-    missing = _without(wanted, [*there, *here])
-    if missing and (elsewhere := [pointer for pointer in missing if place.has(pointer)]):
-        clone.objects.note_stored(place.key, [pointer.oid for pointer in elsewhere])
-        there, missing = [*there, *elsewhere], _without(missing, elsewhere)
-    return Sending(place.name, done.sent, [*there, *done.there], missing, done.failed)
+    rest = _without(wanted, [*there, *here])  # of others
+    with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+        answers = dict(zip(rest, pool.map(place.has, rest), strict=True))
+    elsewhere = [pointer for pointer, answer in answers.items() if answer]
+    clone.objects.note_stored(place.key, [pointer.oid for pointer in elsewhere])
+    missing = {pointer: rest[pointer] for pointer, answer in answers.items() if answer is False}
+    return Sending(place.name, done.sent, [*there, *elsewhere, *done.there], missing, done.failed)
 
 
 def _no_place(clone: _Clone) -> GxtError:
@@ -342,6 +345,7 @@ def prune(repo: Repository, dry_run: bool = False, force: bool = False, everythi
     if not dry_run:
         for oid in removed:
             clone.objects.remove(oid)
+        clone.objects.remove_leftovers(_STALE)
     return Pruning(removed, kept)
 
 
@@ -354,6 +358,7 @@ def _really_there(clone: _Clone, place: Place) -> set[str]:
     return found
 
 
+_STALE = 86_400.0  # seconds
 _GRACE = 14 * 86_400.0  # seconds, as git's own gc.pruneExpire
 
 
@@ -378,6 +383,7 @@ def prune_store(repo: Repository, dry_run: bool = False, grace: float = _GRACE) 
             (removed if is_old else kept)[stored.oid] = stored.size
     if not dry_run:
         place.remove(list(removed))
+        place.remove_leftovers(time.time() - _STALE)
         clone.objects.forget_stored(place.key, removed)
     return Pruning(removed, kept)
 

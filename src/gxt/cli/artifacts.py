@@ -155,7 +155,7 @@ def _say_sent(done: transfer.Sending) -> None:
         output.note("no large artifacts to send")
     if done.missing:
         names = ", ".join(list(done.missing.values())[:3])
-        output.note(f"{len(done.missing)} not here and not known to be there: {names}; others may have them")
+        output.note(f"{len(done.missing)} neither here nor there, for whoever recorded them to send: {names}")
 
 
 def _size(pointers: Sequence[Pointer]) -> str:

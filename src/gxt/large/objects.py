@@ -12,6 +12,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
@@ -116,6 +117,13 @@ class Objects:
     def remove(self, oid: str) -> None:
         """Take a copy away."""
         self.path(oid).unlink(missing_ok=True)
+
+    def remove_leftovers(self, age: float) -> None:
+        """Take away what processes that were killed had begun to bring here, over so many seconds ago."""
+        for file in (self.folder.parent / "tmp").glob("gxt-*"):
+            with contextlib.suppress(OSError):
+                if time.time() - file.stat().st_mtime > age:
+                    file.unlink()
 
     def ours(self) -> set[str]:
         """The objects that gxt put here, be they there still or not."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any, NamedTuple, TypeVar
@@ -29,6 +30,7 @@ _PAUSE = 0.5  # seconds, before the first new try
 
 # Where a key is whole or not there: an upload appears when it is complete.
 _ALL_OR_NOTHING = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "memory"}
+_OID = re.compile("[0-9a-f]{64}")
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 
 Result = TypeVar("Result")
@@ -163,23 +165,29 @@ class StorePlace:
 
     def listing(self) -> list[Stored]:
         """Every object that it has."""
-        return self._try(self._list)
+        return [stored for path, stored in self._try(self._files) if _OID.fullmatch(path.rsplit("/", 1)[-1])]
 
-    def _list(self) -> list[Stored]:
+    def remove_leftovers(self, before: float) -> None:
+        """Take away what uploads that were killed left behind, before a time in seconds since 1970."""
+        for path, stored in self._try(self._files):
+            if path.endswith(".tmp") and stored.time is not None and stored.time < before:
+                with contextlib.suppress(FileNotFoundError):
+                    self._open()[0].rm_file(path)
+
+    def _files(self) -> list[tuple[str, Stored]]:
         fs, root = self._open()
         fs.invalidate_cache()
         try:
             found = fs.find(f"{root}/sha256", detail=True)
         except FileNotFoundError:
             return []
-        objects = []
+        files = []
         for path, about in found.items():
-            name = path.rsplit("/", 1)[-1]
-            if len(name) == 64 and not set(name) - set("0123456789abcdef"):
-                when = about.get("LastModified") or about.get("mtime") or about.get("updated") or about.get("created")
-                seconds = when.timestamp() if hasattr(when, "timestamp") else when
-                objects.append(Stored(name, about["size"], seconds if isinstance(seconds, (int, float)) else None))
-        return objects
+            when = about.get("LastModified") or about.get("mtime") or about.get("updated") or about.get("created")
+            seconds = when.timestamp() if hasattr(when, "timestamp") else when
+            came = float(seconds) if isinstance(seconds, (int, float)) else None
+            files.append((path, Stored(path.rsplit("/", 1)[-1], about["size"], came)))
+        return files
 
     def remove(self, oids: Sequence[str]) -> None:
         """Take objects away."""
