@@ -538,6 +538,7 @@ def test_a_disk_that_is_too_full_for_the_commit(train_on_a_small_disk: Train) ->
     """The lines of the run itself fit; what git would write does not."""
     trained = train_on_a_small_disk(
         """
+        os.system("git config gxt.artifactThreshold 10m")
         with gxt.start_run(run_name="trained") as run:
             run._capture.join()
             noise = os.environ["OUTSIDE"] + "/noise.bin"
@@ -553,6 +554,25 @@ def test_a_disk_that_is_too_full_for_the_commit(train_on_a_small_disk: Train) ->
     run = the_run(trained.repo, "trained")
     assert (run.status, steps(trained.repo, run)) == ("finished", list(range(1000)))
     assert len(catalog.read_file(trained.repo, run, "artifacts/noise.bin") or b"") == 1_500_000
+
+
+def test_a_large_artifact_needs_no_room_for_its_commit(train_on_a_small_disk: Train) -> None:
+    trained = train_on_a_small_disk(
+        """
+        os.system("git config gxt.artifactStore $OUTSIDE/store; git config gxt.artifactUpload false")
+        with gxt.start_run(run_name="trained") as run:
+            run._capture.join()
+            noise = os.environ["OUTSIDE"] + "/noise.bin"
+            with open(noise, "wb") as file:
+                file.write(os.urandom(1_500_000))
+            gxt.log_artifact(noise)
+            fill(leave=300_000)
+        assert gxt.get_run("trained").place == "branch"
+        """
+    )
+    trained.check(warned=0)
+    run = the_run(trained.repo, "trained")
+    assert catalog.files(trained.repo, run)["artifacts/noise.bin"] == 1_500_000
 
 
 def test_a_disk_that_has_room_again_before_the_end(train_on_a_small_disk: Train) -> None:
