@@ -28,6 +28,7 @@ def test_the_benchmark_of_large_artifacts_runs(tmp_path: Path) -> None:
     [
         ("ratios.py", ["all", "--rounds", "1"], {"log-metric", "import", "tiny-run", "cli-append", "parallel"}),
         ("curve.py", ["--sizes", "10,60", "--window", "3"], {"curve"}),
+        ("queries.py", ["curve", "--sizes", "50", "--rounds", "1"], {"queries"}),
     ],
 )
 def test_benchmarks_run(tmp_path: Path, script: str, arguments: list[str], results: set[str]) -> None:
