@@ -29,6 +29,7 @@ ORDER = [
     "git",
     "rescue",
     "appender",
+    "growing",
     "live",
     "large",
     "store",

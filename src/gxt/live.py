@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 from weakref import WeakSet
 
-from gxt import layout, rescue
+from gxt import growing, layout, rescue
 from gxt.appender import Appender
 from gxt.errors import FormatError, NotFoundError, UsageError
 from gxt.model import (
@@ -500,7 +500,7 @@ def _extent(folder: Path) -> Extent:
         folders.sort()
         inside = parent[len(top) + 1 :].replace(os.sep, "/")
         for name in sorted(names):
-            if not inside and (name in (LOCK, DIGESTS) or name.endswith(".tmp")):
+            if not inside and (name in (LOCK, DIGESTS, growing.FILE) or name.endswith(".tmp")):
                 continue
             with contextlib.suppress(FileNotFoundError):
                 about = os.stat(os.path.join(parent, name))
@@ -565,7 +565,7 @@ def read(folder: Path, summary: bool = True) -> Run:
     """
     run = _replay(folder)
     if summary:
-        run = replace(run, metrics=summarise(_points(folder)[0]))
+        run = replace(run, metrics=growing.summarise_file(folder))
     if folder.parent.name == "pending":
         return replace(run, place="pending")
     alive = run.ended is not None or is_alive(folder)

@@ -10,7 +10,7 @@ import operator
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
@@ -542,6 +542,12 @@ def summarise(points: Iterable[MetricPoint]) -> dict[str, Summary]:
     the rule of MLflow's latest metric. The first value is that with the least of all three.
     """
     state: dict[str, list[Any]] = {}
+    add_points(state, points)
+    return summaries(state)
+
+
+def add_points(state: dict[str, list[Any]], points: Iterable[MetricPoint]) -> None:
+    """Go on summarising: `state` holds what the points before came to, by metric, and is plain enough for JSON."""
     for step, metric, value, when in points:
         known = state.get(metric)
         if known is None:
@@ -556,6 +562,10 @@ def summarise(points: Iterable[MetricPoint]) -> dict[str, Summary]:
             known[3] = value
         if value > known[4] or known[4] != known[4]:
             known[4] = value
+
+
+def summaries(state: Mapping[str, Sequence[Any]]) -> dict[str, Summary]:
+    """The summary of each metric in what `add_points` came to, sorted by name."""
     return {name: Summary(s[2], s[3], s[4], s[8], s[0], s[5]) for name, s in sorted(state.items())}
 
 
