@@ -15,10 +15,12 @@ SOURCE = Path(gxt.__file__).parent
 
 # Each may import only from those before it, inside functions too.
 ORDER = [
+    "showing",
     "errors",
     "cards",
     "model",
     "names",
+    "yamlreader",
     "yamltext",
     "layout",
     "pointers",

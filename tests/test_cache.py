@@ -143,7 +143,7 @@ def view_of(runs: list[Run]) -> cache.View:
     for key, run in enumerate(runs, 1):
         rows.add(key, bytes([key]), run)
     rows.write()
-    db.execute("insert into listing values (1, 'x', 'taxi', null, ?, ?)", (len(runs), str([*range(1, len(runs) + 1)])))
+    db.execute("insert into listing (id, runs) values (1, ?)", (str([*range(1, len(runs) + 1)]),))
     return cache.View(db, [cache.Place(1, Experiment("taxi", "x" * 8), None)])
 
 

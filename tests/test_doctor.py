@@ -255,7 +255,9 @@ def test_kept_branches_the_cache_and_who_you_are(
     git("config", "user.name", "")
     found = clone_findings(repo)
     assert set(found) == {"refs/gxt/kept/gxt-123", "cache", "identity"}
-    assert all(finding.is_remark for finding in found.values())
+    assert [where for where, finding in found.items() if not finding.is_remark] == ["cache"]
+    assert doctor.mend(repo).removed == [store.root(repo) / cache.FILE]
+    assert "cache" not in clone_findings(repo)
     assert found["cache"].what.startswith("is broken")
     catalog.listing(repo)
     assert "cache" not in clone_findings(repo)

@@ -157,9 +157,8 @@ def test_trees_and_files(repo: Repository, work: Path) -> None:
     (work / "größe dir" / "ta\tb").write_text("12345")
     git("add", ".")
     git("commit", "-q", "-m", "second")
-    (tree,) = gxt.git.read_objects(repo, ["HEAD^{tree}"])
-    assert tree is not None
-    entries = gxt.git.tree_entries(tree, 40)
+    entries, no_tree, nothing = gxt.git.read_trees(repo, ["HEAD^{tree}", "HEAD:train.py", "HEAD:nothing"])
+    assert entries is not None and no_tree is None and nothing is None
     assert [(entry.name, entry.is_tree) for entry in entries] == [("größe dir", True), ("train.py", False)]
     assert entries[1].oid == git("rev-parse", "HEAD:train.py")
     assert [(file.path, file.size) for file in gxt.git.list_files(repo, "HEAD")] == [

@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gxt.errors import FormatError
-from gxt.yamltext import Flow, Plain, _load_own, dump, load, load_mapping, parse_scalar, parse_value
+from gxt.yamlreader import load, parse_scalar
+from gxt.yamltext import Flow, Plain, _load_own, dump, load_mapping, parse_value
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 # Text that looks like something else, in one YAML or another.

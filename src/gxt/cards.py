@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from gxt.showing import lines
+
 _MOST_ROWS, _LONGEST = 200, 400
 
 # The notebook's own text colour and no ground, and tones that can be read on white and on black: a front end's dark
@@ -65,10 +67,10 @@ def card(title: str, state: str, facts: Mapping[str, Any], sections: Iterable[Se
 
 
 def _escape(text: str) -> str:
-    """Text as HTML has it."""
+    """Text as HTML has it, its lines as they are."""
     import html  # here for start-up time: recording a run imports this module and shows nothing
 
-    return html.escape(text)
+    return html.escape(lines(text))
 
 
 def _folding(section: Section) -> Iterator[str]:

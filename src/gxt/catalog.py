@@ -18,7 +18,7 @@ from gxt.git import Repository
 from gxt.model import RUN_ID, RUNNING, Experiment, MetricPoint, Run, flatten, now, random_digits
 from gxt.pointers import Pointer, may_be_pointer, read_pointer, write_pointer
 from gxt.query import And, Columns, Comparison, Expression, Field, In, IsNull, Not, Or, SortKey
-from gxt.yamltext import parse_scalar
+from gxt.yamlreader import parse_scalar
 
 _LISTED = 5
 _NEAR_AMONG = 1000  # of the latest runs, names are looked through for one that is near

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from gxt.showing import one_line, shortened
+
+_LONGEST = 1000  # characters of a message about what others wrote
+
 
 def did_you_mean(name: str, known: Iterable[str], spelled: Mapping[str, str] | None = None) -> str | None:
     """A hint with the known names that are near one that is not known, as they are to be spelled; None without any.
@@ -74,9 +78,15 @@ class FileChangedError(GitError):
 
 
 class FormatError(GxtError):
-    """Something on the run branch, or given as input, cannot be read as what it claims to be."""
+    """Something on the run branch, or given as input, cannot be read as what it claims to be.
+
+    What it says comes from others: the message is on one line, printable, and never long.
+    """
 
     exit_code = 6
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(shortened(one_line(message), _LONGEST), hint)
 
 
 class MissingPackageError(GxtError, ImportError):

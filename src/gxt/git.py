@@ -74,11 +74,12 @@ class Head(NamedTuple):
 
 
 class TreeEntry(NamedTuple):
-    """One entry of a tree object."""
+    """One entry of a tree object: a folder, a file, or something else, such as a symbolic link or a submodule."""
 
     name: str
     oid: str
     is_tree: bool
+    is_file: bool
 
 
 class Identity(NamedTuple):
@@ -809,38 +810,78 @@ def create_ref(repo: Repository, ref: str, commit: str) -> None:
 # --- objects ------------------------------------------------------------------------------------------------
 
 
-def read_objects(repo: Repository, names: Iterable[str]) -> list[bytes | None]:
+def read_objects(repo: Repository, names: Iterable[str], skip_damaged: bool = False) -> list[bytes | None]:
     """The content of each object, named by id or as `<commit>:<path>`; None where there is none.
 
     One process for all. Content is held in memory: this is for documents and trees, not for large artifacts.
+
+    Args:
+        skip_damaged: None for an object that git finds broken too, which else is a GitError.
     """
-    return [found.content if found else None for found in _read_batch(repo, names)]
+    read = _read_around_damage if skip_damaged else _read_batch
+    return [found.content if found else None for found in read(repo, list(names))]
+
+
+def read_trees(repo: Repository, names: Iterable[str], skip_damaged: bool = False) -> list[list[TreeEntry] | None]:
+    """The entries of each tree, named as for `read_objects`; None where there is none, or it is no tree."""
+    read = _read_around_damage if skip_damaged else _read_batch
+    return [
+        _entries(found.content, len(found.oid)) if found and found.kind == "tree" else None
+        for found in read(repo, list(names))
+    ]
 
 
 class _Object(NamedTuple):
     oid: str
+    kind: str
     content: bytes
 
 
-def _read_batch(repo: Repository, names: Iterable[str]) -> list[_Object | None]:
-    wanted = list(names)
-    if not wanted:
-        return []
-    requests = "".join(name + "\n" for name in wanted).encode("utf-8", "surrogateescape")
-    out = _git(repo, "cat-file", "--batch", stdin=requests)
+def _read_batch(repo: Repository, names: Sequence[str]) -> list[_Object | None]:
+    found, failure = _read_until_damage(repo, names)
+    if failure is not None:
+        raise failure
+    return found
+
+
+_MOST_DAMAGED = 20
+
+
+def _read_around_damage(repo: Repository, names: Sequence[str]) -> list[_Object | None]:
+    """As `_read_batch`; what git stops at is passed over, up to a number that says that nothing can be read here."""
+    found, failure = _read_until_damage(repo, names)
+    for _ in range(_MOST_DAMAGED):
+        # A partial clone's remote that does not answer would not answer for the others either.
+        if failure is None or "promisor" in failure.message:
+            break
+        found.append(None)
+        more, failure = _read_until_damage(repo, names[len(found) :])
+        found += more
+    if failure is not None:
+        raise failure
+    return found
+
+
+def _read_until_damage(repo: Repository, names: Sequence[str]) -> tuple[list[_Object | None], GitError | None]:
+    """The objects as far as git reads them, and why it stopped."""
+    if not names:
+        return [], None
+    requests = "".join(name + "\n" for name in names).encode("utf-8", "surrogateescape")
+    code, out, err = _ask(repo.common_dir, "cat-file", "--batch", stdin=requests)
     found: list[_Object | None] = []
     at = 0
-    for _ in wanted:
-        end = out.index(b"\n", at)
+    while len(found) < len(names) and (end := out.find(b"\n", at)) >= 0:
         header = out[at:end].rsplit(b" ", 2)
         at = end + 1
         if len(header) == 3 and header[2].isdigit():
             size = int(header[2])
-            found.append(_Object(header[0].decode(), out[at : at + size]))
+            if at + size >= len(out):  # git stopped in the middle of it
+                break
+            found.append(_Object(header[0].decode(), header[1].decode(), out[at : at + size]))
             at += size + 1
         else:
             found.append(None)  # `<name> missing`
-    return found
+    return found, _failure(["cat-file"], err) if code else None
 
 
 def is_same(repo: Repository, one: str, other: str) -> bool:
@@ -859,7 +900,7 @@ def read_at(repo: Repository, ref: str, paths: Sequence[str]) -> tuple[str | Non
     return at.oid if at else None, [found.content if found else None for found in files]
 
 
-def tree_entries(tree: bytes, oid_length: int) -> list[TreeEntry]:
+def _entries(tree: bytes, oid_length: int) -> list[TreeEntry]:
     """A tree object's entries. `oid_length` is that of an id in hexadecimal: 40, or 64 for SHA-256.
 
     The format: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects#_tree_objects
@@ -871,7 +912,8 @@ def tree_entries(tree: bytes, oid_length: int) -> list[TreeEntry]:
         zero = tree.index(b"\0", space)
         oid = tree[zero + 1 : zero + 1 + size].hex()
         name = tree[space + 1 : zero].decode("utf-8", "surrogateescape")
-        entries.append(TreeEntry(name, oid, is_tree=tree[at:space] == b"40000"))
+        mode = tree[at:space]
+        entries.append(TreeEntry(name, oid, mode == b"40000", mode.startswith(b"100")))
         at = zero + 1 + size
     return entries
 
@@ -891,7 +933,7 @@ def changed_entries(repo: Repository, old: str, new: str) -> list[TreeChange]:
     for about, name in zip(fields[::2], fields[1::2], strict=True):
         old_mode, new_mode, old_oid, new_oid, _ = about.removeprefix(":").split(" ")
         sides = [
-            TreeEntry(name, oid, mode == "040000") if mode != "000000" else None
+            TreeEntry(name, oid, mode == "040000", mode.startswith("100")) if mode != "000000" else None
             for mode, oid in ((old_mode, old_oid), (new_mode, new_oid))
         ]
         changes.append(TreeChange(sides[0], sides[1]))
@@ -899,11 +941,12 @@ def changed_entries(repo: Repository, old: str, new: str) -> list[TreeChange]:
 
 
 class TreeFile(NamedTuple):
-    """A file below a tree: its path there, object id and size in bytes."""
+    """A file below a tree: its path there, object id and size in bytes; `is_file` is false of links and submodules."""
 
     path: str
     oid: str
     size: int
+    is_file: bool = True
 
 
 def list_files(repo: Repository, tree: str) -> list[TreeFile]:
@@ -912,9 +955,31 @@ def list_files(repo: Repository, tree: str) -> list[TreeFile]:
     files = []
     for line in out.decode("utf-8", "surrogateescape").split("\0")[:-1]:
         about, path = line.split("\t", 1)
-        _, _, oid, size = about.split()
-        files.append(TreeFile(path, oid, int(size) if size.isdigit() else 0))
+        mode, _, oid, size = about.split()
+        files.append(TreeFile(path, oid, int(size) if size.isdigit() else 0, mode.startswith("100")))
     return files
+
+
+def list_what_is_left(repo: Repository, tree: str) -> tuple[list[TreeFile], list[str]]:
+    """As `list_files`, for a repository that lacks objects: the files in the folders that are there, without sizes; and
+    the paths of folders that are not.
+    """
+    files, lost = [], []
+    level = [("", tree)]
+    while level:
+        found = read_trees(repo, [name for _, name in level], skip_damaged=True)
+        below = []
+        for (path, _), entries in zip(level, found, strict=True):
+            if entries is None:
+                lost.append(path)
+            for entry in entries or ():
+                inside = f"{path}/{entry.name}" if path else entry.name
+                if entry.is_tree:
+                    below.append((inside, entry.oid))
+                else:
+                    files.append(TreeFile(inside, entry.oid, 0, entry.is_file))
+        level = below
+    return files, lost
 
 
 def blob_id(chunks: Iterable[bytes], size: int, settings: Mapping[str, str]) -> str:

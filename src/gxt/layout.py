@@ -10,9 +10,9 @@ experiments/<experiment>/<run-id>/metrics.csv, system.csv, environment.txt, outp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from gxt.errors import FormatError
 from gxt.model import (
@@ -26,6 +26,7 @@ from gxt.model import (
     format_time,
     parse_time,
 )
+from gxt.showing import quoted, shortened
 from gxt.yamltext import Flow, Plain, dump, load_mapping
 
 FORMAT = 1
@@ -109,48 +110,79 @@ def run_files(run: Run) -> dict[str, bytes]:
     return files
 
 
-def read_run(experiment: str, run_id: str, files: Mapping[str, bytes]) -> Run:
+class Unread(NamedTuple):
+    """Stands for the content of a file that is there but could not be read: why, and whether git lacks its object,
+    which may change.
+    """
+
+    why: str
+    is_lost: bool = False
+
+
+Documents = Mapping[str, bytes | Unread]
+"""The files of a run's folder by name."""
+
+
+class Problem(NamedTuple):
+    """What is wrong with one of a run's documents. One that is missing stands for an empty one."""
+
+    document: str
+    why: str
+    is_missing: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.document}{'' if self.why[:1] in ',:' else ' '}{self.why}"
+
+
+def read_run(experiment: str, run_id: str, files: Documents) -> Run:
     """The Run that `run_files` wrote, or that somebody edited by hand since.
 
     Raises:
-        FormatError: a document is missing, is no YAML, or holds something else than it should.
+        FormatError: a document cannot be read, is no YAML, or holds something else than it should; or there is no
+            run.yaml.
     """
-    where = run_path(experiment, run_id)
-    if RUN_YAML not in files:
-        raise FormatError(f"{where}: {RUN_YAML} is missing")
-    values = _attributes(files[RUN_YAML], _RUN_FIELDS, f"{where}/{RUN_YAML}")
-    values.pop("id", None)  # the folder's name is the id
-    metrics = _document(files.get(METRICS_YAML, b""), f"{where}/{METRICS_YAML}")
-    return Run(
-        id=run_id,
-        experiment=experiment,
-        params=_document(files.get(PARAMS_YAML, b""), f"{where}/{PARAMS_YAML}"),
-        metrics={name: _summary(value, f"{where}/{METRICS_YAML}: {name}") for name, value in metrics.items()},
-        inputs=_inputs(files.get(INPUTS_YAML, b""), f"{where}/{INPUTS_YAML}"),
-        **values,
-    )
+    run, problems = examine_run(experiment, run_id, files)
+    for problem in problems:
+        if problem.document == RUN_YAML or not problem.is_missing:
+            raise FormatError(f"{run_path(experiment, run_id)}/{problem}")
+    return run
 
 
-def read_run_as_far_as_possible(experiment: str, run_id: str, files: Mapping[str, bytes]) -> Run:
+def read_run_as_far_as_possible(experiment: str, run_id: str, files: Documents) -> Run:
     """As `read_run`, but a document that cannot be read is left out, and the run's `problem` says why.
 
     Where that is run.yaml, the status is "unreadable" and the start that of the run id.
     """
-    try:
-        return read_run(experiment, run_id, files)
-    except FormatError:
-        pass
-    where = run_path(experiment, run_id)
-    readable = {RUN_YAML: f"status: {UNREADABLE}\nstarted: {start_in_id(run_id)}\n".encode()}
+    run, problems = examine_run(experiment, run_id, files)
+    return replace(run, problem="; ".join(map(str, problems))) if problems else run
+
+
+def examine_run(experiment: str, run_id: str, files: Documents) -> tuple[Run, list[Problem]]:
+    """A run as far as its documents can be read, and what is wrong with each of the others."""
+    found: dict[str, Any] = {}
     problems = []
-    for name in RUN_DOCUMENTS:
+    for name, (attribute, read) in _DOCUMENTS.items():
+        data = files.get(name)
+        if data is None:
+            if name != INPUTS_YAML:
+                problems.append(Problem(name, "is missing", is_missing=True))
+            continue
         try:
-            if name in files or name == RUN_YAML:
-                read_run(experiment, run_id, {**readable, name: files[name]} if name in files else {})
-                readable[name] = files[name]
+            if isinstance(data, Unread):
+                raise FormatError(f"{name} {data.why}")
+            found[attribute] = read(data, name)
         except FormatError as error:
-            problems.append(error.message.removeprefix(where).lstrip("/: "))
-    return replace(read_run(experiment, run_id, readable), problem="; ".join(problems))
+            problems.append(Problem(name, error.message.removeprefix(name).lstrip(" ")))
+    about = found.pop("about", None)
+    if about is None:
+        about = {"status": UNREADABLE, "started": _start(run_id)}
+    about.pop("id", None)  # the folder's name is the id
+    return Run(id=run_id, experiment=experiment, **about, **found), problems
+
+
+def _start(run_id: str) -> int | None:
+    text = start_in_id(run_id)
+    return None if text == "null" else parse_time(text)
 
 
 def start_in_id(run_id: str) -> str:
@@ -164,33 +196,18 @@ def start_in_id(run_id: str) -> str:
     return text
 
 
-_MOST_VALUES = 1_000_000
-
-
-def _document(data: bytes, where: str) -> dict[str, Any]:
-    """A document of the branch. YAML aliases in it may not come to more than memory holds, as a few lines can."""
-    document = load_mapping(data, where)
-    if b"*" in data and _holds_over(_MOST_VALUES, document):
-        raise FormatError(f"{where}: its YAML aliases come to over {_MOST_VALUES} values")
-    return document
-
-
-def _holds_over(most: int, value: Any) -> bool:
-    waiting, seen = [value], 0
-    while waiting and seen + len(waiting) <= most:
-        item = waiting.pop()
-        seen += 1
-        if isinstance(item, (dict, list)):
-            waiting += item.values() if isinstance(item, dict) else item
-    return bool(waiting)
-
-
 def _inputs(data: bytes, where: str) -> dict[str, dict[str, Any]]:
-    inputs = _document(data, where)
+    inputs = load_mapping(data, where)
     for name, about in inputs.items():
         if not isinstance(about, dict):
-            raise FormatError(f"{where}: {name}: expected a mapping, found {about!r}")
+            raise FormatError(f"{where}: {shortened(name, 60)}: expected a mapping, found {quoted(about)}")
     return inputs
+
+
+def _summaries(data: bytes, where: str) -> dict[str, Summary]:
+    return {
+        name: _summary(value, f"{where}: {shortened(name, 60)}") for name, value in load_mapping(data, where).items()
+    }
 
 
 def _summary(value: Any, where: str) -> Summary:
@@ -198,7 +215,20 @@ def _summary(value: Any, where: str) -> Summary:
         last, least, greatest, first = (float(value[key]) for key in ("last", "min", "max", "first"))
         return Summary(last, least, greatest, first, step=int(value["step"]), count=int(value["count"]))
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise FormatError(f"{where}: expected {{last, min, max, first, step, count}}, found {value!r}") from None
+        raise FormatError(f"{where}: expected {{last, min, max, first, step, count}}, found {quoted(value)}") from None
+
+
+def _about(data: bytes, where: str) -> dict[str, Any]:
+    return _attributes(data, _RUN_FIELDS, where)
+
+
+_DOCUMENTS: dict[str, tuple[str, Callable[[bytes, str], Any]]] = {
+    RUN_YAML: ("about", _about),
+    PARAMS_YAML: ("params", load_mapping),
+    METRICS_YAML: ("metrics", _summaries),
+    INPUTS_YAML: ("inputs", _inputs),
+}
+"""What each document holds of a run, and what reads it."""
 
 
 # --- experiments and the branch itself --------------------------------------------------------------------
@@ -219,9 +249,15 @@ def experiment_document(experiment: Experiment) -> bytes:
     return dump(_fields(experiment, _EXPERIMENT_FIELDS))
 
 
-def read_experiment(folder: str, data: bytes | None) -> Experiment:
-    """The experiment in a folder of the branch; one without experiment.yaml is named by its folder."""
+def read_experiment(folder: str, data: bytes | Unread | None) -> Experiment:
+    """The experiment in a folder of the branch; one without experiment.yaml is named by its folder.
+
+    Raises:
+        FormatError: experiment.yaml cannot be read, is no YAML, or holds something else than it should.
+    """
     where = f"{EXPERIMENTS}/{folder}/{EXPERIMENT_YAML}"
+    if isinstance(data, Unread):
+        raise FormatError(f"{where} {data.why}")
     values = _attributes(data or b"", _EXPERIMENT_FIELDS, where)
     # The folder is what runs are found by; a name that does not belong to it was edited by hand.
     if experiment_folder(values.get("name") or "-") != folder:
@@ -242,8 +278,8 @@ def gxt_document() -> bytes:
 def read_format(data: bytes) -> int:
     """The format version in gxt.yaml. Raises FormatError when there is none."""
     version = load_mapping(data, GXT_YAML).get("format")
-    if not isinstance(version, int):
-        raise FormatError(f"{GXT_YAML}: `format:` should be a number, found {version!r}")
+    if type(version) is not int:
+        raise FormatError(f"{GXT_YAML}: `format:` should be a number, found {quoted(version)}")
     return version
 
 
@@ -281,7 +317,7 @@ def _fields(value: Any, fields: Sequence[tuple[str, str, str]]) -> dict[str, Any
 
 
 def _attributes(data: bytes, fields: Sequence[tuple[str, str, str]], where: str) -> dict[str, Any]:
-    document = _document(data, where)
+    document = load_mapping(data, where)
     values: dict[str, Any] = {}
     for key, attribute, kind in fields:
         content = document.pop(key, None)
@@ -289,13 +325,13 @@ def _attributes(data: bytes, fields: Sequence[tuple[str, str, str]], where: str)
             continue
         try:
             values[attribute] = _READ[kind](content)
-        except (TypeError, ValueError, AttributeError):
-            raise FormatError(f"{where}: {key}: expected {_EXPECTED[kind]}, found {content!r}") from None
+        except (TypeError, ValueError, AttributeError, OverflowError):
+            raise FormatError(f"{where}: {key}: expected {_EXPECTED[kind]}, found {quoted(content)}") from None
     return values | {"extra": document}
 
 
 def _mapping(content: Any) -> dict[str, Any]:
-    return {str(key): value for key, value in content.items()}
+    return dict(content.items())
 
 
 def _as_text(value: Any) -> str:

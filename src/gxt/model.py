@@ -233,8 +233,16 @@ def format_time(ms: int) -> str:
     return f"{moment.year:04}-{moment:%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
 
 
+# The years 1 to 9999, all that RFC 3339 and datetime know.
+_EARLIEST, _LATEST = -62_135_596_800_000, 253_402_300_799_999
+
+
 def parse_time(text: str) -> int:
-    """Milliseconds from RFC 3339 text. A time without a zone is taken as UTC. Raises ValueError."""
+    """Milliseconds from RFC 3339 text. A time without a zone is taken as UTC.
+
+    Raises:
+        ValueError: it is none, or `format_time` could not write it.
+    """
     if not re.match(r"\d{4}-\d\d-\d\d", text):
         raise ValueError(f"not a time: {text!r}")
     # Python 3.10's fromisoformat knows neither Z nor fractions of any length but 3 and 6.
@@ -244,7 +252,10 @@ def parse_time(text: str) -> int:
     moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", plain))
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
-    return int(moment.timestamp()) * 1000 + int((digits + "000")[:3])
+    found = int(moment.timestamp()) * 1000 + int((digits + "000")[:3])
+    if not _EARLIEST <= found <= _LATEST:
+        raise ValueError(f"out of range: {text!r}")
+    return found
 
 
 def format_duration(seconds: float) -> str:
@@ -483,8 +494,10 @@ def _check_names(value: Any) -> None:
             _check_names(item)
 
 
-_MAX_DEPTH = 50
-_MAX_BITS = 10_000  # Python turns no integer of over 4,300 digits into text
+MAX_DEPTH = 50
+"""How deep a value may be nested."""
+MAX_BITS = 10_000
+"""How large a whole number may be; Python turns none of over 4,300 digits into text."""
 
 
 def plain(value: Any, depth: int = 0) -> Any:
@@ -493,10 +506,10 @@ def plain(value: Any, depth: int = 0) -> Any:
     Raises:
         UsageError: nested too deep, or an integer too large.
     """
-    if depth > _MAX_DEPTH:
-        raise UsageError(f"a value nested over {_MAX_DEPTH} deep cannot be recorded", "log it as an artifact")
+    if depth > MAX_DEPTH:
+        raise UsageError(f"a value nested over {MAX_DEPTH} deep cannot be recorded", "log it as an artifact")
     if value is None or isinstance(value, (bool, int, float)):
-        if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        if isinstance(value, int) and value.bit_length() > MAX_BITS:
             raise UsageError(f"an integer of {value.bit_length()} bits is too large to write as a number", "pass a str")
         # Subclasses (numpy.float64, enum.IntEnum) are brought back to the plain type.
         return value if value is None or type(value) in (bool, int, float) else _base_number(value)

@@ -30,7 +30,8 @@ from gxt.errors import (
     RefMovedError,
     UsageError,
 )
-from gxt.git import Content, Repository
+from gxt.git import Content, Repository, TreeEntry
+from gxt.layout import Documents, Unread
 from gxt.live import Snapshot
 from gxt.model import RUN_ID, Experiment, Run, experiment_folder, experiment_name, now
 from gxt.pointers import Pointer, read_pointer
@@ -115,12 +116,11 @@ def read_experiments(repo: Repository, commit: str | None) -> tuple[dict[str, Ex
     """
     if commit is None:
         return {}, []
-    (tree,) = git.read_objects(repo, [f"{commit}:{layout.EXPERIMENTS}"])
-    folders = [entry.name for entry in git.tree_entries(tree or b"", len(commit)) if entry.is_tree]
-    paths = [f"{commit}:{layout.EXPERIMENTS}/{folder}/{layout.EXPERIMENT_YAML}" for folder in folders]
-    documents = git.read_objects(repo, paths)
+    folders = _folders(repo, commit)
+    trees = git.read_trees(repo, [folder.oid for folder in folders], skip_damaged=True)
+    documents = read_entries(repo, [entry_named(tree or (), layout.EXPERIMENT_YAML) for tree in trees])
     experiments, problems = {}, []
-    for folder, data in zip(folders, documents, strict=True):
+    for folder, data in zip((folder.name for folder in folders), documents, strict=True):
         try:
             experiments[folder] = layout.read_experiment(folder, data)
         except FormatError as error:
@@ -129,18 +129,22 @@ def read_experiments(repo: Repository, commit: str | None) -> tuple[dict[str, Ex
     return experiments, problems
 
 
-def list_runs(repo: Repository, commit: str | None, folders: Sequence[str] | None = None) -> list[RunEntry]:
-    """The run folders at a commit, of all experiments or of those in the given folders, oldest first."""
+def _folders(repo: Repository, commit: str) -> list[TreeEntry]:
+    """The experiments' folders at a commit."""
+    (entries,) = git.read_trees(repo, [f"{commit}:{layout.EXPERIMENTS}"])
+    return [entry for entry in entries or () if entry.is_tree]
+
+
+def list_runs(repo: Repository, commit: str | None) -> list[RunEntry]:
+    """The run folders at a commit, of all experiments, oldest first."""
     if commit is None:
         return []
-    if folders is None:
-        (tree,) = git.read_objects(repo, [f"{commit}:{layout.EXPERIMENTS}"])
-        folders = [entry.name for entry in git.tree_entries(tree or b"", len(commit)) if entry.is_tree]
-    trees = git.read_objects(repo, [f"{commit}:{layout.EXPERIMENTS}/{folder}" for folder in folders])
+    folders = _folders(repo, commit)
+    trees = git.read_trees(repo, [folder.oid for folder in folders], skip_damaged=True)
     runs = [
-        RunEntry(folder, entry.name, entry.oid)
+        RunEntry(folder.name, entry.name, entry.oid)
         for folder, tree in zip(folders, trees, strict=True)
-        for entry in git.tree_entries(tree or b"", len(commit))
+        for entry in tree or ()
         if entry.is_tree and RUN_ID.fullmatch(entry.name)
     ]
     return sorted(runs, key=lambda run: run.run_id)
@@ -150,15 +154,7 @@ def read_runs(
     repo: Repository, entries: Sequence[RunEntry], experiments: Mapping[str, Experiment]
 ) -> tuple[list[Run], list[FormatError]]:
     """The runs in these folders, and what is wrong with those that cannot be read."""
-    trees = git.read_objects(repo, [entry.tree for entry in entries])
-    wanted: list[tuple[int, str, str]] = []
-    for index, (entry, tree) in enumerate(zip(entries, trees, strict=True)):
-        files = git.tree_entries(tree or b"", len(entry.tree))
-        wanted += [(index, file.name, file.oid) for file in files if file.name in layout.RUN_DOCUMENTS]
-    documents: list[dict[str, bytes]] = [{} for _ in entries]
-    contents = git.read_objects(repo, [oid for _, _, oid in wanted])
-    for (index, name, _), content in zip(wanted, contents, strict=True):
-        documents[index][name] = content or b""
+    documents = read_documents(repo, [entry.tree for entry in entries])
     runs, problems = [], []
     for entry, files_of_run in zip(entries, documents, strict=True):
         known = experiments.get(entry.folder)
@@ -168,6 +164,46 @@ def read_runs(
         except FormatError as error:
             problems.append(error)
     return runs, problems
+
+
+def read_documents(repo: Repository, trees: Sequence[str]) -> list[Documents]:
+    """The documents in each of these run folders, given by tree id; what is there but cannot be read, as `Unread`."""
+    found: list[dict[str, bytes | Unread]] = []
+    wanted: list[tuple[int, TreeEntry]] = []
+    for index, (oid, entries) in enumerate(zip(trees, git.read_trees(repo, trees, skip_damaged=True), strict=True)):
+        found.append(dict.fromkeys(layout.RUN_DOCUMENTS[:3], lost(oid)) if entries is None else {})
+        wanted += [(index, entry) for entry in entries or () if entry.name in layout.RUN_DOCUMENTS]
+    for (index, entry), content in zip(wanted, read_entries(repo, [entry for _, entry in wanted]), strict=True):
+        if content is not None:
+            found[index][entry.name] = content
+    return list(found)
+
+
+FETCH = "`git fsck` says what git lacks; a fetch from a clone that has it brings it back"
+
+
+def read_entries(repo: Repository, entries: Sequence[TreeEntry | git.TreeFile | None]) -> list[bytes | Unread | None]:
+    """The content of files, as folders or listings of files have them; None for None."""
+    wanted = [entry.oid for entry in entries if entry is not None and entry.is_file]
+    contents = iter(git.read_objects(repo, wanted, skip_damaged=True))
+    return [_content_of(entry, contents) if entry is not None else None for entry in entries]
+
+
+def _content_of(entry: TreeEntry | git.TreeFile, contents: Iterator[bytes | None]) -> bytes | Unread:
+    if not entry.is_file:
+        return Unread("is a folder or a link, not a file")
+    content = next(contents)
+    return lost(entry.oid) if content is None else content
+
+
+def entry_named(entries: Iterable[TreeEntry], name: str) -> TreeEntry | None:
+    """The entry of that name in a folder, None where there is none."""
+    return next((entry for entry in entries if entry.name == name), None)
+
+
+def lost(oid: str) -> Unread:
+    """Stands for an object that the branch names and git cannot give."""
+    return Unread(f"cannot be read: git lacks the object {oid}, or finds it damaged", is_lost=True)
 
 
 def run_files(repo: Repository, commit: str, run: Run) -> list[git.TreeFile]:

@@ -1,8 +1,8 @@
 """The YAML that gxt writes and reads.
 
 Writing is our own because the branch format is: the same value always gives the same bytes, whatever the version of
-a YAML library, and every document reads the same under YAML 1.1 and 1.2. Reading is PyYAML with the scalar rules of
-YAML 1.2's core schema, so that `1e-3` is a number and `no` is a word. https://yaml.org/spec/1.2.2/#103-core-schema
+a YAML library, and every document reads the same under YAML 1.1 and 1.2. Reading is by YAML 1.2's core schema, so that
+`1e-3` is a number and `no` is a word: what was written here a line at a time, anything else by `yamlreader`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from gxt.errors import FormatError
+from gxt.yamlreader import DEEPEST, load, parse_scalar
 
 
 class Plain(str):
@@ -159,28 +160,6 @@ def _escape(character: str) -> str:
 
 # --- reading ------------------------------------------------------------------------------------------
 
-_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_LONGEST_INT = 4000  # Python reads no integer of over 4,300 digits
-_WORDS: dict[str, bool | None] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
-_WORDS |= dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(("false", "False", "FALSE"), False)
-
-
-def parse_scalar(text: str) -> Any:
-    """A plain scalar's value by the core schema of YAML 1.2: `1e-3` a float, `true` a boolean, `no` text.
-
-    >>> parse_scalar("1e-3"), parse_scalar("007"), parse_scalar("lasso")
-    (0.001, 7, 'lasso')
-    """
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INT.fullmatch(text) and len(text) < _LONGEST_INT:
-        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
-    if _FLOAT.fullmatch(text):
-        sign = "-" if text[0] == "-" else ""
-        return float(sign + text[-3:]) if text[-1] in "fFnN" else float(text)
-    return text
-
 
 def parse_value(text: str) -> Any:
     """A value as it is typed on a command line: a scalar, or a list, mapping or quoted text in YAML's flow style.
@@ -196,25 +175,6 @@ def parse_value(text: str) -> Any:
     return parse_scalar(text)
 
 
-def load(data: bytes, where: str) -> Any:
-    """The document in `data`; `where` names it in errors. None for an empty one.
-
-    Raises:
-        FormatError: not UTF-8, or not YAML; the message has the line and column.
-    """
-    import yaml  # here, since recording a run reads no YAML
-
-    try:
-        return yaml.load(data, _loader())
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).split("\n")[0]
-        raise FormatError(f"{where}{at}: not valid YAML: {problem}") from None
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{where}: not valid YAML: {error}") from None
-
-
 def load_mapping(data: bytes, where: str) -> dict[str, Any]:
     """As `load`, for a document that has to be a mapping; an empty document is an empty one."""
     own = _load_own(data) if data else {}
@@ -225,7 +185,7 @@ def load_mapping(data: bytes, where: str) -> dict[str, Any]:
         return {}
     if not isinstance(document, dict):
         raise FormatError(f"{where}: expected `key: value` lines, found {type(document).__name__}")
-    return {key if isinstance(key, str) else str(key): value for key, value in document.items()}
+    return document
 
 
 # --- reading our own ------------------------------------------------------------------------------------
@@ -278,13 +238,14 @@ def _load_own(data: bytes) -> dict[str, Any] | None:
         if (
             odd
             or len(key) > _LONGEST_KEY
+            or depth >= DEEPEST
             or (depth != len(open_mappings) - 1 if opened else depth >= len(open_mappings))
         ):
             return None
         del open_mappings[depth + 1 :]
         at += 1
-        key = key[1:-1] if key[0] == '"' else key if key not in _WORDS else None
-        if key is None:
+        key = key[1:-1] if key[0] == '"' else key
+        if key in open_mappings[-1]:
             return None
         opened = value is None
         if value is None:
@@ -310,7 +271,7 @@ def _own_metrics(text: str) -> dict[str, Any] | None:
     metrics, at = {}, 0
     while at < len(text):
         match = _OWN_METRIC.match(text, at)
-        if match is None or match[1] in _WORDS:
+        if match is None or match[1] in metrics:
             return None
         metrics[match[1]] = _own_summary(*match.groups()[1:])
         at = match.end()
@@ -349,26 +310,3 @@ def _own_literal(lines: list[str], at: int, indent: str) -> list[str]:
             break
         taken.append(line[len(indent) :])
     return [] if not taken or taken[0][:1] in ("", " ") or not taken[-1].strip() else taken
-
-
-@lru_cache(maxsize=1)
-def _loader() -> Any:
-    import yaml
-
-    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is six times as fast, where it was built
-
-    class CoreLoader(base):  # type: ignore[misc, valid-type]
-        """PyYAML's safe loader with the core schema's scalars in place of YAML 1.1's."""
-
-        yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012 (PyYAML's own class attribute)
-
-    core = "tag:yaml.org,2002:"
-    null_word = re.compile(r"^(?:~|null|Null|NULL|)$")
-    bool_word = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
-    CoreLoader.add_implicit_resolver(core + "null", null_word, ["~", "n", "N", ""])
-    CoreLoader.add_implicit_resolver(core + "bool", bool_word, list("tTfF"))
-    CoreLoader.add_implicit_resolver(core + "int", re.compile(f"^(?:{_INT.pattern})$"), list("-+0123456789"))
-    CoreLoader.add_implicit_resolver(core + "float", re.compile(f"^(?:{_FLOAT.pattern})$"), list("-+.0123456789"))
-    for kind in ("null", "bool", "int", "float"):
-        CoreLoader.add_constructor(core + kind, lambda loader, node: parse_scalar(loader.construct_scalar(node)))
-    return CoreLoader

@@ -6,8 +6,8 @@ that has it. So is the listing of an experiment's folder. What git has and the c
 (`tables`). Questions about the runs of one commit are a `View`'s (`view`).
 """
 
-from gxt.cache.tables import FILE, problem, use
+from gxt.cache.tables import FILE, problem, remove, use
 from gxt.cache.update import Place, Progress, places
 from gxt.cache.view import MetricRange, ValueCount, View
 
-__all__ = ["FILE", "MetricRange", "Place", "Progress", "ValueCount", "View", "places", "problem", "use"]
+__all__ = ["FILE", "MetricRange", "Place", "Progress", "ValueCount", "View", "places", "problem", "remove", "use"]

@@ -6,13 +6,15 @@ import contextlib
 import json
 import os
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gxt import __version__
-from gxt.model import UNREADABLE, Run, Summary, flatten
+from gxt.errors import GxtError
+from gxt.model import Run, Summary, flatten
 from gxt.query.fields import ATTRIBUTES, DATASET, PARTS, bounded, datasets, scalar
 from gxt.query.patterns import matches_text
 from gxt.query.sql import MATCH
@@ -20,28 +22,44 @@ from gxt.query.sql import MATCH
 FILE = "cache.db"
 """The file's name in gxt's folder of a clone."""
 
-_VERSION = f"2 {__version__}"  # of the tables below, and of what reads a run
+_VERSION = f"3 {__version__}"  # of the tables below, and of what reads a run
 _LOCK_TIMEOUT = 15.0
 
 # Columns without a type hold any value as it is.
 _COLUMNS = [name for name in ATTRIBUTES if name not in ("id", "experiment")]
 _SCHEMA = f"""
 create table about (version text);
-create table run (id integer primary key, tree blob, deleted, {", ".join(_COLUMNS)}, unique (tree, run_id));
+create table run (id integer primary key, tree blob, lost, deleted, {", ".join(_COLUMNS)}, unique (tree, run_id));
 create index run_problem on run (id) where problem is not null;
-create table document (run integer primary key, content text);
+create index run_lost on run (id) where lost;
+create table document (run integer primary key, content text, sum integer);
 create table field (id integer primary key, kind text, name text, unique (kind, name));
 create table metric (field integer, run integer, {", ".join(PARTS)}, primary key (field, run)) without rowid;
 create table value (field integer, run integer, type, number, text, primary key (field, run)) without rowid;
 create table dataset (run integer, {", ".join(DATASET)});
 create index dataset_run on dataset (run);
-create table listing (id integer primary key, tree blob unique, folder text, document blob, size integer, runs text);
+create table listing (
+    id integer primary key, tree blob unique, lost, folder text, document blob, problem text, size integer, runs text,
+    sum integer
+);
 """
 
 Result = TypeVar("Result")
 
 
 # --- opening ----------------------------------------------------------------------------------------------------
+
+
+class Damaged(sqlite3.DatabaseError):
+    """The cache does not hold what was written to it."""
+
+
+class Gone(sqlite3.OperationalError):
+    """What was looked up a moment ago has been replaced by other processes."""
+
+
+# SQLite's words where it is not the content of the file that is wrong. Only Python 3.11 has its error codes.
+_NOT_THE_CONTENT = ("unable to open", "readonly", "locked", "busy", "is full", "disk I/O")
 
 
 def use(root: Path, work: Callable[[sqlite3.Connection], Result], keep: bool = True) -> Result:
@@ -55,28 +73,60 @@ def use(root: Path, work: Callable[[sqlite3.Connection], Result], keep: bool = T
         try:
             with _connected(path) as connection:
                 return work(connection)
-        except sqlite3.OperationalError:  # read-only, locked for too long, a full disk
-            break
-        except sqlite3.DatabaseError:  # broken; the next attempt begins a new one
+        except (GxtError, MemoryError):
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) or not _may_be_damage(error):
+                break
+            # The file is broken, or gave what nobody wrote; the next attempt begins a new one. An error that is not
+            # the file's fault comes again.
             _remove(path)
-        except OSError:
-            break
     with contextlib.closing(_in_memory(path)) as connection:
         return work(connection)
 
 
+def _may_be_damage(error: Exception) -> bool:
+    if isinstance(error, Gone):
+        return False
+    return not isinstance(error, sqlite3.Error) or not any(words in str(error) for words in _NOT_THE_CONTENT)
+
+
 def problem(root: Path) -> str | None:
-    """Why the file does not serve as it is, None where it does or there is none. Whoever reads next makes it anew."""
+    """Why the file does not serve as it is, None where it does or there is none."""
     path = root / FILE
     if not path.is_file():
         return None
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            return None if _is_current(connection) else "is of another version of gxt"
-    except sqlite3.OperationalError as error:
-        return f"cannot be opened: {error}"
-    except sqlite3.DatabaseError:
-        return "is broken"
+            # One of another version is made anew by whoever reads next.
+            return None if not _is_current(connection) or _is_sound(connection) else "is broken"
+    except sqlite3.Error as error:
+        return "is broken" if _may_be_damage(error) else f"cannot be opened: {error}"
+
+
+def remove(root: Path) -> Path:
+    """Take the file away; whoever reads next makes it anew."""
+    _remove(root / FILE)
+    return root / FILE
+
+
+def _is_sound(connection: sqlite3.Connection) -> bool:
+    """Whether tables and indexes agree, and every run and listing is as it was written."""
+    if connection.execute("pragma integrity_check(1)").fetchone() != ("ok",):
+        return False
+    documents = connection.execute("select content, sum from document")
+    listings = connection.execute("select folder, document, problem, runs, sum from listing")
+    return all(checksum(content) == known for content, known in documents) and all(
+        checksum(*content) == known for *content, known in listings
+    )
+
+
+def checksum(*parts: str | bytes | None) -> int:
+    """What a changed byte in a row of the cache is noticed by."""
+    found = 0
+    for part in parts:
+        found = zlib.crc32(part.encode() if isinstance(part, str) else part or b"", found)
+    return found
 
 
 @contextlib.contextmanager
@@ -168,37 +218,34 @@ class Rows:
             table: [] for table in ("run", "document", "field", "metric", "value", "dataset")
         }
 
-    def add(self, key: int, tree: bytes, run: Run) -> None:
-        """A run under the id that it is to have; one that no table can hold becomes an unreadable one."""
-        try:
-            self._add(key, tree, run)
-        except (ValueError, TypeError, RecursionError) as error:
-            problem = f"holds what cannot be read: {error}".encode("utf-8", "replace").decode()
-            self._add(key, tree, Run(run.id, "", status=UNREADABLE, started=run.started, problem=problem))
+    def add(self, key: int, tree: bytes, run: Run, is_lost: bool = False) -> None:
+        """A run under the id that it is to have; `is_lost` where git lacks a part of it, so that it is read again."""
+        content = run_to_json(run)
+        attributes = [_storable(ATTRIBUTES[name].of(run)) for name in _COLUMNS]
+        named = [("params", name, value) for name, value in flatten(run.params).items()]
+        named += [("tags", name, value) for name, value in run.tags.items()]
+        named += [("code", name, value) for name, value in run.source.items()]
+        scalars = [(kind, name, scalar(value)) for kind, name, value in named]
+        self._rows["run"].append((key, tree, int(is_lost), run.deleted, *attributes))
+        self._rows["document"].append((key, content, checksum(content)))
+        self._rows["dataset"] += [(key, *about.values()) for about in datasets(run)]
+        self._rows["value"] += [(self._field(k, name), key, s.type[0], s.number, s.text) for k, name, s in scalars]
+        self._rows["metric"] += [
+            (self._field("metrics", name), key, *(bounded(getattr(summary, part)) for part in PARTS))
+            for name, summary in run.metrics.items()
+        ]
+
+    def remove(self, key: int) -> None:
+        """Take a run out of the tables."""
+        for table in ("document", "metric", "value", "dataset"):
+            self._db.execute(f"delete from {table} where run = ?", (key,))
+        self._db.execute("delete from run where id = ?", (key,))
 
     def write(self) -> None:
         """Put what was added into the tables."""
         for table, rows in self._rows.items():
             if rows:
                 self._db.executemany(f"insert into {table} values ({', '.join('?' * len(rows[0]))})", rows)
-
-    def _add(self, key: int, tree: bytes, run: Run) -> None:
-        content = run_to_json(run)
-        content.encode("utf-8")  # raises for a lone surrogate, which SQLite would not take either
-        attributes = [_storable(ATTRIBUTES[name].of(run)) for name in _COLUMNS]
-        named = [("params", name, value) for name, value in flatten(run.params).items()]
-        named += [("tags", name, value) for name, value in run.tags.items()]
-        named += [("code", name, value) for name, value in run.source.items()]
-        scalars = [(kind, name, scalar(value)) for kind, name, value in named]
-        about_datasets = [(key, *about.values()) for about in datasets(run)]
-        self._rows["run"].append((key, tree, run.deleted, *attributes))
-        self._rows["document"].append((key, content))
-        self._rows["dataset"] += about_datasets
-        self._rows["value"] += [(self._field(k, name), key, s.type[0], s.number, s.text) for k, name, s in scalars]
-        self._rows["metric"] += [
-            (self._field("metrics", name), key, *(bounded(getattr(summary, part)) for part in PARTS))
-            for name, summary in run.metrics.items()
-        ]
 
     def _field(self, kind: str, name: str) -> int:
         key = self._fields.get((kind, name))

@@ -7,11 +7,12 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from gxt import git, layout
-from gxt.cache.tables import Rows, writing
+from gxt import git, layout, store
+from gxt.cache.tables import Damaged, Rows, checksum, writing
 from gxt.errors import FormatError, GitError
 from gxt.git import Repository, TreeEntry
-from gxt.model import RUN_ID, Experiment, experiment_name
+from gxt.layout import Documents, Unread
+from gxt.model import RUN_ID, Experiment, clean_text, experiment_name
 
 _CHUNK = 1000  # runs read and written in one go
 _LISTINGS_KEPT = 8  # of each experiment
@@ -21,9 +22,11 @@ Progress = Callable[[int, int], None]
 
 
 class Place(NamedTuple):
-    """An experiment at some commit: the cached listing of its runs there, and what is wrong with its document."""
+    """An experiment at some commit: the cached listing of its runs there, None where git cannot give its folder, and
+    what is wrong with its document.
+    """
 
-    listing: int
+    listing: int | None
     experiment: Experiment
     problem: FormatError | None
 
@@ -35,11 +38,18 @@ class _RunTree(NamedTuple):
     tree: bytes
 
 
+class _Listing(NamedTuple):
+    """A folder's listing as the cache has it; `document` is its experiment.yaml."""
+
+    id: int
+    document: bytes | Unread | None
+
+
 class _Plan(NamedTuple):
     """What the listing of an experiment's folder is made from: runs that a similar listing has, and other runs."""
 
     folder: TreeEntry
-    document: bytes | None
+    document: bytes | Unread | None
     kept: set[int]
     added: list[_RunTree]
 
@@ -48,35 +58,56 @@ def places(
     db: sqlite3.Connection, repo: Repository, commit: str, progress: Progress | None = None
 ) -> tuple[list[Place], list[FormatError]]:
     """The experiments at a commit, all their runs in the cache, and what is wrong with the branch there."""
-    tree, about = git.read_objects(repo, [f"{commit}:{layout.EXPERIMENTS}", f"{commit}:{layout.GXT_YAML}"])
-    folders = [entry for entry in git.tree_entries(tree or b"", len(commit)) if entry.is_tree]
+    top, experiments = git.read_trees(repo, [f"{commit}^{{tree}}", f"{commit}:{layout.EXPERIMENTS}"])
+    if top is None:
+        raise GitError(f"git lacks the tree of the commit {commit}", store.FETCH)
+    problems = _problems(repo, store.entry_named(top, layout.GXT_YAML))
+    if experiments is None and (entry := store.entry_named(top, layout.EXPERIMENTS)):
+        why = store.lost(entry.oid).why if entry.is_tree else "is not a folder: there are no runs"
+        problems.append(FormatError(f"{layout.EXPERIMENTS} {why}"))
+    folders = [entry for entry in experiments or () if entry.is_tree]
+    _look_for_lost(db, repo)
     known = _listings(db, folders)
     missing = [folder for folder in folders if folder.oid not in known]
     if missing:
         _add_listings(db, repo, missing, progress)
-        known = _listings(db, folders)
-    return [_place(folder.name, *known[folder.oid]) for folder in folders], _problems(about)
+        known = _listings(db, folders, and_lost=True)
+    return [_place(folder, known.get(folder.oid)) for folder in folders], problems
 
 
-def _listings(db: sqlite3.Connection, folders: Sequence[TreeEntry]) -> dict[str, tuple[int, bytes | None]]:
-    """The cached listings of these folders by tree."""
+def _listings(db: sqlite3.Connection, folders: Sequence[TreeEntry], and_lost: bool = False) -> dict[str, _Listing]:
+    """The cached listings of these folders by tree; those that something was missing for only with `and_lost`."""
     asked = json.dumps([folder.oid.upper() for folder in folders])
     found = db.execute(
-        "select hex(tree), id, document from listing where hex(tree) in (select value from json_each(?))", (asked,)
+        "select hex(tree), id, lost, folder, document, problem, runs, sum from listing"
+        " where hex(tree) in (select value from json_each(?))",
+        (asked,),
     )
-    return {tree.lower(): (key, document) for tree, key, document in found}
+    listings = {}
+    for tree, key, is_lost, folder, document, problem, runs, known in found:
+        if checksum(folder, document, problem, runs) != known:
+            raise Damaged("a listing is not as it was written")
+        if and_lost or not is_lost:
+            listings[tree.lower()] = _Listing(key, document if problem is None else Unread(problem, bool(is_lost)))
+    return listings
 
 
-def _place(folder: str, listing: int, document: bytes | None) -> Place:
+def _place(folder: TreeEntry, listing: _Listing | None) -> Place:
     try:
-        return Place(listing, layout.read_experiment(folder, document), None)
+        if listing is None:
+            raise FormatError(f"{layout.EXPERIMENTS}/{folder.name} {store.lost(folder.oid).why}", store.FETCH)
+        return Place(listing.id, layout.read_experiment(folder.name, listing.document), None)
     except FormatError as error:
-        return Place(listing, Experiment(name=experiment_name(folder), id=""), error)
+        name = experiment_name(folder.name)
+        return Place(listing.id if listing else None, Experiment(name=name, id=""), error)
 
 
-def _problems(about: bytes | None) -> list[FormatError]:
+def _problems(repo: Repository, entry: TreeEntry | None) -> list[FormatError]:
     """What gxt.yaml says of how the branch can be read."""
+    (about,) = store.read_entries(repo, [entry])
     try:
+        if isinstance(about, Unread):
+            raise FormatError(f"{layout.GXT_YAML} {about.why}")
         version = layout.read_format(about) if about is not None else layout.FORMAT
     except FormatError as error:
         return [error]
@@ -89,10 +120,31 @@ def _problems(about: bytes | None) -> list[FormatError]:
 # --- adding ---------------------------------------------------------------------------------------------------------
 
 
+def _look_for_lost(db: sqlite3.Connection, repo: Repository) -> None:
+    """Read runs again that git lacked a part of: a fetch may have brought it."""
+    found = db.execute("select id, run_id, tree from run where lost").fetchall()
+    if not found:
+        return
+    documents = store.read_documents(repo, [tree.hex() for _, _, tree in found])
+    there = [(one, files) for one, files in zip(found, documents, strict=True) if not _is_lost(files)]
+    if not there:
+        return
+    with writing(db):
+        rows = Rows(db)
+        for (key, run_id, tree), files in there:
+            rows.remove(key)
+            rows.add(key, tree, layout.read_run_as_far_as_possible("", run_id, files))
+        rows.write()
+
+
+def _is_lost(files: Documents) -> bool:
+    return any(isinstance(content, Unread) and content.is_lost for content in files.values())
+
+
 def _add_listings(
     db: sqlite3.Connection, repo: Repository, folders: Sequence[TreeEntry], progress: Progress | None
 ) -> None:
-    plans = [_plan(db, repo, folder) for folder in folders]
+    plans = [plan for folder in folders if (plan := _plan(db, repo, folder)) is not None]
     wanted = _lacking(db, (run for plan in plans for run in plan.added))
     for at in range(0, len(wanted), _CHUNK):
         if progress is not None:
@@ -107,11 +159,14 @@ def _add_listings(
             _write(db, plan)
 
 
-def _plan(db: sqlite3.Connection, repo: Repository, folder: TreeEntry) -> _Plan:
-    """The least there is to do for a folder's listing: against the longest that the cache has of the same folder."""
+def _plan(db: sqlite3.Connection, repo: Repository, folder: TreeEntry) -> _Plan | None:
+    """The least there is to do for a folder's listing: against the longest that the cache has of the same folder. None
+    where git cannot give the folder.
+    """
     base = db.execute(
-        "select hex(tree), document, runs from listing where folder = ? order by size desc, id desc limit 1",
-        (folder.name,),
+        "select hex(tree), document, runs from listing where folder = ? and problem is null"
+        " order by size desc, id desc limit 1",
+        (clean_text(folder.name),),
     ).fetchone()
     if base is not None:
         tree, document, runs = base
@@ -124,16 +179,13 @@ def _plan(db: sqlite3.Connection, repo: Repository, folder: TreeEntry) -> _Plan:
             kept = set(json.loads(runs)) - {_key(db, run) for run in gone}
             for change in changes:
                 if layout.EXPERIMENT_YAML in (entry.name for entry in change if entry):
-                    document = _document(repo, change.new)
+                    (document,) = store.read_entries(repo, [change.new])
             return _Plan(folder, document, kept, _runs(change.new for change in changes))
-    (content,) = git.read_objects(repo, [folder.oid])
-    entries = git.tree_entries(content or b"", len(folder.oid))
-    about = next((entry for entry in entries if entry.name == layout.EXPERIMENT_YAML), None)
-    return _Plan(folder, _document(repo, about), set(), _runs(entries))
-
-
-def _document(repo: Repository, entry: TreeEntry | None) -> bytes | None:
-    return None if entry is None else git.read_objects(repo, [entry.oid])[0]
+    (entries,) = git.read_trees(repo, [folder.oid], skip_damaged=True)
+    if entries is None:
+        return None
+    (document,) = store.read_entries(repo, [store.entry_named(entries, layout.EXPERIMENT_YAML)])
+    return _Plan(folder, document, set(), _runs(entries))
 
 
 def _runs(entries: Iterable[TreeEntry | None]) -> list[_RunTree]:
@@ -155,23 +207,27 @@ def _lacking(db: sqlite3.Connection, runs: Iterable[_RunTree]) -> list[_RunTree]
 
 
 def _add_runs(db: sqlite3.Connection, repo: Repository, runs: Sequence[_RunTree]) -> None:
-    names = [f"{run.tree.hex()}:{name}" for run in runs for name in layout.RUN_DOCUMENTS]
-    contents = iter(git.read_objects(repo, names))
+    documents = store.read_documents(repo, [run.tree.hex() for run in runs])
     (last,) = db.execute("select coalesce(max(id), 0) from run").fetchone()
     rows = Rows(db)
-    for key, (run_id, tree) in enumerate(runs, last + 1):
-        found = {name: next(contents) for name in layout.RUN_DOCUMENTS}
-        documents = {name: content for name, content in found.items() if content is not None}
-        rows.add(key, tree, layout.read_run_as_far_as_possible("", run_id, documents))
+    for key, ((run_id, tree), files) in enumerate(zip(runs, documents, strict=True), last + 1):
+        rows.add(key, tree, layout.read_run_as_far_as_possible("", run_id, files), _is_lost(files))
     rows.write()
 
 
 def _write(db: sqlite3.Connection, plan: _Plan) -> None:
     keys = sorted(plan.kept | {key for run in plan.added if (key := _key(db, run)) is not None})
-    values = (bytes.fromhex(plan.folder.oid), plan.folder.name, plan.document, len(keys), json.dumps(keys))
-    db.execute("insert or ignore into listing (tree, folder, document, size, runs) values (?, ?, ?, ?, ?)", values)
-    newest = "select id from listing where folder = ? order by id desc limit ?"
+    folder, runs = clean_text(plan.folder.name), json.dumps(keys)
+    unread = plan.document if isinstance(plan.document, Unread) else None
+    content = (folder, None, unread.why) if unread else (folder, plan.document, None)
+    is_lost = unread is not None and unread.is_lost
+    columns = "lost, folder, document, problem, size, runs, sum"
     db.execute(
-        f"delete from listing where folder = ? and id not in ({newest})",
-        (plan.folder.name, plan.folder.name, _LISTINGS_KEPT),
+        f"insert into listing (tree, {columns}) values (?, ?, ?, ?, ?, ?, ?, ?)"
+        # Others may have been faster; what they lacked may be there now. The id stays as it is for those who use it.
+        f" on conflict (tree) do update set ({columns}) = (excluded.{columns.replace(', ', ', excluded.')})"
+        " where listing.lost",
+        (bytes.fromhex(plan.folder.oid), int(is_lost), *content, len(keys), runs, checksum(*content, runs)),
     )
+    newest = "select id from listing where folder = ? order by id desc limit ?"
+    db.execute(f"delete from listing where folder = ? and id not in ({newest})", (folder, folder, _LISTINGS_KEPT))

@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from gxt.cache.tables import run_from_json
+from gxt.cache.tables import Damaged, Gone, checksum, run_from_json
 from gxt.cache.update import Place
 from gxt.errors import FormatError, UsageError
 from gxt.layout import run_path
@@ -81,12 +81,21 @@ class View:
         if run_id is not None:
             condition, values = f"{condition} and run.run_id = ?", [*values, run_id]
         places = list(places)
-        asked = json.dumps([place.listing for place in places])
-        found = db.execute("select count(*) from listing where id in (select value from json_each(?))", (asked,))
-        if found.fetchone()[0] != len(places):  # others looked at so many commits meanwhile that these went
-            raise sqlite3.OperationalError("the listings are gone")
+        wanted = {place.listing for place in places if place.listing is not None}  # equal folders have one listing
+        asked = (json.dumps(list(wanted)),)
+        found = db.execute("select count(*) from listing where id in (select value from json_each(?))", asked)
+        if found.fetchone()[0] != len(wanted):  # others looked at so many commits meanwhile that these went
+            raise Gone("the listings are gone")
+        lacking = db.execute(
+            "select 1 from listing, json_each(listing.runs) as member where listing.id in (select value from"
+            " json_each(?)) and not exists (select 1 from run where run.id = member.value) limit 1",
+            asked,
+        )
+        if lacking.fetchone():
+            raise Damaged("a run of a listing is not there")
         db.execute("drop table if exists temp.listed")
-        db.execute("create temp table listed (run integer primary key, experiment)")
+        # A run that was copied from one experiment to another is there twice.
+        db.execute("create temp table listed (run integer, experiment, primary key (run, experiment)) without rowid")
         for place in places:
             hidden = place.experiment.deleted is not None
             if deleted is None or (hidden and deleted):
@@ -94,7 +103,7 @@ class View:
             else:
                 state = "0" if hidden else f"run.deleted is {'not ' if deleted else ''}null"
             db.execute(
-                "insert or ignore into listed select run.id, ? from listing, json_each(listing.runs) as member"
+                "insert into listed select run.id, ? from listing, json_each(listing.runs) as member"
                 f" join run on run.id = member.value where listing.id = ? and {state} and {condition}",
                 (place.experiment.name, place.listing, *values),
             )
@@ -142,15 +151,17 @@ class View:
     def _runs(self, found: Sequence[tuple[int, str, int]]) -> list[Run]:
         asked = json.dumps([key for key, _, _ in found])
         contents = self._db.execute(
-            "select document.content from json_each(?) as asked join document on document.run = asked.value"
+            "select content, sum from json_each(?) as asked left join document on document.run = asked.value"
             " order by asked.key",
             (asked,),
         )
+        runs = []
         with _without_collector():
-            return [
-                run_from_json(content, experiment)
-                for (_, experiment, _), (content,) in zip(found, contents, strict=True)
-            ]
+            for (_, experiment, _), (content, known) in zip(found, contents, strict=True):
+                if content is None or checksum(content) != known:
+                    raise Damaged("a run is not as it was written")
+                runs.append(run_from_json(content, experiment))
+        return runs
 
     def is_empty(self) -> bool:
         """Whether there is no run at all."""
@@ -171,25 +182,33 @@ class View:
     def value_counts(self, kind: str, expression: Expression) -> list[ValueCount]:
         """The values of every param ("params") or tag ("tags") in the runs that a filter holds for."""
         found = self._of_field(
-            "field.name, value.type, value.text, count(*)", "value", "value.type, value.text", kind, expression
+            "field.name, value.type, value.text, sum(chosen.times)", "value", "value.type, value.text", kind, expression
         )
         return [ValueCount(*row) for row in found]
 
     def metric_ranges(self, expression: Expression) -> list[MetricRange]:
         """The last values of every metric in the runs that a filter holds for."""
         found = self._of_field(
-            "field.name, count(*), min(metric.last), max(metric.last)", "metric", "field.id", "metrics", expression
+            "field.name, sum(chosen.times), min(metric.last), max(metric.last)",
+            "metric",
+            "field.id",
+            "metrics",
+            expression,
         )
         return [MetricRange(*row) for row in found]
 
     def _of_field(self, selected: str, table: str, grouped: str, kind: str, expression: Expression) -> list[Any]:
         """What is selected from a table of fields, grouped by field and whatever else, of the runs that a filter holds
-        for."""
+        for; `chosen.times` says in how many experiments a run is."""
         condition = compile_filter(expression)
-        chosen = f"select run.id from listed join run on run.id = listed.run where {condition.text}"
+        chosen = (
+            "select run.id as id, count(*) as times from listed join run on run.id = listed.run"
+            f" where {condition.text} group by 1"
+        )
         return self._bounded(
-            f"with chosen as ({chosen}) select {selected} from {table} join field on field.id = {table}.field"
-            f" where field.kind = ? and {table}.run in chosen group by field.id, {grouped}",
+            f"with chosen as materialized ({chosen}) select {selected} from field join {table}"
+            f" on field.id = {table}.field join chosen on chosen.id = {table}.run"
+            f" where field.kind = ? group by field.id, {grouped}",
             (*condition.values, kind),
         )
 

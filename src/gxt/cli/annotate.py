@@ -43,7 +43,7 @@ def tag_command(ctx: click.Context, run: str, tags: Sequence[str], delete: Seque
         if as_json:
             click.echo(json_text(dict(found.tags)), nl=False)
         for name, text in sorted(found.tags.items()) if not as_json else ():
-            click.echo(f"{name}={text}")
+            output.say(f"{name}={text}")
         return
     edits.tag(repo, found, dict(map(intake.tag_assignment, tags)), delete)
     _say(f"tagged {found.name}")
@@ -97,7 +97,7 @@ def goal_command(
         if as_json:
             click.echo(json_text(dict(found.goals)), nl=False)
         for metric, goal in sorted(found.goals.items()) if not as_json else ():
-            click.echo(f"{metric}:{goal}")
+            output.say(f"{metric}:{goal}")
         return
     given = dict(map(stats.parse_goal, goals))
     edits.set_goals(repo, found, given, delete)
@@ -182,4 +182,4 @@ def _names(runs: Sequence[Run]) -> str:
 
 def _say(text: str) -> None:
     if output.is_terminal():
-        click.echo(text)
+        output.say(text)

@@ -12,6 +12,7 @@ from gxt.cli import output
 from gxt.cli.params import json_option, repository
 from gxt.doctor import Finding, Mended, Report
 from gxt.errors import UsageError
+from gxt.showing import one_line
 
 _BY_HAND = """\
 by hand:  git worktree add --detach ../runs {branch}        edit the files in ../runs, then
@@ -51,7 +52,7 @@ def _confirmed(found: Report, branch: str) -> bool:
     if not sys.stdin.isatty():
         raise UsageError(f"{_count(len(found.fixable))} to mend", "--yes does it")
     for line in _lines(found.fixable):
-        click.echo(line)
+        output.say(line)
     return click.confirm(f"\nMend {_count(len(found.fixable))} in one commit on {branch}?")
 
 
@@ -60,18 +61,18 @@ def _show(found: Report, branch: str) -> None:
     there = f"{found.runs} run{'' if found.runs == 1 else 's'} in {found.experiments} experiment"
     there += "" if found.experiments == 1 else "s"
     if not found.problems:
-        click.echo(f"{output.paint('all is well', 'green')}: {there} on {branch}")
+        output.say(f"{output.paint('all is well', 'green')}: {there} on {branch}")
     for line in _lines(found.problems):
-        click.echo(line)
+        output.say(line)
     if remarks:
-        click.echo(f"\n{output.paint('worth knowing', 'bold')}")
+        output.say(f"\n{output.paint('worth knowing', 'bold')}")
         for line in _lines(remarks):
-            click.echo(line)
+            output.say(line)
     if found.problems:
         count = len(found.fixable)
         all_of_them = "all of them" if count > 1 else "it"
         mends = f"; `gxt doctor --fix` mends {count if count < len(found.problems) else all_of_them}" if count else ""
-        click.echo(f"\n{_count(len(found.problems))}, {there} on {branch}{mends}")
+        output.say(f"\n{_count(len(found.problems))}, {there} on {branch}{mends}")
     if any(finding.advice.startswith("mend it by hand") for finding in found.problems):
         output.note(_BY_HAND.format(branch=branch))
 
@@ -82,10 +83,10 @@ def _lines(findings: Sequence[Finding]) -> Iterator[str]:
     for finding in findings:
         if finding.where != where:
             where = finding.where
-            yield output.paint(output.printable(where), "" if finding.is_remark else "yellow")
-        yield f"  {output.printable(finding.what)}"
+            yield output.paint(one_line(where), "" if finding.is_remark else "yellow")
+        yield f"  {one_line(finding.what)}"
         if finding.advice:
-            yield f"  → {output.printable(finding.advice)}"
+            yield f"  → {one_line(finding.advice)}"
 
 
 def _count(number: int) -> str:
@@ -94,11 +95,11 @@ def _count(number: int) -> str:
 
 def _show_mended(mended: Mended) -> None:
     for path in mended.files:
-        click.echo(f"mended {output.printable(path)}")
+        output.say(f"mended {one_line(path)}")
     for left in mended.removed:
-        click.echo(f"removed {left}, left behind by a crash")
+        output.say(f"removed {left}")
     if mended.commit:
-        click.echo(f"in the commit {mended.commit[:10]}\n")
+        output.say(f"in the commit {mended.commit[:10]}\n")
 
 
 def _json(found: Report, mended: Mended | None) -> dict[str, object]:

@@ -13,6 +13,7 @@ from gxt.cli import output
 from gxt.cli.params import experiments_option, json_option, repository
 from gxt.journal import Event
 from gxt.model import format_time
+from gxt.showing import one_line, shortened
 
 _STYLES = {
     "finished": "green",
@@ -83,5 +84,4 @@ def _local(event: Event) -> datetime:
 
 
 def _cut(text: str, room: int) -> str:
-    text = output.printable(text)
-    return text if len(text) <= room else text[: room - 1] + "…"
+    return shortened(one_line(text), room)

@@ -74,9 +74,9 @@ def best_command(
     value = found.field.value(found.run)
     if as_json:
         about = {"metric": str(found.field).removeprefix("metrics."), "goal": found.goal, "value": value}
-        click.echo(render.json_text(render.run_json(found.run) | about), nl=False)
+        output.page(render.json_text(render.run_json(found.run) | about))
     else:
-        click.echo(render.best_page(found.run, found.field, found.goal, found.total, now(), output.paint), nl=False)
+        output.page(render.best_page(found.run, found.field, found.goal, found.total, now(), output.paint))
     if not found.said:
         keep = f"gxt goal {found.run.experiment} {found.field.name}"
         output.note(f"nobody said which {name} is better, so less is: `{keep}:min` or `:max` says it")
@@ -101,7 +101,7 @@ def tail_command(ctx: click.Context, run: str, lines: int, log: bool, no_follow:
     whole = data[: data.rfind(b"\n") + 1]
     if log:
         for line in whole.splitlines(keepends=True)[-lines or len(whole) :]:
-            click.echo(line, nl=False)
+            output.log(line)
     else:
         points = list(layout.read_points(whole))
         for group in _steps(points)[-lines or len(points) :]:
@@ -110,7 +110,7 @@ def tail_command(ctx: click.Context, run: str, lines: int, log: bool, no_follow:
         return
     for more in _growth(repo, found, name, len(whole)):
         if log:
-            click.echo(more, nl=False)
+            output.log(more)
         else:
             for group in _steps(list(layout.read_points(more))):
                 _show_points(group, as_json)
@@ -160,4 +160,4 @@ def _show_points(points: Sequence[MetricPoint], as_json: bool) -> None:
             click.echo(render.json_line(point._asdict()), nl=False)
         return
     values = "  ".join(f"{point.metric} {point.value:.6g}" for point in points)
-    click.echo(f"step {points[0].step:<6} {values}")
+    output.say(f"step {points[0].step:<6} {values}")

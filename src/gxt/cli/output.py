@@ -13,6 +13,7 @@ from typing import TextIO
 import click
 
 from gxt.errors import FormatError, GxtError, GxtWarning, UsageError
+from gxt.showing import drawn, lines, one_line
 
 
 def _terminal_size() -> os.terminal_size:
@@ -38,11 +39,6 @@ def paint(text: str, style: str) -> str:
     return click.style(text, bold=True) if style == "bold" else click.style(text, fg=style)
 
 
-def printable(text: str) -> str:
-    """Text that others wrote, on one line and with nothing in it that a terminal would obey."""
-    return "".join(character if character.isprintable() else "�" for character in text)
-
-
 def width() -> int | None:
     """The terminal's width in columns; None in a pipe, where nothing is cut."""
     return _terminal_size().columns if is_terminal() else None
@@ -54,7 +50,11 @@ def height() -> int:
 
 
 def page(text: str, wide: bool = False) -> None:
-    """Print, through a pager where the text is longer than the terminal; or wider, if it may be `wide`."""
+    """Print, through a pager where the text is longer than the terminal; or wider, if it may be `wide`.
+
+    On a terminal, what it would obey is spelled out, but for colours; a pipe gets the text as it is.
+    """
+    text = drawn(text) if is_terminal() else text
     too_wide = wide and is_terminal() and any(len(line) > _terminal_size().columns for line in plain_lines(text))
     if is_terminal() and (too_wide or text.count("\n") >= _terminal_size().lines):
         # Lines that are cut can be scrolled to only while `less` stays, so it must not end by itself then.
@@ -62,6 +62,18 @@ def page(text: str, wide: bool = False) -> None:
         click.echo_via_pager(text)
     else:
         click.echo(text, nl=False)
+
+
+def say(text: str) -> None:
+    """Print a line, or several, as `page` does but without a pager."""
+    click.echo(drawn(text) if is_terminal() else text)
+
+
+def log(data: bytes) -> None:
+    """Print what some program printed once, as it is; on a terminal, only its colours are left, and where a line began
+    anew.
+    """
+    click.echo(drawn(data.decode("utf-8", "replace"), keep="\r") if is_terminal() else data, nl=False)
 
 
 def plain_lines(text: str) -> list[str]:
@@ -93,7 +105,7 @@ def save(path: Path, content: bytes) -> None:
 
 def note(text: str) -> None:
     """A remark beside the output, on standard error."""
-    click.echo(text, err=True)
+    click.echo(lines(text), err=True)
 
 
 def problems(found: Sequence[FormatError]) -> None:
@@ -126,15 +138,15 @@ def progress() -> Callable[[int, int], None] | None:
 
 def show_error(error: GxtError) -> int:
     """A known error: one line, and a hint."""
-    _err(f"{click.style('gxt:', fg='red')} {error.message}")
+    _err(f"{click.style('gxt:', fg='red')} {lines(error.message)}")
     if error.hint:
-        _err(f"  {error.hint}")
+        _err(f"  {lines(error.hint)}")
     return error.exit_code
 
 
 def show_usage(error: click.ClickException) -> int:
     """A command line that click could not make sense of, in the same form."""
-    _err(f"{click.style('gxt:', fg='red')} {error.format_message()}")
+    _err(f"{click.style('gxt:', fg='red')} {lines(error.format_message())}")
     context = getattr(error, "ctx", None)
     if context is not None:
         _err(f"  `{context.command_path} --help` says more")
@@ -151,7 +163,7 @@ def show_warning(
 ) -> None:
     """gxt's own warnings as a line each; others' are not a user's business on the command line."""
     if issubclass(category, GxtWarning):
-        _err(f"{click.style('gxt:', fg='yellow')} {message}")
+        _err(f"{click.style('gxt:', fg='yellow')} {lines(str(message))}")
 
 
 def show_bug(error: Exception, arguments: Sequence[str]) -> int:
@@ -172,7 +184,7 @@ def show_bug(error: Exception, arguments: Sequence[str]) -> int:
 
     with tempfile.NamedTemporaryFile("w", prefix="gxt-bug-", suffix=".log", delete=False, encoding="utf-8") as log:
         log.write("\n".join(about))
-    _err(f"{click.style('gxt:', fg='red')} this is a bug in gxt: {type(error).__name__}: {str(error)[:200]}")
+    _err(f"{click.style('gxt:', fg='red')} this is a bug in gxt: {type(error).__name__}: {one_line(str(error)[:200])}")
     _err(f"  what is needed to report it: {Path(log.name)}")
     return 70  # EX_SOFTWARE of sysexits.h
 

@@ -238,12 +238,12 @@ def _say(run: ActiveRun, what: str) -> None:
         click.echo(run.run_id)
         sys.stdout.flush()
         return
-    click.echo(f"{what} {output.paint(run.name, 'bold')} ({run.run_id}) in {run.experiment}")
+    output.say(f"{what} {output.paint(run.name, 'bold')} ({run.run_id}) in {run.experiment}")
 
 
 def _remark(text: str) -> None:
     if output.is_terminal():
-        click.echo(text)
+        output.say(text)
 
 
 @click.command("start")
@@ -287,4 +287,4 @@ def finish_command(ctx: click.Context, runs: Sequence[str], status: str) -> None
     for run_id in ids:
         edits.finish(repo, run_id, status)
     if output.is_terminal():
-        click.echo(f"{status}: {', '.join(ids)}")
+        output.say(f"{status}: {', '.join(ids)}")

@@ -22,7 +22,7 @@ def init_command(ctx: click.Context) -> None:
     repo = repository(ctx)
     branch = store.branch_name(git.config(repo))
     made = store.init(repo)
-    click.echo(f"{'made the run branch' if made else 'there is the run branch'} {branch} in {repo.common_dir}")
+    output.say(f"{'made the run branch' if made else 'there is the run branch'} {branch} in {repo.common_dir}")
 
 
 @click.command("status")
@@ -39,17 +39,17 @@ def status_command(ctx: click.Context, as_json: bool) -> None:
     tip = f" at {state['tip'][:10]}" if state["tip"] else ""
     if state["read_from"]:
         tip += f", read from {state['read_from'].removeprefix('refs/remotes/')}"
-    click.echo(f"branch {output.paint(state['branch'], 'bold')}{tip}: {runs if state['tip'] else 'no runs yet'}")
+    output.say(f"branch {output.paint(state['branch'], 'bold')}{tip}: {runs if state['tip'] else 'no runs yet'}")
     for run in state["live"]:
-        click.echo(f"  {run['status']:<8} {run['name']} ({run['id']}) in {run['experiment']}, {run['since']}")
+        output.say(f"  {run['status']:<8} {run['name']} ({run['id']}) in {run['experiment']}, {run['since']}")
     for run in state["pending"]:
-        click.echo(f"  waiting to be committed: {run['name']} ({run['id']})")
+        output.say(f"  waiting to be committed: {run['name']} ({run['id']})")
     for remote in state["remotes"]:
-        click.echo(f"  {remote['ref']}: {_ahead_and_behind(remote)}")
+        output.say(f"  {remote['ref']}: {_ahead_and_behind(remote)}")
     if not state["remotes"] and state["has_remote"] and state["tip"]:
-        click.echo(f"  not pushed yet: git push origin {state['branch']}")
+        output.say(f"  not pushed yet: git push origin {state['branch']}")
     disk = state["disk"]
-    click.echo(
+    output.say(
         f"disk: {render.size(disk['objects'])} of git objects, {render.size(disk['gxt'])} of live runs and caches"
     )
     if state["pending"] or any(run["status"] == "crashed" for run in state["live"]):
@@ -135,9 +135,9 @@ def recover_command(ctx: click.Context, runs: Sequence[str], everything: bool) -
     committed += store.commit_pending(repo)
     completed = edits.take_back_rescued(repo)
     for run_id in completed:
-        click.echo(f"completed: {run_id}")
+        output.say(f"completed: {run_id}")
     for run in committed:
-        click.echo(f"{KILLED if run.ended is None else run.status}: {run.name} ({run.id}) in {run.experiment}")
+        output.say(f"{KILLED if run.ended is None else run.status}: {run.name} ({run.id}) in {run.experiment}")
     if not committed and not completed:
         output.note("nothing to recover")
     open_ended = [folder.name for folder in live.live_runs(base) if not live.is_owned(folder)]
@@ -173,13 +173,13 @@ def gc_command(ctx: click.Context, as_json: bool) -> None:
         click.echo(render.json_text(state), nl=False)
         return
     for run in committed:
-        click.echo(f"{run.status}: {run.name} ({run.id}) in {run.experiment}")
+        output.say(f"{run.status}: {run.name} ({run.id}) in {run.experiment}")
     for path in removed:
-        click.echo(f"removed {path}, left behind by a crash")
-    click.echo(f"before: {_objects(before)}")
-    click.echo(f"after:  {_objects(after)}")
+        output.say(f"removed {path}, left behind by a crash")
+    output.say(f"before: {_objects(before)}")
+    output.say(f"after:  {_objects(after)}")
     if after.size < before.size:
-        click.echo(f"{render.size(before.size - after.size)} less")
+        output.say(f"{render.size(before.size - after.size)} less")
 
 
 def _objects(counts: git.ObjectCounts) -> str:

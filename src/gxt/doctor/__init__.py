@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from gxt import git, layout, store
+from gxt import cache, git, layout, store
 from gxt.cache import Progress
 from gxt.doctor import branch, clone
 from gxt.doctor.findings import Finding
@@ -81,4 +81,6 @@ def mend(repo: Repository) -> Mended:
         commit = store.change(repo, plan)
     with store.committing(repo):
         removed = store.clean_up(repo)
+        if cache.problem(store.root(repo)):
+            removed.append(cache.remove(store.root(repo)))
     return Mended(commit, mended, removed)

@@ -9,14 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from gxt import git, layout
+from gxt import git, layout, store
 from gxt.cache import Progress
 from gxt.doctor.findings import Finding
-from gxt.errors import FormatError
+from gxt.errors import FormatError, GitError
 from gxt.git import Repository, TreeFile
+from gxt.layout import Documents, Unread
 from gxt.model import (
     RUN_ID,
     STATUSES,
+    UNREADABLE,
     Experiment,
     MetricPoint,
     Run,
@@ -29,6 +31,7 @@ from gxt.model import (
     summarise,
 )
 from gxt.pointers import POINTER_SIZE, is_pointer, pointer_problem
+from gxt.showing import one_line, quoted
 from gxt.store import Changes
 
 _BATCH = 32 << 20  # bytes of files read at once
@@ -65,7 +68,7 @@ def examine(repo: Repository, commit: str | None, progress: Progress | None = No
     found = Examination()
     if commit is None:
         return found
-    files = {file.path: file for file in git.list_files(repo, commit)}
+    files = _files(repo, commit, found)
     runs, documents = _sorted_out(files, found)
     _examine_itself(repo, files, found)
     _examine_experiments(repo, runs, documents, found)
@@ -77,6 +80,17 @@ def examine(repo: Repository, commit: str | None, progress: Progress | None = No
         found.changes = []
     found.findings.sort(key=lambda finding: (finding.is_remark, finding.where))
     return found
+
+
+def _files(repo: Repository, commit: str, found: Examination) -> dict[str, TreeFile]:
+    """Every file of the branch that git can give the folder of; what it cannot give is a finding."""
+    try:
+        listed = git.list_files(repo, commit)
+    except GitError:
+        listed, lost = git.list_what_is_left(repo, f"{commit}^{{tree}}")
+        for path in lost:
+            found.add(Finding(one_line(path), "is a folder that git lacks, or finds damaged", store.FETCH))
+    return {file.path: file for file in listed}
 
 
 class _Place(NamedTuple):
@@ -107,6 +121,8 @@ def _sorted_out(
             documents.setdefault(folder, None)
         elif top == layout.EXPERIMENTS and inside == layout.EXPERIMENT_YAML:
             documents[folder] = file
+        elif path == layout.EXPERIMENTS:
+            found.add(Finding(path, "is not a folder: there are no runs", f"{BY_HAND}: an earlier commit may have it"))
         elif path not in (layout.GXT_YAML, layout.GITATTRIBUTES):
             # A foreign folder is one remark, however much is in it.
             parts = path.split("/")
@@ -146,7 +162,9 @@ def _examine_itself(repo: Repository, files: Files, found: Examination) -> None:
 def _format(repo: Repository, files: Files) -> int:
     if layout.GXT_YAML not in files:
         return layout.FORMAT
-    (data,) = git.read_objects(repo, [files[layout.GXT_YAML].oid])
+    (data,) = store.read_entries(repo, [files[layout.GXT_YAML]])
+    if isinstance(data, Unread):
+        raise FormatError(f"{layout.GXT_YAML} {data.why}")
     return layout.read_format(data or b"")
 
 
@@ -172,7 +190,7 @@ def _examine_experiments(
     found: Examination,
 ) -> None:
     there = {folder: file for folder, file in documents.items() if file is not None}
-    contents = dict(zip(there, git.read_objects(repo, [file.oid for file in there.values()]), strict=True))
+    contents = dict(zip(there, store.read_entries(repo, list(there.values())), strict=True))
     first: dict[str, str] = {}
     for folder, run_id in runs:
         first[folder] = min(run_id, first.get(folder, run_id))
@@ -180,7 +198,7 @@ def _examine_experiments(
         _examine_experiment(folder, contents.get(folder), first.get(folder), found)
 
 
-def _examine_experiment(folder: str, data: bytes | None, first_run: str | None, found: Examination) -> None:
+def _examine_experiment(folder: str, data: bytes | Unread | None, first_run: str | None, found: Examination) -> None:
     where = f"{layout.EXPERIMENTS}/{folder}/{layout.EXPERIMENT_YAML}"
     name = experiment_name(folder)
     if experiment_folder(name) != folder:
@@ -194,9 +212,9 @@ def _examine_experiment(folder: str, data: bytes | None, first_run: str | None, 
         return
     try:
         experiment = layout.read_experiment(folder, data)
-        written = layout.written_name(data, where)
+        written = layout.written_name(data, where) if isinstance(data, bytes) else None
     except FormatError as error:
-        found.add(Finding(where, _less(error.message, where), BY_HAND))
+        found.add(Finding(where, _less(error.message, where), _advice(data)))
         return
     mended = experiment
     if written != name:
@@ -240,8 +258,8 @@ def _examine_runs(
         if progress is not None:
             progress(done, len(runs))
         wanted = [(place, name) for place in batch for name in _to_read(runs[place])]
-        contents = git.read_objects(repo, [runs[place][name].oid for place, name in wanted])
-        of_run: dict[_Place, dict[str, bytes]] = {place: {} for place in batch}
+        contents = store.read_entries(repo, [runs[place][name] for place, name in wanted])
+        of_run: dict[_Place, dict[str, bytes | Unread]] = {place: {} for place in batch}
         for (place, name), content in zip(wanted, contents, strict=True):
             of_run[place][name] = content or b""
         for place in batch:
@@ -269,47 +287,63 @@ def _batches(runs: Mapping[_Place, Files]) -> Iterator[list[_Place]]:
         yield batch
 
 
-def _examine_run(place: _Place, files: Files, contents: Mapping[str, bytes], found: Examination) -> None:
-    run_id = place.run_id
-
+def _examine_run(place: _Place, files: Files, contents: Documents, found: Examination) -> None:
     def say(name: str, what: str, advice: str = "", content: bytes | None = None, is_remark: bool = False) -> None:
         where = clean_text(f"{place.path}/{name}")
-        found.add(Finding(where, what, advice, is_remark=is_remark, run=run_id), content)
+        found.add(Finding(where, what, advice, is_remark=is_remark, run=place.run_id), content)
 
-    readable: dict[str, Run] = {}
-    for name in layout.RUN_DOCUMENTS:
-        if name in contents:
-            run = layout.read_run_as_far_as_possible("", run_id, {layout.RUN_YAML: b"", name: contents[name]})
-            if run.problem is None:
-                readable[name] = run
-            elif name != layout.METRICS_YAML or layout.METRICS_CSV not in files:
-                say(name, _less(run.problem, name), BY_HAND)
-    if layout.RUN_YAML not in files:
-        say(layout.RUN_YAML, "is missing", f"{BY_HAND}: an earlier commit may have it")
-    elif layout.RUN_YAML in readable and readable[layout.RUN_YAML].status not in STATUSES:
-        status = readable[layout.RUN_YAML].status
-        say(layout.RUN_YAML, f"the status is {status!r}, none of {', '.join(STATUSES)}", BY_HAND)
-    if layout.PARAMS_YAML not in files:
-        say(layout.PARAMS_YAML, "is missing", "--fix writes an empty one", _documents({})[layout.PARAMS_YAML])
-    data = contents.get(layout.METRICS_CSV)
-    points = list(layout.read_points(data or b""))
-    if data is not None and (mended := _mended_points(data, len(points))) is not None:
-        say(layout.METRICS_CSV, *mended)
-    known = readable[layout.METRICS_YAML].metrics if layout.METRICS_YAML in readable else None
-    if data is not None or layout.METRICS_YAML not in files:
-        summary = _mended_summary(points, known, layout.METRICS_YAML in files)
-        if summary is not None:
-            say(layout.METRICS_YAML, *summary)
-    elif known:
-        say(layout.METRICS_YAML, "has metrics whose points are not there: metrics.csv is missing", is_remark=True)
+    points = contents.get(layout.METRICS_CSV)
+    run, problems = layout.examine_run("", place.run_id, contents)
+    for name, why, is_missing in problems:
+        if name == layout.METRICS_YAML and (is_missing or isinstance(points, bytes)):
+            continue  # it can be made from metrics.csv
+        if not is_missing:
+            say(name, why.lstrip(":, "), _advice(contents[name]))
+        elif name == layout.RUN_YAML:
+            say(name, why, f"{BY_HAND}: an earlier commit may have it")
+        else:
+            say(name, why, "--fix writes an empty one", _documents({})[name])
+    if run.status not in (*STATUSES, UNREADABLE):
+        say(layout.RUN_YAML, f"the status is {quoted(run.status)}, none of {', '.join(STATUSES)}", BY_HAND)
+    known = None if any(problem.document == layout.METRICS_YAML for problem in problems) else run.metrics
+    for finding in _points_findings(points, known, layout.METRICS_YAML in files):
+        say(*finding)
     for name in files:
         if name.startswith(f"{layout.ARTIFACTS}/"):
             data = contents.get(name, b"")
+            if isinstance(data, Unread):
+                say(name, data.why, store.FETCH)
+                continue
             found.has_pointers |= is_pointer(data)
             if (problem := pointer_problem(data)) is not None:
                 say(name, problem, "record the artifact again, or take the file away")
         elif name not in layout.RUN_FILES:
             say(name, "is not gxt's; readers pass over it", is_remark=True)
+
+
+def _advice(data: bytes | Unread | None) -> str:
+    return store.FETCH if isinstance(data, Unread) and data.is_lost else BY_HAND
+
+
+def _points_findings(
+    data: bytes | Unread | None, known: Mapping[str, Summary] | None, has_summary: bool
+) -> Iterator[tuple[str, str, str, bytes | None, bool]]:
+    """What is wrong with a run's points and their summary, where `known` is None if it is unreadable: the file, what,
+    advice, what mends it, and whether it is only a remark.
+    """
+    if isinstance(data, Unread):
+        yield layout.METRICS_CSV, data.why, _advice(data), None, False
+        return
+    points = list(layout.read_points(data or b""))
+    if data is not None and (mended := _mended_points(data, len(points))) is not None:
+        yield layout.METRICS_CSV, *mended, False
+    if data is not None or not has_summary:
+        summary = _mended_summary(points, known, has_summary)
+        if summary is not None:
+            yield layout.METRICS_YAML, *summary, False
+    elif known:
+        what = "has metrics whose points are not there: metrics.csv is missing"
+        yield layout.METRICS_YAML, what, "", None, True
 
 
 def _documents(metrics: Mapping[str, Summary]) -> dict[str, bytes]:

@@ -28,7 +28,7 @@ def examine(repo: Repository, at: Tip, has_pointers: bool) -> Iterator[Finding]:
         )
         yield Finding("left behind by a crash", shown, "--fix takes it away", fixable=True)
     if problem := cache.problem(store.root(repo)):
-        yield Finding("cache", f"{problem}; the next listing makes it anew", is_remark=True)
+        yield Finding("cache", problem, "--fix takes it away; the next listing makes it anew", fixable=True)
     for ref, commit in git.list_refs(repo, "refs/gxt/kept/").items():
         what = f"keeps what the branch held before it was rewritten or deleted ({commit[:10]})"
         yield Finding(ref, what, f"git update-ref -d {ref} lets it go", is_remark=True)

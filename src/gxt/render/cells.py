@@ -10,7 +10,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from gxt.model import format_duration, format_time
-from gxt.render.table import Spread, Table
+from gxt.render.table import Column, Spread, Table
+from gxt.showing import one_line, shortened
 
 MAX_CELL = 40
 
@@ -24,7 +25,7 @@ def cell_text(value: Any, kind: str, now: int | None, most: int | None = MAX_CEL
     if kind == "time":
         if isinstance(value, int):
             return format_time(value) if now is None else when(value, now)
-        return str(value)
+        return one_line(str(value))
     if isinstance(value, Spread):
         return spread(value, kind)
     if kind == "duration":
@@ -36,7 +37,12 @@ def cell_text(value: Any, kind: str, now: int | None, most: int | None = MAX_CEL
     if isinstance(value, float):
         return f"{value:.6g}"
     text = one_line(json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else str(value))
-    return text if most is None or len(text) <= most else text[: most - 1] + "…"
+    return text if most is None else shortened(text, most)
+
+
+def titles(columns: Sequence[Column]) -> list[str]:
+    """What stands above a table's columns: names that others gave their params."""
+    return [one_line(column.title) for column in columns]
 
 
 def cell_texts(table: Table, now: int | None, most: int | None = None) -> list[list[str]]:
@@ -49,13 +55,6 @@ def cell_texts(table: Table, now: int | None, most: int | None = None) -> list[l
         ]
         for row in table.rows
     ]
-
-
-def one_line(text: str) -> str:
-    """Text without what would move a terminal's cursor or colour it: other people's runs are shown here."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else " " if c.isspace() else repr(c)[1:-1] for c in text)
 
 
 def branch(depth: int) -> str:
@@ -76,7 +75,7 @@ def same_line(same: Sequence[str], width: int | None = None) -> str:
 
 def remarks(table: Table) -> list[str]:
     """What stands below a table."""
-    return [*([same_line(table.same)] if table.same else []), *table.notes]
+    return [*([same_line(table.same)] if table.same else []), *map(one_line, table.notes)]
 
 
 _MOST_DECIMALS = 6

@@ -12,16 +12,20 @@ from gxt.errors import MissingPackageError
 from gxt.model import Run, Summary, format_time
 from gxt.query.fields import bounded
 from gxt.render.table import Table
+from gxt.showing import json_escaped
 
 
 def json_text(content: Any) -> str:
-    """JSON with two spaces' indent. NaN and infinities, which JSON lacks, become the texts "nan", "inf", "-inf"."""
-    return json.dumps(_json_value(content), indent=2, ensure_ascii=False) + "\n"
+    """JSON with two spaces' indent. NaN and infinities, which JSON lacks, become the texts "nan", "inf", "-inf".
+
+    What a terminal would obey is spelled out in JSON's own way.
+    """
+    return json_escaped(json.dumps(_json_value(content), indent=2, ensure_ascii=False)) + "\n"
 
 
 def json_line(content: Any) -> str:
     """The same on one line."""
-    return json.dumps(_json_value(content), ensure_ascii=False) + "\n"
+    return json_escaped(json.dumps(_json_value(content), ensure_ascii=False)) + "\n"
 
 
 def _json_value(value: Any) -> Any:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from gxt.render.cells import cell_texts, remarks
+from gxt.render.cells import cell_texts, remarks, titles
 from gxt.render.table import Column, Table
 
 _STYLE = """\
@@ -21,7 +21,10 @@ p { font: 13px/1.5 system-ui, sans-serif; color: #555 }
 def html_text(table: Table, now: int | None) -> str:
     """A table as a page of its own, without scripts; the best values in bold."""
     lines = ["<!doctype html>", '<meta charset="utf-8">', "<title>gxt table</title>", f"<style>\n{_STYLE}</style>"]
-    heads = [f"<th{_alignment(column)}>{html.escape(column.title)}</th>" for column in table.columns]
+    heads = [
+        f"<th{_alignment(column)}>{html.escape(title)}</th>"
+        for column, title in zip(table.columns, titles(table.columns), strict=True)
+    ]
     lines += ["<table>", f"<thead><tr>{''.join(heads)}</tr></thead>", "<tbody>"]
     for number, row in enumerate(cell_texts(table, now)):
         cells = []
@@ -64,7 +67,7 @@ def latex(table: Table, now: int | None) -> str:
         r"% \usepackage{booktabs}",
         rf"\begin{{tabular}}{{{''.join('r' if column.is_numeric else 'l' for column in table.columns)}}}",
         r"\toprule",
-        _latex_row([_latex_text(column.title) for column in table.columns]),
+        _latex_row(map(_latex_text, titles(table.columns))),
         r"\midrule",
     ]
     for number, row in enumerate(cell_texts(table, now)):
@@ -82,7 +85,7 @@ def latex(table: Table, now: int | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _latex_row(cells: Sequence[str]) -> str:
+def _latex_row(cells: Iterable[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 

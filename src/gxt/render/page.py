@@ -11,12 +11,13 @@ from gxt.query import Field
 from gxt.render.cells import STATUS_STYLES, Paint, cell_text, when
 from gxt.render.table import Column, Table
 from gxt.render.terminal import terminal
+from gxt.showing import one_line
 
 
 def run_page(run: Run, files: Mapping[str, int], now: int, paint: Paint) -> str:
     """A run as `gxt show` shows it. `paint(text, style)` colours headings and the status."""
-    state = paint(run.status, STATUS_STYLES.get(run.status, "")) + ("" if run.place == "branch" else f" ({run.place})")
-    lines = [f"{paint(run.name or run.id, 'bold')}  {state}", ""]
+    state = _state(run, paint) + ("" if run.place == "branch" else f" ({run.place})")
+    lines = [f"{paint(one_line(run.name or run.id), 'bold')}  {state}", ""]
     lines += _pairs(
         {
             "id": run.id,
@@ -29,12 +30,12 @@ def run_page(run: Run, files: Mapping[str, int], now: int, paint: Paint) -> str:
             "problem": run.problem,
             **{key: value for key, value in run.source.items() if key != "dirty"},
             "dirty": "yes, the code had uncommitted changes" if run.source.get("dirty") else None,
-            **{key: value if key != "gpus" else ", ".join(value) for key, value in run.environment.items()},
+            **{key: _listed(value) if key == "gpus" else value for key, value in run.environment.items()},
         },
         now,
     )
     if run.note:
-        lines += ["", paint("note", "bold"), *(f"  {line}".rstrip() for line in run.note.splitlines())]
+        lines += ["", paint("note", "bold"), *(f"  {one_line(line)}".rstrip() for line in run.note.splitlines())]
     for title, pairs in (("params", flatten(run.params)), ("tags", run.tags)):
         if pairs:
             lines += ["", paint(title, "bold"), *_pairs(dict(sorted(pairs.items())), now, "  ")]
@@ -80,17 +81,20 @@ def best_page(run: Run, metric: Field, goal: str, total: int, now: int, paint: P
     """The best run by a metric as `gxt best` shows it: what it is, its value and its params."""
     name = str(metric).removeprefix("metrics.")
     among = f", the {'least' if goal == 'min' else 'greatest'} of {total} runs" if total > 1 else ""
-    state = paint(run.status, STATUS_STYLES.get(run.status, ""))
     about = {
         "id": run.id,
         "experiment": run.experiment,
         "started": None if run.started is None else f"{format_time(run.started)} ({when(run.started, now)})",
         name: f"{cell_text(metric.value(run), 'number', now)}{among}",
     }
-    lines = [f"{paint(run.name or run.id, 'bold')}  {state}", "", *_pairs(about, now)]
+    lines = [f"{paint(one_line(run.name or run.id), 'bold')}  {_state(run, paint)}", "", *_pairs(about, now)]
     if run.params:
         lines += ["", paint("params", "bold"), *_pairs(dict(sorted(flatten(run.params).items())), now, "  ")]
     return "\n".join(lines) + "\n"
+
+
+def _state(run: Run, paint: Paint) -> str:
+    return paint(one_line(run.status), STATUS_STYLES.get(run.status, ""))
 
 
 _OTHER_FILES = (
@@ -102,7 +106,7 @@ _LONGEST = 400
 
 
 def _pairs(pairs: Mapping[str, Any], now: int, indent: str = "") -> list[str]:
-    known = {key: value for key, value in pairs.items() if value is not None and value != ""}
+    known = {one_line(key): value for key, value in pairs.items() if value is not None and value != ""}
     width = max((len(key) for key in known), default=0)
     return [f"{indent}{key:<{width}}  {_whole(value, now)}" for key, value in known.items()]
 
@@ -112,8 +116,13 @@ def _whole(value: Any, now: int) -> str:
     if isinstance(value, (list, dict)):
         text = json.dumps(value, ensure_ascii=False)
     else:
-        text = " ".join(value.split("\n")) if isinstance(value, str) else cell_text(value, "text", now)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters; --json has all)"
+        text = value if isinstance(value, str) else cell_text(value, "text", now)
+    shown = one_line(text[:_LONGEST])
+    return shown if len(text) <= _LONGEST else f"{shown}… ({len(text)} characters; --json has all)"
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _indented(table: Table, now: int) -> Iterable[str]:

@@ -7,8 +7,9 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gxt.render.cells import MAX_CELL, STATUS_STYLES, branch, cell_texts, one_line, same_line
+from gxt.render.cells import MAX_CELL, STATUS_STYLES, branch, cell_texts, same_line, titles
 from gxt.render.table import Column, Table
+from gxt.showing import one_line
 
 _GAP = 2  # between columns
 _TIGHT_CELL, _TIGHT_TITLE = 24, 16  # the most that a cell and a title take where not everything fits
@@ -20,18 +21,18 @@ def terminal(table: Table, now: int | None, width: int | None = None, colour: bo
     Where there is too little room, long cells and titles are cut first; then columns of a high rank go. The best values
     are bold; without colour, a `*` follows them.
     """
-    titles = [one_line(column.title) for column in table.columns]
+    heads = titles(table.columns)
     for most in (MAX_CELL, _TIGHT_CELL) if width is not None else (None,):
         texts = _drawn(table, cell_texts(table, now, most), colour)
-        cells = [max((_wide(row[i]) for row in texts), default=0) for i in range(len(titles))]
+        cells = [max((_wide(row[i]) for row in texts), default=0) for i in range(len(heads))]
         if most == _TIGHT_CELL:
-            titles = _short_titles(titles, cells)
-        widths = [max(_wide(title), wide) for title, wide in zip(titles, cells, strict=True)]
+            heads = _short_titles(heads, cells)
+        widths = [max(_wide(title), wide) for title, wide in zip(heads, cells, strict=True)]
         if width is None or sum(widths) + _GAP * (len(widths) - 1) <= width:
             break
     shown = _fitting(table.columns, widths, width)
-    text = _draw(table, titles, texts, widths, shown, colour)
-    hidden = [column.title for i, column in enumerate(table.columns) if i not in shown]
+    text = _draw(table, heads, texts, widths, shown, colour)
+    hidden = [title for i, title in enumerate(titles(table.columns)) if i not in shown]
     return text + "".join(f"{line}\n" for line in _remarks(table, width)), hidden
 
 
@@ -138,5 +139,5 @@ def _remarks(table: Table, width: int | None) -> Iterator[str]:
         yield ""
     if table.same:
         yield same_line(table.same, width)
-    for note in table.notes:
+    for note in map(one_line, table.notes):
         yield from textwrap.wrap(note, width) if width else [note]

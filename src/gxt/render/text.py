@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from gxt.model import format_time
-from gxt.render.cells import branch, cell_texts, remarks
+from gxt.render.cells import branch, cell_texts, remarks, titles
 from gxt.render.table import Table
 
 
@@ -20,7 +20,7 @@ def markdown(table: Table, now: int | None) -> str:
         texts[row][0] = branch(depth).replace("  ", "&emsp;") + texts[row][0]
     for row, column in table.best:
         texts[row][column] = f"**{texts[row][column]}**"
-    lines = [[_escaped(column.title) for column in table.columns]]
+    lines = [[_escaped(title) for title in titles(table.columns)]]
     lines.append(["--:" if column.is_numeric else "---" for column in table.columns])
     drawn = "".join(f"| {' | '.join(line)} |\n" for line in [*lines, *texts])
     return drawn + "".join(f"\n{_escaped(remark)}\n" for remark in remarks(table))
