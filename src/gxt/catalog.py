@@ -18,6 +18,7 @@ from gxt.git import Repository
 from gxt.model import RUN_ID, RUNNING, Experiment, MetricPoint, Run, flatten, now, random_digits
 from gxt.pointers import Pointer, may_be_pointer, read_pointer, write_pointer
 from gxt.query import And, Columns, Comparison, Expression, Field, In, IsNull, Not, Or, SortKey
+from gxt.showing import quoted
 from gxt.yamlreader import parse_scalar
 
 _LISTED = 5
@@ -133,7 +134,7 @@ def counts(
     def ask(look: _Look) -> tuple[list[Count], list[FormatError]]:
         expression = _filter(look, where)
         on_branch = look.view.counts(expression)
-        waiting = [run for run in look.waiting if query.matches(expression, run)]
+        waiting = look.matching(expression)
         found = []
         for experiment in look.experiments:
             runs, last = on_branch.get(experiment.name, (0, None))
@@ -181,12 +182,11 @@ def values(
         found: dict[str, dict[tuple[str, str | None], int]] = {}
         for name, type_, text, runs in look.view.value_counts(kind, expression):
             found.setdefault(name, {})[type_, text] = runs
-        for run in look.waiting:
-            if query.matches(expression, run):
-                for name, value in (flatten(run.params) if kind == "params" else run.tags).items():
-                    about = query.scalar(value)
-                    times = found.setdefault(name, {})
-                    times[about.type[0], about.text] = times.get((about.type[0], about.text), 0) + 1
+        for run in look.matching(expression):
+            for name, value in (flatten(run.params) if kind == "params" else run.tags).items():
+                about = query.scalar(value)
+                times = found.setdefault(name, {})
+                times[about.type[0], about.text] = times.get((about.type[0], about.text), 0) + 1
         return [_values(name, found[name]) for name in sorted(found)]
 
     return _ask(repo, ask, experiments, deleted, progress=progress)
@@ -221,10 +221,9 @@ def metric_ranges(
     def ask(look: _Look) -> list[MetricRange]:
         expression = _filter(look, where)
         found = {known.name: known for known in look.view.metric_ranges(expression)}
-        for run in look.waiting:
-            if query.matches(expression, run):
-                for name, summary in run.metrics.items():
-                    found[name] = _widened(found.get(name, MetricRange(name, 0, None, None)), summary.last)
+        for run in look.matching(expression):
+            for name, summary in run.metrics.items():
+                found[name] = _widened(found.get(name, MetricRange(name, 0, None, None)), summary.last)
         return [found[name] for name in sorted(found)]
 
     return _ask(repo, ask, experiments, deleted, progress=progress)
@@ -296,10 +295,15 @@ class _Look:
         """Whether there is no run at all."""
         return not self.waiting and self.view.is_empty()
 
+    def matching(self, expression: Expression) -> list[Run]:
+        """The runs beside the branch that a filter holds for."""
+        deadline = query.Deadline()
+        return [run for run in self.waiting if query.matches(expression, run, deadline)]
+
     def select(self, expression: Expression, keys: Sequence[SortKey], limit: int | None) -> tuple[list[Run], int]:
         """The runs that a filter holds for, in order, and how many there are without the limit."""
         found, total = self.view.select(expression, keys, limit)
-        waiting = [run for run in self.waiting if query.matches(expression, run)]
+        waiting = self.matching(expression)
         if waiting:
             oldest_first = sorted([*found, *waiting], key=lambda run: (run.started or 0, run.id))
             found = query.sort(oldest_first, keys)[:limit]
@@ -343,7 +347,7 @@ def _ask(
 
 def _moment(repo: Repository, tip: store.Tip, text: str) -> str:
     """The commit that `--at` means: a revision of the run branch, or the last commit until a time."""
-    (commit,) = git.resolve(repo, [text]) if text.isprintable() else [None]
+    commit, why = git.resolve_one(repo, text)
     if commit is not None:
         wanted = [f"{commit}:{layout.GXT_YAML}", f"{commit}:{layout.EXPERIMENTS}"]
         if git.read_objects(repo, wanted) == [None, None]:
@@ -351,7 +355,7 @@ def _moment(repo: Repository, tip: store.Tip, text: str) -> str:
         return commit
     span = query.parse_moment(text, now())
     if span is None:
-        raise NotFoundError(f"{text!r} is neither a commit nor a time", _MOMENTS)
+        raise NotFoundError(f"{quoted(text)} is neither a commit nor a time{f': {why}' if why else ''}", _MOMENTS)
     commit = git.commit_before(repo, tip.commit, span.high // 1000) if tip.commit else None
     if commit is None:
         raise NotFoundError(f"the run branch has no commit from {text!r} or before")

@@ -627,6 +627,17 @@ def resolve(repo: Repository, revisions: Sequence[str]) -> list[str | None]:
     return [answer[0] if answer[-1] == "commit" else None for answer in answers]
 
 
+def resolve_one(repo: Repository, revision: str) -> tuple[str | None, str]:
+    """The commit that a revision of any kind names, None where there is none; and git's words where it has some."""
+    if not revision.isprintable() or revision.startswith("-"):
+        return None, ""
+    code, out, err = _ask(repo.common_dir, "rev-parse", "--verify", f"{revision}^{{commit}}")
+    if not code:
+        return out.decode().strip(), ""
+    said = [line.removeprefix("fatal: ") for line in err.splitlines() if line.startswith("fatal: ")]
+    return None, next((words for words in said if words != "Needed a single revision"), "")
+
+
 def remote_branches(repo: Repository, branch: str, settings: Mapping[str, str]) -> dict[str, str]:
     """The remote-tracking refs of a branch on the configured remotes: ref name to commit, `origin`'s first."""
     wanted = [f"refs/remotes/{remote}/{branch}" for remote in remote_urls(settings)]

@@ -24,7 +24,7 @@ from weakref import WeakSet
 
 from gxt import growing, layout, rescue
 from gxt.appender import Appender
-from gxt.errors import FormatError, NotFoundError, UsageError
+from gxt.errors import FormatError, GitError, NotFoundError, UsageError
 from gxt.model import (
     CRASHED,
     FINISHED,
@@ -109,9 +109,13 @@ def _remove(folder: Path) -> None:
 
 
 def _run_folders(parent: Path) -> list[Path]:
-    with contextlib.suppress(FileNotFoundError):
+    try:
         return sorted(path for path in parent.iterdir() if RUN_ID.fullmatch(path.name))
-    return []
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        hint = f"gxt keeps a folder at {parent.parent}; where something else is there, move it away"
+        raise GitError(f"cannot look for runs in {parent}: {error.strerror}", hint) from None
 
 
 # --- writing ---------------------------------------------------------------------------------------------

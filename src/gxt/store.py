@@ -166,12 +166,16 @@ def read_runs(
     return runs, problems
 
 
+_EMPTY = {layout.PARAMS_YAML: b"", layout.METRICS_YAML: b""}
+
+
 def read_documents(repo: Repository, trees: Sequence[str]) -> list[Documents]:
     """The documents in each of these run folders, given by tree id; what is there but cannot be read, as `Unread`."""
     found: list[dict[str, bytes | Unread]] = []
     wanted: list[tuple[int, TreeEntry]] = []
     for index, (oid, entries) in enumerate(zip(trees, git.read_trees(repo, trees, skip_damaged=True), strict=True)):
-        found.append(dict.fromkeys(layout.RUN_DOCUMENTS[:3], lost(oid)) if entries is None else {})
+        # Of a folder that is lost, one mark is enough.
+        found.append({layout.RUN_YAML: lost(oid), **_EMPTY} if entries is None else {})
         wanted += [(index, entry) for entry in entries or () if entry.name in layout.RUN_DOCUMENTS]
     for (index, entry), content in zip(wanted, read_entries(repo, [entry for _, entry in wanted]), strict=True):
         if content is not None:
@@ -207,8 +211,9 @@ def lost(oid: str) -> Unread:
 
 
 def run_files(repo: Repository, commit: str, run: Run) -> list[git.TreeFile]:
-    """Every file of a run on the branch."""
-    return git.list_files(repo, f"{commit}:{layout.run_path(run.experiment, run.id)}")
+    """Every file of a run on the branch; links and submodules are none."""
+    found = git.list_files(repo, f"{commit}:{layout.run_path(run.experiment, run.id)}")
+    return [file for file in found if file.is_file]
 
 
 def read_file(repo: Repository, commit: str, run: Run, path: str) -> bytes | None:

@@ -16,8 +16,6 @@ from gxt import __version__
 from gxt.errors import GxtError
 from gxt.model import Run, Summary, flatten
 from gxt.query.fields import ATTRIBUTES, DATASET, PARTS, bounded, datasets, scalar
-from gxt.query.patterns import matches_text
-from gxt.query.sql import MATCH
 
 FILE = "cache.db"
 """The file's name in gxt's folder of a clone."""
@@ -144,6 +142,8 @@ def writing(connection: sqlite3.Connection) -> Iterator[None]:
 @contextlib.contextmanager
 def _connected(path: Path) -> Iterator[sqlite3.Connection]:
     path.parent.mkdir(exist_ok=True)
+    if _is_cut(path):
+        _remove(path)
     with contextlib.closing(
         _prepared(sqlite3.connect(path, timeout=_LOCK_TIMEOUT, isolation_level=None))
     ) as connection:
@@ -153,15 +153,27 @@ def _connected(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+def _is_cut(path: Path) -> bool:
+    """Whether the file is shorter than its own header says, which SQLite would read as blank pages.
+
+    https://www.sqlite.org/fileformat2.html#the_database_header
+    """
+    try:
+        if path.with_name(f"{path.name}-wal").exists():  # others are at work, or SQLite will mend it
+            return False
+        with open(path, "rb") as file:
+            header = file.read(100)
+            size = os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return False
+    page, pages = int.from_bytes(header[16:18], "big"), int.from_bytes(header[28:32], "big")
+    return len(header) == 100 and size < (65536 if page == 1 else page) * pages
+
+
 def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.execute("pragma synchronous = normal")  # a commit waits for no disk; a power cut loses the last at most
     connection.execute("pragma temp_store = memory")
-    connection.create_function(MATCH, 3, _match, deterministic=True)
     return connection
-
-
-def _match(how: str, pattern: str, text: Any) -> int | None:
-    return None if text is None else int(matches_text(how, pattern, str(text)))
 
 
 def _is_current(connection: sqlite3.Connection) -> bool:

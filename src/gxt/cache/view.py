@@ -6,8 +6,8 @@ import contextlib
 import gc
 import json
 import sqlite3
-import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from gxt.cache.tables import Damaged, Gone, checksum, run_from_json
@@ -15,10 +15,10 @@ from gxt.cache.update import Place
 from gxt.errors import FormatError, UsageError
 from gxt.layout import run_path
 from gxt.model import Run
-from gxt.query import Expression, Field, SortKey
-from gxt.query.sql import compile_filter, compile_order
+from gxt.query import Deadline, Expression, Field, SortKey
+from gxt.query.patterns import matches_text
+from gxt.query.sql import MATCH, compile_filter, compile_order
 
-_TIMEOUT = 60.0  # seconds that a question may take
 _INSTRUCTIONS = 100_000  # of SQLite's machine between two looks at the clock: some milliseconds
 
 
@@ -137,14 +137,18 @@ class View:
 
     def _bounded(self, sql: str, values: Sequence[Any]) -> list[Any]:
         """All rows of a question that may come from anywhere, in bounded time."""
-        deadline = time.monotonic() + _TIMEOUT
-        self._db.set_progress_handler(lambda: time.monotonic() > deadline, _INSTRUCTIONS)
+        deadline = Deadline()
+        self._db.set_progress_handler(deadline.is_over, _INSTRUCTIONS)
+        # SQLite does not look at the clock while it is in here.
+        self._db.create_function(MATCH, 3, partial(_match, deadline), deterministic=True)
         try:
             return self._db.execute(sql, values).fetchall()
         except sqlite3.OperationalError as error:
-            if "interrupted" not in str(error):
-                raise
-            raise UsageError(f"this filter takes longer than {_TIMEOUT:.0f} seconds", "ask for less") from None
+            if deadline.is_over() and any(words in str(error) for words in ("interrupted", "user-defined function")):
+                raise deadline.error() from None
+            if "stack overflow" in str(error):
+                raise UsageError("this filter's parentheses are too deep in each other", "ask for less") from None
+            raise
         finally:
             self._db.set_progress_handler(None, 0)
 
@@ -219,3 +223,8 @@ class View:
             " where run.problem is not null order by run.run_id"
         )
         return [FormatError(f"{run_path(experiment, run_id)}: {problem}") for experiment, run_id, problem in found]
+
+
+def _match(deadline: Deadline, how: str, pattern: str, text: Any) -> int | None:
+    deadline.check()
+    return None if text is None else int(matches_text(how, pattern, str(text)))

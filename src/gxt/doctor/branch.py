@@ -312,7 +312,7 @@ def _examine_run(place: _Place, files: Files, contents: Documents, found: Examin
         if name.startswith(f"{layout.ARTIFACTS}/"):
             data = contents.get(name, b"")
             if isinstance(data, Unread):
-                say(name, data.why, store.FETCH)
+                say(name, data.why, _advice(data))
                 continue
             found.has_pointers |= is_pointer(data)
             if (problem := pointer_problem(data)) is not None:

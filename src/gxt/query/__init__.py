@@ -5,6 +5,7 @@ becomes SQL for runs in a cache (`sql`). Nothing here knows where runs are kept.
 """
 
 from gxt.query.columns import Columns, parse_columns
+from gxt.query.deadline import Deadline
 from gxt.query.expression import And, Comparison, Expression, In, IsNull, Match, Not, Or, Span, matches
 from gxt.query.fields import ATTRIBUTES, Field, Known, KnownOf, decimal, fields_of, resolve, scalar
 from gxt.query.order import SortKey, parse_order, parse_sort, sort
@@ -16,6 +17,7 @@ __all__ = [
     "And",
     "Columns",
     "Comparison",
+    "Deadline",
     "Expression",
     "Field",
     "In",

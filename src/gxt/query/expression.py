@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gxt.model import Run
+from gxt.query.deadline import Deadline
 from gxt.query.fields import Field, Scalar, bounded, decimal, scalar
 from gxt.query.patterns import matches_text
 
@@ -84,19 +85,25 @@ class Or:
 Expression = Comparison | In | Match | IsNull | Not | And | Or
 
 
-def matches(expression: Expression, run: Run) -> bool:
-    """Whether a filter holds for a run: the meaning that the SQL of `compile_filter` has to have too."""
-    return _truth(expression, run) is True
+def matches(expression: Expression, run: Run, deadline: Deadline | None = None) -> bool:
+    """Whether a filter holds for a run: the meaning that the SQL of `compile_filter` has to have too.
+
+    Raises:
+        UsageError: the deadline is over.
+    """
+    return _truth(expression, run, deadline) is True
 
 
-def _truth(expression: Expression, run: Run) -> bool | None:
+def _truth(expression: Expression, run: Run, deadline: Deadline | None) -> bool | None:
     if isinstance(expression, Not):
-        truth = _truth(expression.operand, run)
+        truth = _truth(expression.operand, run, deadline)
         return None if truth is None else not truth
     if isinstance(expression, (And, Or)):
         decides = isinstance(expression, Or)
-        truths = [_truth(operand, run) for operand in expression.operands]
+        truths = [_truth(operand, run, deadline) for operand in expression.operands]
         return decides if decides in truths else None if None in truths else not decides
+    if deadline is not None:
+        deadline.check()
     value = expression.field.value(run)
     if isinstance(expression, IsNull):
         return not value if expression.field.kind == "dataset" else value is None

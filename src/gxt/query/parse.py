@@ -20,15 +20,15 @@ from typing import Any, NamedTuple, NoReturn
 
 from gxt.errors import GxtError, UsageError, did_you_mean
 from gxt.model import CRASHED, STATUSES, UNREADABLE, clean_text, now
-from gxt.query.expression import And, Comparison, Expression, In, IsNull, Literal, Match, Not, Or, Span
+from gxt.query.expression import And, Comparison, Expression, In, IsNull, Literal, Match, Not, Or
 from gxt.query.fields import Field, Known, bounded, decimal, resolve
 from gxt.query.patterns import check_pattern
-from gxt.query.times import parse_duration, parse_moment
+from gxt.query.times import instant, parse_duration, parse_moment
 
 MAX_LENGTH = 100_000
 MAX_DEPTH = 50
 MAX_TESTS = 400
-"""What a filter may be at most: characters, parentheses in each other, and tests. SQLite's own limits are higher."""
+"""What a filter may be at most: characters, parentheses in each other, and tests; of several texts, all together."""
 
 _TOKEN = re.compile(
     r"""(?P<text>'(?:[^']|'')*')
@@ -62,15 +62,22 @@ def parse_filter(texts: str | Sequence[str], known: Known, allow_unknown: bool =
         UsageError: not in the language; the message shows the text with a caret under the place.
         NotFoundError: no run has a name, in the same form.
     """
-    given = [texts] if isinstance(texts, str) else texts
-    parsed = [_Parser(text, known, allow_unknown).parse() for text in given if text.strip()]
+    given = [text for text in ([texts] if isinstance(texts, str) else texts) if text.strip()]
+    length = sum(map(len, given))
+    if length > MAX_LENGTH:
+        raise UsageError(f"a filter of {length} characters is too long", f"{MAX_LENGTH} fit")
+    parsed = []
+    tests = 0
+    for text in given:
+        parser = _Parser(text, known, allow_unknown, tests)
+        parsed.append(parser.parse())
+        tests = parser.tests
     return parsed[0] if len(parsed) == 1 else And(tuple(parsed))
 
 
 class _Parser:
-    def __init__(self, text: str, known: Known, allow_unknown: bool) -> None:
-        if len(text) > MAX_LENGTH:
-            raise UsageError(f"a filter of {len(text)} characters is too long", f"{MAX_LENGTH} fit")
+    def __init__(self, text: str, known: Known, allow_unknown: bool, tests: int) -> None:
+        self.tests = tests
         self._text = clean_text(text)
         self._known = known
         self._allow_unknown = allow_unknown
@@ -78,7 +85,6 @@ class _Parser:
         self._tokens = self._split()
         self._at = 0
         self._depth = 0
-        self._tests = 0
 
     def parse(self) -> Expression:
         expression = self._or()
@@ -183,8 +189,8 @@ class _Parser:
         return Not(found) if negated else found
 
     def _count(self, at: _Token, tests: int = 1) -> None:
-        self._tests += tests
-        if self._tests > MAX_TESTS:
+        self.tests += tests
+        if self.tests > MAX_TESTS:
             self._fail(f"a filter may have {MAX_TESTS} tests", at)
 
     def _test_of(self, field: Field, sign: _Token, negated: bool) -> Expression:
@@ -303,7 +309,7 @@ class _Parser:
             self._fail("a time of several words stands in quotes", token, f"'{words}'" if len(words) < 40 else None)
         milliseconds = decimal(token.text)
         if milliseconds is not None:
-            return Span(int(milliseconds), int(milliseconds))
+            return instant(milliseconds)
         span = parse_moment(text, self._now)
         if span is None:
             self._fail(

@@ -9,6 +9,7 @@ looking around, word boundaries.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -60,7 +61,7 @@ class Automaton:
     def found_in(self, text: str) -> bool:
         """Whether the pattern is found anywhere in the text."""
         now = self._first
-        for character in text[:_MAX_TEXT]:
+        for character in text:
             if self._end in now:
                 return True
             following = self._steps.get((now, character))
@@ -103,7 +104,7 @@ class Automaton:
 
 def matches_text(how: str, pattern: str, text: str) -> bool:
     """Whether a text is like a pattern: `how` is "like" (`%` any text, `_` one character), "ilike" (in any case), or
-    "rlike" (a regular expression found anywhere in it).
+    "rlike" (a regular expression found anywhere in it). Of a text, the first 10,000 characters are looked at.
 
     Raises:
         UsageError: not a regular expression, or one that could take too long; see `check_pattern`.
@@ -111,6 +112,7 @@ def matches_text(how: str, pattern: str, text: str) -> bool:
     >>> matches_text("like", "base%", "baseline")
     True
     """
+    text = text[:_MAX_TEXT]
     if how == "rlike":
         return _regular(pattern).found_in(text)
     return _like(pattern, text) if how == "like" else _like(pattern.casefold(), text.casefold())
@@ -144,9 +146,14 @@ def _pieces(pattern: str) -> list[re.Pattern[str]]:
 @lru_cache(maxsize=64)
 def _regular(pattern: str) -> Automaton:
     try:
-        re.compile(pattern)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
         raise UsageError(f"not a regular expression: {error}") from None
+    except Warning as warning:  # `[[:alpha:]]`, `[a--b]`: Python will read that otherwise one day
+        hint = "classes are written out, as [A-Za-z] or \\d; a bracket in brackets has a backslash before it"
+        raise UsageError(f"no clear regular expression: {warning}", hint) from None
     return Automaton(_Reader(pattern).read())
 
 

@@ -57,11 +57,41 @@ def compile_filter(expression: Expression) -> Sql:
     >>> compile_filter(Comparison(Field("attributes", "name"), "=", "x"))
     Sql(text='run.name = ?', values=('x',))
     """
+    return _compiled(_flat(expression))
+
+
+# SQLite's parser takes no more than 100 things that it cannot close yet: an opening parenthesis is one, what stands
+# before `and (` two more. So there are as few parentheses as can be, and the deepest of several operands comes first.
+
+
+def _flat(expression: Expression, negated: bool = False) -> Expression:
+    """The same expression with `not` before tests alone, and no `and` directly in an `and`, nor `or` in an `or`."""
     if isinstance(expression, Not):
-        operand = compile_filter(expression.operand)
-        return Sql(f"not ({operand.text})", operand.values)
+        return _flat(expression.operand, not negated)
+    if not isinstance(expression, (And, Or)):
+        return Not(expression) if negated else expression
+    kind = And if isinstance(expression, And) != negated else Or
+    operands: list[Expression] = []
+    for operand in expression.operands:
+        flat = _flat(operand, negated)
+        operands += flat.operands if isinstance(flat, kind) else [flat]
+    return operands[0] if len(operands) == 1 else kind(tuple(sorted(operands, key=_depth, reverse=True)))
+
+
+def _depth(expression: Expression) -> int:
+    """How deep `and` and `or` are in each other; their first operand is the deepest."""
+    depth = 0
+    while isinstance(expression, (And, Or)) and expression.operands:
+        expression, depth = expression.operands[0], depth + 1
+    return depth
+
+
+def _compiled(expression: Expression) -> Sql:
     if isinstance(expression, (And, Or)):
-        return _joined(" and " if isinstance(expression, And) else " or ", expression.operands)
+        return _joined(expression)
+    if isinstance(expression, Not):
+        operand = _compiled(expression.operand)
+        return Sql(f"not ({operand.text})", operand.values)
     field = expression.field
     if isinstance(expression, IsNull):
         return _is_null(field)
@@ -69,7 +99,7 @@ def compile_filter(expression: Expression) -> Sql:
         return _test(expression, _COLUMNS[field.name])
     if field.kind == "dataset":
         test = _test(expression, _column(field))
-        return Sql(f"exists (select 1 from dataset where run = run.id and {test.text})", test.values)
+        return Sql(f"exists (select 1 from dataset where run = run.id and ({test.text}))", test.values)
     test = _test(expression, _column(field))
     return _looked_up(test, field)
 
@@ -84,11 +114,19 @@ def compile_order(keys: Sequence[SortKey]) -> Sql:
     return Sql(", ".join(term.text for term in terms), tuple(value for term in terms for value in term.values))
 
 
-def _joined(word: str, operands: Sequence[Expression]) -> Sql:
-    parts = [compile_filter(operand) for operand in operands]
-    if not parts:
-        return Sql("1" if word == " and " else "0")
-    return Sql(word.join(f"({part.text})" for part in parts), tuple(value for part in parts for value in part.values))
+def _joined(expression: And | Or) -> Sql:
+    is_and = isinstance(expression, And)
+    if not expression.operands:
+        return Sql("1" if is_and else "0")
+    texts: list[str] = []
+    values: list[Any] = []
+    for operand in expression.operands:
+        part = _compiled(operand)
+        # A list of values is several tests with `or` between.
+        loose = isinstance(operand, (Or, In)) if is_and else False
+        texts.append(f"({part.text})" if loose else part.text)
+        values += part.values
+    return Sql((" and " if is_and else " or ").join(texts), tuple(values))
 
 
 def _column(field: Field) -> str:
@@ -129,7 +167,7 @@ def _test(expression: Comparison | In | Match, column: str) -> Sql:
             (json.dumps(expression.values, ensure_ascii=False),),
         )
     tests = [_comparison(expression.field, column, "=", value) for value in expression.values]
-    return Sql(" or ".join(f"({test.text})" for test in tests), tuple(value for test in tests for value in test.values))
+    return Sql(" or ".join(test.text for test in tests), tuple(value for test in tests for value in test.values))
 
 
 def _comparison(field: Field, column: str, sign: str, literal: Literal) -> Sql:

@@ -26,6 +26,19 @@ _DATE = re.compile(
 )
 
 
+_FARTHEST = 2**62  # milliseconds: beyond every time that a run can have, and within 64 bits
+
+
+def instant(milliseconds: int | float) -> Span:
+    """A moment in milliseconds since 1970 UTC; one that is farther away than any run's counts as the farthest.
+
+    >>> instant(float("-inf")) == instant(-(10**30))
+    True
+    """
+    bounded = int(max(-_FARTHEST, min(_FARTHEST, milliseconds)))
+    return Span(bounded, bounded)
+
+
 def parse_duration(text: str) -> float | None:
     """Seconds from `10m`, `1h 30 min`, `500ms`; None for what is no duration. A month is 30 days, a year 365.
 
@@ -56,7 +69,7 @@ def parse_moment(text: str, now: int) -> Span | None:
         return _span(midnight - timedelta(days=words == "yesterday"), timedelta(days=1))
     if words.endswith(" ago"):
         ago = parse_duration(words.removesuffix(" ago"))
-        return None if ago is None else Span(now - round(ago * 1000), now - round(ago * 1000))
+        return None if ago is None else instant(now - ago * 1000)
     match = _DATE.fullmatch(text.strip())
     return None if match is None else _date(match)
 
