@@ -126,20 +126,20 @@ def checkout_state(folder: Path) -> dict[str, object]:
     return state
 
 
-def put_on_branch(path: str, content: str | None) -> None:
+def put_on_branch(path: str, content: str | bytes | None, mode: str = "100644") -> None:
     """Edit a file of the run branch of the current directory's repository by git alone, as somebody's pull request
     would; None takes it away."""
     environment = os.environ | {"GIT_INDEX_FILE": str(Path.cwd() / ".git" / "edit-index")}
 
-    def run(*args: str, stdin: str | None = None) -> str:
-        return subprocess.run(
-            ["git", *args], input=stdin, env=environment, capture_output=True, text=True, check=True
-        ).stdout.strip()
+    def run(*args: str, stdin: bytes | None = None) -> str:
+        done = subprocess.run(["git", *args], input=stdin, env=environment, capture_output=True, check=True)
+        return done.stdout.decode().strip()
 
     run("read-tree", "gxt")
     if content is None:
         run("update-index", "--force-remove", path)
     else:
-        blob = run("hash-object", "-w", "--stdin", stdin=content)
-        run("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}")
+        data = content.encode() if isinstance(content, str) else content
+        blob = run("hash-object", "-w", "--stdin", stdin=data)
+        run("update-index", "--add", "--replace", "--cacheinfo", f"{mode},{blob},{path}")
     run("update-ref", "refs/heads/gxt", run("commit-tree", run("write-tree"), "-p", "gxt", "-m", "by hand"))

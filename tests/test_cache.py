@@ -516,15 +516,142 @@ def test_an_experiment_s_document_is_as_it_was_there(repo: Repository) -> None:
     assert [e.description for e in catalog.listing(repo).experiments] == ["new"]
 
 
+@pytest.mark.parametrize("revision", ["@{u}", "gxt@{99}", "gxt^{tree}", "--all", "gxt..gxt", "a\nb"])
+def test_what_is_no_revision_is_said_clearly(repo: Repository, revision: str) -> None:
+    record(repo)
+    with pytest.raises(NotFoundError, match="is neither a commit nor a time") as error:
+        listed(repo, at=revision)
+    assert "cat-file" not in str(error.value) and error.value.hint and error.value.message.isprintable()
+
+
+# --- a file that is not as it was written ---------------------------------------------------------------------------
+
+
+DAMAGE = [
+    "update document set content = replace(content, 'base', 'bass')",
+    "update document set content = cast(x'ff' as text)",
+    "update document set content = null",
+    "delete from document where run = 2",
+    "delete from run where id = 2",
+    "drop table document",
+    "drop table metric",
+    "update listing set runs = '[1]'",
+    "update listing set runs = '[1, 2, 3'",
+    "update listing set document = x'00'",
+    "update value set text = cast(x'ff' as text)",
+    "update run set problem = cast(x'ff' as text)",
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_noticed_and_the_file_made_anew(repo: Repository, damage: str) -> None:
+    for i in range(3):
+        record(repo, name=f"base{i}", params={"a": "x"}, metrics={"m": i})
+    where = "params.a like 'x%' or metrics.m > 5"
+    before = listed(repo, where=where)
+    path = store.root(repo) / cache.FILE
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute(damage)
+    number = path.stat().st_ino
+    assert listed(repo, where=where) == before and len(before) == 3
+    assert path.stat().st_ino != number or cache.problem(store.root(repo)) is None
+    assert listed(repo) == before
+
+
+def test_a_file_that_was_cut_is_made_anew(repo: Repository) -> None:
+    for i in range(3):
+        record(repo, params={"a": i}, metrics={"m": i})
+    before = listed(repo)
+    path = store.root(repo) / cache.FILE
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("pragma wal_checkpoint(truncate)")
+    whole = path.read_bytes()
+    for size in range(0, len(whole), 3000):
+        for rest in path.parent.glob(f"{cache.FILE}-*"):
+            rest.unlink()
+        path.write_bytes(whole[:size])
+        assert listed(repo, where="metrics.m >= 0") == before
+
+
+def test_the_doctor_looks_through_the_file(repo: Repository) -> None:
+    record(repo)
+    listed(repo)
+    assert cache.problem(store.root(repo)) is None
+    with contextlib.closing(sqlite3.connect(store.root(repo) / cache.FILE)) as db, db:
+        db.execute("update document set sum = sum + 1")
+    assert cache.problem(store.root(repo)) == "is broken"
+
+
 # --- in good time -----------------------------------------------------------------------------------------------
 
 
 def test_a_filter_that_takes_too_long_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gxt.cache.view._TIMEOUT", -1.0)
+    monkeypatch.setattr("gxt.query.deadline.LIMIT", -1.0)
     monkeypatch.setattr("gxt.cache.view._INSTRUCTIONS", 1)
     view = view_of(distinct([Run("20261123-083000-00000000", "taxi")] * 4))
     with pytest.raises(UsageError, match="longer than"):
         view.select(query.parse_filter("name rlike 'a'", view))
+
+
+def test_a_test_that_takes_long_by_itself_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gxt.query.deadline.LIMIT", -1.0)  # and SQLite never comes to looking at the clock
+    view = view_of(distinct([Run("20261123-083000-00000000", "taxi", name="a")]))
+    with pytest.raises(UsageError, match="longer than"):
+        view.select(query.parse_filter("name like 'a%'", view))
+
+
+def test_runs_beside_the_branch_have_the_same_time(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = recorder.begin(repo, "taxi", name="a")
+    assert len(listed(repo, where="name like 'a%'")) == 1
+    monkeypatch.setattr("gxt.query.deadline.LIMIT", -1.0)
+    with pytest.raises(UsageError, match="longer than"):
+        listed(repo, where="name like 'a%'")
+    recording.end()
+
+
+DEEP_LEAVES = [
+    "params.p = '1'",
+    "metrics.m > 0",
+    "author = 'a'",
+    "dataset.rows = 3",
+    "params.p in ('1', 2, 'x')",
+    "started > '2 days ago'",
+    "params.p not like '1%'",
+]
+
+
+def deep(depth: int, text: str = "") -> str:
+    """Filters in parentheses, each with tests before and behind; `and` and `or` in turns."""
+    found = text or DEEP_LEAVES[0]
+    for i in range(depth):
+        test, word = DEEP_LEAVES[i % len(DEEP_LEAVES)], ("and", "or")[i % 2]
+        found = f"{test} {word} {'not ' if i % 3 else ''}({found}) {word} {test}"
+    return found
+
+
+def forked(depth: int, at: int = 0) -> str:
+    """Parentheses on both sides of each `and` and `or`."""
+    if not depth:
+        return DEEP_LEAVES[at % len(DEEP_LEAVES)]
+    return f"({forked(depth - 1, at + 1)}) {('and', 'or')[depth % 2]} ({forked(depth - 1, at + 2)})"
+
+
+@pytest.mark.parametrize(
+    "text", [deep(50), f"not ({deep(49)})", forked(8), deep(43, forked(7)), "(" * 50 + "name = 'x'" + ")" * 50]
+)
+def test_filters_may_be_as_deep_as_is_said(text: str) -> None:
+    about = Run(
+        "20261123-083000-00000000",
+        "taxi",
+        name="a",
+        author="a <b>",
+        params={"p": "1"},
+        metrics={"m": Summary(1, 1, 1, 1, 0, 1)},
+        inputs={"d": {"rows": 3}},
+    )
+    view = view_of([about])
+    expression = query.parse_filter(text, view)
+    assert view.select(expression).total == query.matches(expression, about)
 
 
 def test_the_largest_filter_there_may_be_is_run() -> None:

@@ -463,3 +463,36 @@ def test_a_date_is_the_whole_day_where_the_user_is(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("text", ["", "tomorrow", "0000-00-00", "9999-12-31", "2026-11-23 25:00", "ago", "x ago"])
 def test_what_is_no_moment(text: str) -> None:
     assert times.parse_moment(text, NOW) is None or text == "9999-12-31"
+
+
+# --- bounds ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("started > '999999999 years ago'", True),
+        ("started < '999999999 years ago'", False),
+        ("started < 1e400", True),
+        ("started > -1e400", True),
+        ("started = 99999999999999999999", False),
+        ("ended between -1e300 and 1e300", True),
+        ("duration < 999999999y", True),
+    ],
+)
+def test_times_farther_away_than_any_run(text: str, holds: bool) -> None:
+    expression = query.parse_filter(text, query.KnownOf([RUN]))
+    assert query.matches(expression, RUN) == holds
+    limits = [2**63 - 1, -(2**63)]
+    spans = [value for value in vars(expression).values() if isinstance(value, query.Span)]
+    assert all(limits[1] <= end <= limits[0] for span in spans for end in span)
+
+
+def test_the_tests_of_several_filters_count_together() -> None:
+    known = query.KnownOf([RUN])
+    some = " or ".join(["lr = 1"] * 200)
+    query.parse_filter([some, some], known)
+    with pytest.raises(UsageError, match="400 tests"):
+        query.parse_filter([some, some, "lr = 1"], known)
+    with pytest.raises(UsageError, match="too long"):
+        query.parse_filter([f"name = '{'x' * 60_000}'"] * 2, known)

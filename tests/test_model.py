@@ -51,7 +51,18 @@ def test_the_spellings_of_a_time(text: str, ms: int) -> None:
     assert model.parse_time(text) == ms
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2026", "2026-13-01T00:00:00Z", "2026-11-23T08:30:00 o'clock"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "yesterday",
+        "2026",
+        "2026-13-01T00:00:00Z",
+        "2026-11-23T08:30:00 o'clock",
+        "9999-12-31T23:59:59-14:00",
+        "0001-01-01T00:00:00+14:00",
+    ],
+)
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         model.parse_time(text)

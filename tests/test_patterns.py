@@ -75,3 +75,16 @@ def test_no_pattern_explodes(pattern: str) -> None:
     assert matches_text("rlike", pattern, "a" * 5000 + "!") == (pattern == "a?" * 40 + "a" * 40)
     matches_text("like", "%a" * 100 + "b", "a" * 5000)
     assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize("pattern", ["[[:alpha:]]", "[a--b]", "[a&&b]", "[a||b]"])
+def test_what_python_will_read_otherwise_is_refused(pattern: str, recwarn: pytest.WarningsRecorder) -> None:
+    with pytest.raises(UsageError, match="no clear regular expression"):
+        check_pattern("rlike", pattern)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(("how", "pattern"), [("like", "%b"), ("ilike", "%B"), ("rlike", "b")])
+def test_only_the_beginning_of_a_long_text_is_looked_at(how: str, pattern: str) -> None:
+    assert matches_text(how, pattern, "a" * 9_999 + "b")
+    assert not matches_text(how, pattern, "a" * 10_000 + "b")

@@ -242,6 +242,72 @@ def test_a_broken_document_is_named_with_line_and_column() -> None:
         load(b"a: \xff\n", "params.yaml")
 
 
+def test_keys_are_text_at_every_level() -> None:
+    data = b"a: {x: 1, 2: 3, null: 4, true: 5, 1.50: 6, ~: 7}\nb: [{1: 2}]\n? 3\n: 4\n"
+    keys = {"x": 1, "2": 3, "null": 4, "true": 5, "1.50": 6, "~": 7}
+    assert load(data, "here") == {"a": keys, "b": [{"1": 2}], "3": 4}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: 1\na: 2\n", "a:\n  b: 1\n  b: 2\n", "m: {last: 1, last: 2}\n", "1: a\n'1': b\n"],
+)
+def test_a_key_twice_is_refused(text: str) -> None:
+    with pytest.raises(FormatError, match="is there twice"):
+        load_mapping(text.encode(), "here")
+
+
+def test_a_summary_twice_is_refused() -> None:
+    line = "m: {last: 1.0, min: 1.0, max: 1.0, first: 1.0, step: 0, count: 1}\n"
+    with pytest.raises(FormatError, match="'m' is there twice"):
+        load_mapping((line * 2).encode(), "here")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("!!str 5", "5"), ("! 5", "5"), ("!!int 0x10", 16), ("!!float 5", 5.0), ("!!null ''", None), ("!!seq [1]", [1])],
+)
+def test_tags_of_the_core_schema_are_read(text: str, value: object) -> None:
+    assert same(load(f"a: {text}\n".encode(), "here")["a"], value)
+
+
+@pytest.mark.parametrize(
+    "tag", ["int x", "float true", "bool 1", "seq {a: 1}", "binary aGk=", "omap [a: 1]", "map [1]"]
+)
+def test_other_tags_and_those_that_do_not_fit_are_refused(tag: str) -> None:
+    with pytest.raises(FormatError):
+        load(f"a: !!{tag}\n".encode(), "here")
+
+
+def test_what_is_written_at_its_deepest_is_read() -> None:
+    from gxt.model import MAX_DEPTH, param_value
+
+    value: Any = 1
+    for i in range(MAX_DEPTH):
+        value = {"a": value} if i % 2 else [value]
+    assert same(load_mapping(dump({"p": {"q": param_value(value)}}), "here"), {"p": {"q": value}})
+    blocks: Any = 1
+    for _ in range(MAX_DEPTH):
+        blocks = {"a": blocks}
+    assert same(load_mapping(dump({"p": param_value(blocks)}), "here"), {"p": blocks})
+
+
+def test_a_number_too_large_to_be_written_is_text() -> None:
+    for text in ("0x" + "f" * 3990, "9" * 3999, "9" * 5000):
+        assert load(f"a: {text}\n".encode(), "here") == {"a": text}
+    assert load(b"a: " + b"9" * 3000, "here") == {"a": int("9" * 3000)}
+
+
+def test_both_of_pyyaml_s_parsers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gxt import yamlreader
+
+    for parser in (yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        monkeypatch.setattr(yamlreader, "_parser", lambda parser=parser: parser)
+        for text in ("a: " + "[" * 100_000, "a: " + "{a: " * 100_000, "- " * 100_000, 'a: "\\ud800"'):
+            with pytest.raises(FormatError):
+                load(text.encode(), "here")
+
+
 def test_a_document_that_is_no_mapping_is_refused() -> None:
     with pytest.raises(FormatError, match="found list"):
         load_mapping(b"- 1\n", "params.yaml")

@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 import sqlite3
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import IO, Any, NamedTuple, TypeVar
 
 from gxt import cache, git, large, layout, live, query, stats, store
 from gxt.cache import MetricRange, Progress, View
-from gxt.errors import FormatError, GxtError, NotFoundError, UsageError, did_you_mean
+from gxt.errors import FormatError, GxtError, GxtWarning, NotFoundError, UsageError, did_you_mean
 from gxt.git import Repository
 from gxt.model import RUN_ID, RUNNING, Experiment, MetricPoint, Run, flatten, now, random_digits
 from gxt.pointers import Pointer, may_be_pointer, read_pointer, write_pointer
@@ -686,7 +687,19 @@ def histories(repo: Repository, runs: Sequence[Run]) -> Iterator[tuple[Run, byte
         some = runs[start : start + _AT_ONCE]
         on_branch = store.read_histories(repo, at.commit, some) if at.commit else [None] * len(some)
         for run, committed in zip(some, on_branch, strict=True):
+            if run.place == "branch":
+                remark_broken_lines(run, committed or b"")
             yield run, (committed if run.place == "branch" else _growing_history(repo, run)) or b""
+
+
+def remark_broken_lines(run: Run, data: bytes) -> None:
+    """Warn of lines in a run's metrics.csv on the branch that are no points."""
+    broken = layout.broken_lines(data)
+    if broken:
+        count = f"{len(broken)} lines are no points" if len(broken) > 1 else "a line is no point"
+        shown = quoted(broken[0].decode("utf-8", "replace"))
+        where = f"{layout.run_path(run.experiment, run.id)}/{layout.METRICS_CSV}"
+        warnings.warn(GxtWarning(f"{where}: {count}, and passed over: {shown}"), stacklevel=2)
 
 
 def _growing_history(repo: Repository, run: Run) -> bytes | None:

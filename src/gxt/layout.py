@@ -10,6 +10,7 @@ experiments/<experiment>/<run-id>/metrics.csv, system.csv, environment.txt, outp
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -389,6 +390,20 @@ def read_points(data: bytes) -> Iterator[MetricPoint]:
             point = _quoted_point(line) if b'"' in line else None  # else the header, or a broken line
             if point is not None:
                 yield point
+
+
+_POINT = re.compile(rb"^[-+]?[0-9]+,[^,\"\n]*,[-+.0-9einfa]+,[-+]?[0-9]+\n", re.MULTILINE)
+
+
+def broken_lines(data: bytes) -> list[bytes]:
+    """The lines of a metrics.csv that `read_points` passes over, but for the header; one that was never finished too.
+
+    >>> broken_lines(b"step,metric,value,time\\n0,rmse,9.5,1763886601123\\n1,rmse\\n")
+    [b'1,rmse']
+    """
+    unusual = _POINT.sub(b"", data.removeprefix(METRICS_HEADER))  # a million points in half a second
+    *lines, rest = unusual.split(b"\n")
+    return [line for line in lines if not any(True for _ in read_points(line + b"\n"))] + ([rest] if rest else [])
 
 
 def _quoted_point(line: bytes) -> MetricPoint | None:

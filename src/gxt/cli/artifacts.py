@@ -16,6 +16,7 @@ from gxt.git import Repository
 from gxt.model import Run, now
 from gxt.pointers import Pointer
 from gxt.render import Column, Table
+from gxt.showing import one_line
 from gxt.transfer import Whereabouts
 
 
@@ -198,7 +199,7 @@ def verify_command(ctx: click.Context, runs: Sequence[str], as_json: bool) -> No
         click.echo(render.json_text(rows), nl=False)
     else:
         for about in wrong:
-            click.echo(f"{output.printable(about.named)}: {about.problem}")
+            click.echo(f"{one_line(about.named)}: {about.problem}")
         here = sum(about.here for about in found)
         click.echo(f"{len(found)} large artifact{_s(found)}: {here} whole here, {len(wrong)} with a problem")
     if wrong:

@@ -197,7 +197,11 @@ def _curves(repo: Repository, runs: Sequence[Run], files: Sequence[Files]) -> Di
     contents = [of_run.get(layout.METRICS_CSV) for of_run in files]
     if all(_is_same_blob(contents[0], content) for content in contents[1:]):
         return Differences((), len(wanted))
-    read = (layout.read_points(data or b"") for data in _read(repo, contents))
+    histories = [data or b"" for data in _read(repo, contents)]
+    for run, content, data in zip(runs, contents, histories, strict=True):
+        if isinstance(content, git.TreeFile):
+            catalog.remark_broken_lines(run, data)
+    read = map(layout.read_points, histories)
     return curve_differences([read_curves(points, wanted) for points in read])
 
 

@@ -11,11 +11,10 @@ LIMIT = 60.0
 
 
 class Deadline:
-    """A moment by which an answer has to be there."""
+    """The moment by which the answer to a question asked now has to be there."""
 
-    def __init__(self, seconds: float = LIMIT) -> None:
-        self._seconds = seconds
-        self._until = time.monotonic() + seconds
+    def __init__(self) -> None:
+        self._until = time.monotonic() + LIMIT
 
     def is_over(self) -> bool:
         """Whether the moment has passed."""
@@ -28,4 +27,4 @@ class Deadline:
 
     def error(self) -> UsageError:
         """What to say then."""
-        return UsageError(f"this filter takes longer than {self._seconds:.0f} seconds", "ask for less")
+        return UsageError(f"this filter takes longer than {LIMIT:.0f} seconds", "ask for less")
