@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import gxt
 from gxt import history, layout, recorder
-from gxt.errors import NotFoundError
+from gxt.errors import NotFoundError, UsageError
 from gxt.git import Repository
 from gxt.history import Series
 from gxt.model import MetricPoint, Run
@@ -152,6 +152,9 @@ def test_some_metrics_and_ways_to_name_runs(repo: Repository, runs: list[str]) -
     everything = gxt.load_metrics(runs)
     for named in ("two", gxt.get_run("two"), ["two"], [runs[1]], pandas.Series([runs[1], runs[2]])):
         assert len(gxt.load_metrics(named)) == 4
+    found = gxt.search_runs()
+    assert list(gxt.load_metrics(found)["run_id"].unique()) == [run for run in found["run_id"] if run in runs[:2]]
+    assert len(gxt.load_metrics(found.set_index("run_id"))) == len(gxt.load_metrics(found)) == len(everything)
     assert list(gxt.load_metrics(runs, ["val_*"])["run_name"]) == ["two"]
     assert list(gxt.load_metrics(runs, "*loss")["value"]) == list(everything["value"])
     assert list(gxt.metric_history("one", "loss")["value"]) == [0, 1, 2]
@@ -178,6 +181,12 @@ def test_mistakes_are_named(repo: Repository, runs: list[str]) -> None:
         gxt.load_metrics(runs[:2], ["loss", "x*"])
     with pytest.raises(NotFoundError, match="no run"):
         gxt.load_metrics(["nobody"])
+    with pytest.raises(UsageError, match="a DataFrame without a column run_id"):
+        gxt.load_metrics(gxt.load_metrics("two")[["metric"]])
+    with pytest.raises(UsageError, match=r"7 is no run .*DataFrame of search_runs"):
+        gxt.load_metrics([7])
+    with pytest.raises(UsageError, match="None is no run"):
+        gxt.load_metrics(None)
 
 
 def test_a_broken_line_is_passed_over(repo: Repository, work: Path, runs: list[str]) -> None:

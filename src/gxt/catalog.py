@@ -401,15 +401,18 @@ def _no_experiment(name: str, known: Iterable[str]) -> NotFoundError:
     return NotFoundError(f"no experiment {name!r}", did_you_mean(name, known) or "`gxt list` shows them")
 
 
-def find(repo: Repository, text: str, deleted: bool = False, progress: Progress | None = None) -> Run:
+def find(
+    repo: Repository, text: str, deleted: bool = False, progress: Progress | None = None, at: str | None = None
+) -> Run:
     """The run that a text names: id, unique prefix of it or of its random part, unique name, `@last`,
-    `@best:rmse`, `@best:acc:max`, or one of those two within an experiment: `nyc-taxi/@last`.
+    `@best:rmse`, `@best:acc:max`, or one of those two within an experiment: `nyc-taxi/@last`. With `at`, as `listing`
+    has it, among the runs that were on the branch there.
 
     Raises:
         NotFoundError: none answers to it, or several do; the message lists them.
     """
     if RUN_ID.fullmatch(text):
-        runs = listing(repo, deleted=deleted, run_id=text, progress=progress).runs
+        runs = listing(repo, deleted=deleted, run_id=text, progress=progress, at=at).runs
         if not runs:
             raise NotFoundError(f"no run {text}", _deleted_hint(repo, text, deleted))
         return runs[0]
@@ -422,10 +425,10 @@ def find(repo: Repository, text: str, deleted: bool = False, progress: Progress 
             within,
             deleted,
             None,
-            None,
+            at,
             progress,
         )
-    matching = _matching(repo, text, deleted, progress)
+    matching = _matching(repo, text, deleted, progress, at)
     if len(matching) == 1:
         return matching[0]
     if not matching:
@@ -447,10 +450,13 @@ def find_all(repo: Repository, texts: Sequence[str]) -> list[Run]:
     return [found.get(text) or find(repo, text) for text in texts]
 
 
-def _matching(repo: Repository, text: str, deleted: bool, progress: Progress | None = None) -> list[Run]:
+def _matching(
+    repo: Repository, text: str, deleted: bool, progress: Progress | None = None, at: str | None = None
+) -> list[Run]:
     """The runs of that name; where there are none, those whose id begins so."""
-    named = listing(repo, deleted=deleted, where=Comparison(_NAME, "=", text), progress=progress).runs
-    return named or listing(repo, deleted=deleted, where=Or((_begins(_RUN_ID, text), _begins(_SHORT_ID, text)))).runs
+    named = listing(repo, deleted=deleted, where=Comparison(_NAME, "=", text), at=at, progress=progress).runs
+    begins = Or((_begins(_RUN_ID, text), _begins(_SHORT_ID, text)))
+    return named or listing(repo, deleted=deleted, where=begins, at=at).runs
 
 
 _NAME, _RUN_ID, _SHORT_ID = (Field("attributes", name) for name in ("name", "run_id", "id"))
@@ -680,9 +686,11 @@ def points(repo: Repository, run: Run) -> list[MetricPoint]:
 _AT_ONCE = 16  # histories in memory; each may have millions of points
 
 
-def histories(repo: Repository, runs: Sequence[Run]) -> Iterator[tuple[Run, bytes]]:
-    """Each run, in order, with its metrics.csv as it stands; a live run's last line may be cut."""
+def histories(repo: Repository, runs: Sequence[Run], commit: str | None = None) -> Iterator[tuple[Run, bytes]]:
+    """Each run, in order, with its metrics.csv as it stands, or stood at a commit; a live run's last line may be
+    cut."""
     at = store.tip(repo, git.config(repo))
+    at = at if commit is None else at._replace(commit=commit)
     for start in range(0, len(runs), _AT_ONCE):
         some = runs[start : start + _AT_ONCE]
         on_branch = store.read_histories(repo, at.commit, some) if at.commit else [None] * len(some)

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from gxt import catalog, fluent, layout, media
-from gxt.errors import NotFoundError, did_you_mean
+from gxt.errors import NotFoundError, UsageError, did_you_mean
 from gxt.git import Repository
 from gxt.model import MetricPoint, Run
 from gxt.recorder import ActiveRun
@@ -18,6 +18,28 @@ if TYPE_CHECKING:
 
 AnyRun = str | Run | ActiveRun
 """A run, or what names it: an id, a name, `@last`, `@best:rmse`."""
+
+
+def names_of(runs: AnyRun | Iterable[AnyRun]) -> list[str]:
+    """What names some runs: of one, of several, or of the DataFrame that `search_runs` gives, by its `run_id`.
+
+    Raises:
+        UsageError: something is neither a run nor a text, or a DataFrame has no `run_id`.
+
+    >>> names_of("@last"), names_of(["ridge", "lasso"])
+    (['@last'], ['ridge', 'lasso'])
+    """
+    if isinstance(runs, (str, Run, ActiveRun)):
+        return [_name_of(runs)]
+    columns = getattr(runs, "columns", None)
+    if columns is not None:
+        index = getattr(runs, "index", None)
+        if "run_id" not in columns and getattr(index, "name", None) != "run_id":
+            raise UsageError("a DataFrame without a column run_id names no runs", "pass what search_runs() gives")
+        runs = runs["run_id"] if "run_id" in columns else index  # type: ignore[index,assignment]
+    if not isinstance(runs, Iterable):
+        raise UsageError(f"{runs!r} is no run", _WANTED)
+    return [_name_of(run) for run in runs]
 
 
 def metric_history(run: AnyRun, metric: str) -> DataFrame:
@@ -40,7 +62,7 @@ def load_metrics(runs: AnyRun | Iterable[AnyRun], metrics: str | Sequence[str] |
     rows of a run stand together, in logging order.
 
     Args:
-        runs: runs, or what names them; `search_runs()["run_id"]` will do.
+        runs: a run or several, what names them, or the DataFrame that `search_runs` gives.
         metrics: only these: names, or patterns such as "train_*"; all when not given.
 
     Raises:
@@ -52,8 +74,7 @@ def load_metrics(runs: AnyRun | Iterable[AnyRun], metrics: str | Sequence[str] |
     """
     pandas = media.require_pandas("metrics as a DataFrame")
     repo = fluent.repository()
-    asked = [runs] if isinstance(runs, (str, Run, ActiveRun)) else list(runs)
-    found = catalog.find_all(repo, [_name_of(run) for run in asked])
+    found = catalog.find_all(repo, names_of(runs))
     wanted = [metrics] if isinstance(metrics, str) else metrics
     frames = [_frame_of_runs([])]
     known: set[str] = set()
@@ -70,7 +91,12 @@ def load_metrics(runs: AnyRun | Iterable[AnyRun], metrics: str | Sequence[str] |
     return whole
 
 
+_WANTED = "a run, what names it (an id, a name, @last), a list of those, or the DataFrame of search_runs()"
+
+
 def _name_of(run: AnyRun) -> str:
+    if not isinstance(run, (str, Run, ActiveRun)):
+        raise UsageError(f"{run!r} is no run", _WANTED)
     return run if isinstance(run, str) else run.id if isinstance(run, Run) else run.run_id
 
 

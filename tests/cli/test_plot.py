@@ -42,6 +42,11 @@ def test_every_kind(gxt: Gxt, trained: list[str]) -> None:
     assert "needs 5 runs" in gxt("plot", "loss", "-k", "importance", code=3).err
 
 
+def test_at_an_earlier_moment(gxt: Gxt, trained: list[str]) -> None:
+    assert gxt("plot", "loss", "--at", "gxt~1").out.endswith("⣿⣿ fast\n")
+    assert "no run 'slow'" in gxt("plot", "loss", "--run", "slow", "--at", "gxt~1", code=3).err
+
+
 def test_files(gxt: Gxt, trained: list[str], work: Path) -> None:
     before = git("status", "--porcelain")
     for ending, start in (("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF"), ("html", b"<!DOCTYPE html>")):

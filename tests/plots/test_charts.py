@@ -11,8 +11,8 @@ import pytest
 from gxt import edits, plots, recorder, store
 from gxt.errors import NotFoundError, UsageError
 from gxt.git import Repository
-from gxt.plots import Options, charts
-from helpers import Build, Train, record
+from gxt.plots import Options, charts, labels, terminal
+from helpers import Build, Train, git, record
 
 
 def test_which_runs(repo: Repository, train: Train) -> None:
@@ -202,12 +202,46 @@ def test_parallel_coordinates(train: Train, build: Build) -> None:
     assert [(axis.label, axis.kind, axis.log) for axis in chart.axes] == [
         ("lr", "number", True),
         ("model", "category", False),
+        ("new", "number", True),
         ("loss", "number", False),
     ]
-    assert chart.values.tolist() == [[0.1, 0, 3], [0.01, 1, 2]]
-    assert chart.remarks == ["left out, since not all runs have them: new"]
+    assert repr(chart.values.tolist()) == "[[0.1, 0.0, nan, 3.0], [0.01, 1.0, 2.0, 2.0]]"
+    assert chart.remarks == []
     assert [axis.label for axis in build("new", "loss", kind="parallel").axes] == ["new", "loss"]
-    assert build("new", "loss", kind="parallel").runs == ["b"]
+
+
+def test_a_run_without_a_value_has_its_own_place_in_parallel_coordinates(train: Train, build: Build) -> None:
+    train("a", {"alpha": 1}, loss=[3])
+    train("b", {"depth": 4}, loss=[2])
+    train("c", {"depth": 5})
+    chart = build("alpha", "depth", "loss", kind="parallel")
+    assert chart.runs == ["a", "b"] and chart.remarks == ["1 run of 3 left out: no value of loss"]
+    alpha, depth, loss = (labels.ticks(axis, chart.values[:, at]) for at, axis in enumerate(chart.axes))
+    assert alpha == [(labels.MISSING, "(none)"), (0.5, "1")] and depth[0] == (labels.MISSING, "(none)")
+    assert [text for _, text in loss] == ["2", "3"]
+    for ending in plots.ENDINGS:
+        assert b"(none)" in plots.file_content(chart, ending) or ending in ("png", "pdf")
+    assert "(none), 4" in terminal.text(chart, 80, False)
+    for i in range(12):
+        train(f"more-{i}", {f"p{i}": i, "lr": i}, loss=[i])
+    chart = build("loss", kind="parallel")
+    assert chart.axes[0].label == "lr" and len(chart.axes) == 10
+    assert chart.remarks[-1].endswith(("p9, p10, p11", "p7, p8, p9"))
+
+
+def test_at_an_earlier_moment(repo: Repository, train: Train, build: Build) -> None:
+    a = train("a", loss=[3, 2])
+    then = git("rev-parse", "gxt")
+    train("b", loss=[9])
+    again = recorder.resume(repo, a)
+    again.log_metric("loss", 1, 2)
+    again.end("finished")
+    selection = plots.select(repo, at=then)
+    (curve,) = plots.build(repo, selection, ["loss"], Options()).panels[0].curves
+    assert [run.id for run in selection.runs] == [a] and curve.y.tolist() == [3, 2]
+    assert [run.id for run in plots.select(repo, ["@last"], at=then).runs] == [a]
+    with pytest.raises(NotFoundError):
+        plots.select(repo, ["b"], at=then)
 
 
 def test_a_param_that_no_float_holds(train: Train, build: Build) -> None:

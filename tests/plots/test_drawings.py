@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import html
+import io
 import math
 import re
 import shutil
 import struct
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from rich.cells import cell_len
 
 from gxt import plots
 from gxt.errors import MissingPackageError, UsageError
-from gxt.plots import charts, labels, terminal
+from gxt.plots import charts, images, labels, terminal
 from helpers import Build, Train
 
 KINDS = {
@@ -83,6 +86,97 @@ def test_every_kind_as_text(build: Build, kind: str) -> None:
             assert [line for line in plain.splitlines() if cell_len(line) > max(width, 40)] == []
             assert colour or not any(line != line.rstrip() for line in plain.splitlines())
             assert "loss" in plain
+
+
+@pytest.mark.usefixtures("runs")
+def test_every_group_of_dots_in_its_colour(build: Build) -> None:
+    text = terminal.text(build("lr", "loss", kind="scatter", group_by="model"), 80, True)
+    assert {"\x1b[34mo", "\x1b[33mo", "\x1b[32mo"} <= set(re.findall(r"\x1b\[\d\dmo", text))
+    letters = terminal.text(build("lr", "loss", kind="scatter", group_by="model"), 80, False)
+    assert all(re.search(f"│.*{letter}.*│", letters) for letter in "abc")
+
+
+@pytest.mark.usefixtures("runs")
+def test_numbers_matter_more_than_bars(train: Train, build: Build) -> None:
+    long = "a_metric_with_a_name_longer_than_any_run"
+    train("x", **{long: [1234.5]})
+    chart = build(long, kind="bar")
+    for width in (40, 60, 80, 100):
+        assert terminal.text(chart, width, False).splitlines()[-1].endswith("1234.5")
+    importance = charts.ImportanceChart("", ["a_rather_long_param"], [1.1391], [0.3512], [0.5], [-0.25])
+    for width in (48, 60, 80):
+        assert re.search(r" 1\.139 ± 0\.351 +0\.500 +-0\.25$", terminal.text(importance, width, False))
+    assert re.search(r" 1\.139 ± 0\.351 +0\.500$", terminal.text(importance, 40, False))
+
+
+def test_what_stands_beside_the_axes_of_a_terminal(train: Train, build: Build) -> None:
+    train("a", {"model": "ridge"}, loss=[12.5, 5, 3], tokens=[1e11, 5e11, 1e12], rate=[1, 0.1, 0.01])
+    train("b", {"model": "lasso"}, loss=[4])
+
+    def beside(text: str) -> list[str]:
+        return [line.rpartition("│ ")[2] for line in text.splitlines() if "│ " in line and line[-1] not in "│ "]
+
+    assert beside(terminal.text(build("loss"), 80, False)) == ["12", "10", "8", "6", "4"]
+    tokens = terminal.text(build("tokens"), 80, False)
+    assert beside(tokens) == ["1e12", "8e11", "6e11", "4e11", "2e11"]
+    assert tokens.splitlines()[-2].split() == ["0", "1", "2"], "steps are whole numbers"
+    rates = beside(terminal.text(build("rate", log_y=True), 80, False))
+    assert {"1", "0.1", "0.01"} <= set(rates) and not any("^" in text for text in rates)
+    by_time = terminal.text(build("loss", x="time", runs=["a"]), 80, False).splitlines()[-2]
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d", by_time)
+    names = terminal.text(build("model", "loss", kind="scatter"), 80, False)
+    assert names.splitlines()[-1].split() == ["lasso", "ridge"]
+
+
+def test_names_too_many_for_an_axis_are_listed_below_and_broken_at_words(train: Train, build: Build) -> None:
+    for i in range(20):
+        train(f"run-{i}", {"model": f"model number {i}"}, loss=[i])
+    lines = terminal.text(build("model", "loss", kind="scatter"), 60, False).splitlines()
+    below = lines[lines.index(next(line for line in lines if line.startswith("└"))) + 1 :]
+    assert below[0].startswith("model: 0 model number 0, 1 ") and all(len(line) <= 60 for line in below)
+    assert " ".join(below).count("model number") == 20
+
+
+@pytest.mark.usefixtures("runs")
+def test_the_texts_of_axes_in_pictures(train: Train, build: Build) -> None:
+    for seed in range(3):
+        train(f"s{seed}", {"seed": seed, "rate": 0.02 + seed / 50}, score=[seed / 3])
+    texts = svg_texts(plots.file_content(build("seed", "score", kind="scatter"), "svg"))
+    assert {"0", "1", "2"} <= set(texts) and not {"0.5", "0.25", "1.5"} & set(texts[: texts.index("seed")])
+    texts = svg_texts(plots.file_content(build("rate", "score", kind="scatter", log_x=True), "svg"))
+    assert {"0.02", "0.03", "0.04", "0.05", "0.06"} <= set(texts) and not any("×" in text for text in texts)
+    minutes = np.array([0.0, 1, 5]) * 60_000 + 1_795_460_000_000
+    panel = charts.Panel(charts.Axis("loss"), [charts.Curve(0, minutes, np.array([3.0, 2.5, 1]))])
+    figure = images.figure(charts.Curves("", charts.Axis("time (UTC)", "time"), [panel], ["a"], [0]))
+    figure.draw_without_rendering()
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()][1:4] == ["18:54", "18:55", "18:56"]
+    assert figure.axes[0].xaxis.get_offset_text().get_text() == "2026-Nov-23"
+
+
+def test_bars_of_importance_have_the_whole_axis_and_correlations_stand_beside_it() -> None:
+    chart = charts.ImportanceChart("importance", ["a", "b"], [1.1, 0.2], [0.04, 0.1], [0.7, 0.3], [0.5, None])
+    (axes,) = images.figure(chart).axes
+    assert axes.get_xlim()[1] < 1.3
+    assert "+0.50" in svg_texts(plots.file_content(chart, "svg"))
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_groups_title_ends_before_the_legend(build: Build) -> None:
+    figure = images.figure(build("loss", group_by="model", smooth=0.6))
+    figure.draw_without_rendering()
+    title = figure.axes[0].title if figure.axes[0].title.get_text() else figure.axes[0]._left_title
+    assert figure._suptitle is None and title.get_window_extent().x1 < figure.legends[0].get_window_extent().x0
+
+
+@pytest.mark.usefixtures("runs")
+def test_letters_that_no_font_has_are_not_warned_of(build: Build) -> None:
+    chart = build("loss")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plots.file_content(chart, "png")
+        figure = images.figure(chart)
+        figure.suptitle("\U0001f680 \ue000")
+        figure.savefig(io.BytesIO(), bbox_inches="tight")
 
 
 @pytest.mark.usefixtures("runs")
@@ -163,12 +257,17 @@ def test_pages_open_in_a_browser_without_network_and_errors(build: Build, tmp_pa
     drawn = [build(*fields, kind=kind) for kind, fields in KINDS.items()]
     drawn.append(build("loss", group_by="model", smooth=0.3))
     frames = []
+    filled = [
+        number for number, chart in enumerate(drawn) if not isinstance(chart, (charts.Bars, charts.ImportanceChart))
+    ]
     for number, chart in enumerate(drawn):
         (tmp_path / f"{number}.html").write_bytes(plots.file_content(chart, "html"))
-        frames.append(f'<iframe src="{number}.html" onload="done(this)"></iframe>')
+        frames.append(f'<iframe src="{number}.html" height="700" width="900" onload="done(this)"></iframe>')
     # One start of the browser for all pages; a frame's texts end up in the document that is printed.
     (tmp_path / "all.html").write_text(
         "<script>function done(frame) { const p = document.createElement('pre');"
+        "const plot = frame.contentDocument.querySelector('.main-svg').getBoundingClientRect();"
+        "p.dataset.bottom = Math.round(plot.bottom);"
         "p.textContent = JSON.stringify([...frame.contentDocument.querySelectorAll('text, p')]"
         ".map(t => t.textContent));"
         f"document.body.append(p) }}</script>{''.join(frames)}"
@@ -180,7 +279,9 @@ def test_pages_open_in_a_browser_without_network_and_errors(build: Build, tmp_pa
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
     said = [line for line in done.stderr.splitlines() if "CONSOLE" in line and "GL" not in line]
     assert said == []  # nor a refusal by the pages' own policy, which forbids all network; WebGL has no GPU here
-    found = re.findall(r"<pre>(\[.*?\])</pre>", done.stdout)
+    found = re.findall(r"<pre[^>]*>(\[.*?\])</pre>", done.stdout)
+    bottoms = [int(bottom) for bottom in re.findall('data-bottom="(\\d+)"', done.stdout)]
+    assert all(600 < bottoms[number] <= 700 for number in filled), bottoms
     assert len(found) == len(drawn)
     assert all("loss" in texts for texts in found), found
     assert "_<b>$x_1$&日本" in html.unescape(done.stdout)

@@ -30,6 +30,9 @@ def test_the_figure_and_its_runs(train: Train) -> None:
     assert curves(gxt.plot("loss", "c")) == [[9, 8]]
     assert curves(gxt.plot("loss", [gxt.get_run(a), "c"])) == [[3, 2], [9, 8]]
     assert curves(gxt.plot("loss", gxt.search_runs()["run_id"])) == [[3, 2], [5, 4]]
+    assert curves(gxt.plot("loss", runs=gxt.search_runs())) == [[3, 2], [5, 4]]
+    with pytest.raises(UsageError, match="without a column run_id"):
+        gxt.plot("loss", gxt.search_runs()[["run_name"]])
     assert curves(gxt.plot("loss", experiment_names=["other"])) == [[9, 8]]
     assert curves(gxt.plot("loss", filter_string="metrics.loss > 3")) == [[5, 4]]
     assert curves(gxt.plot("loss", "c", smooth=0.5))[0] == [9, 8]  # the points behind the average

@@ -26,6 +26,7 @@ _PIPE_WIDTH = 100
     metavar="FILTER",
     help="Only runs such as these: rmse < 6.5 and params.model = 'xgb'. Of several, all have to hold.",
 )
+@click.option("--at", metavar="REV|TIME", help="As the branch was at a commit, tag or time.")
 @click.option(
     "-k",
     "--kind",
@@ -83,6 +84,7 @@ def plot_command(
     runs: Sequence[str],
     experiments: Sequence[str],
     where: Sequence[str],
+    at: str | None,
     kind: str,
     target: str | None,
     x: str,
@@ -112,7 +114,7 @@ def plot_command(
         raise UsageError(f"{target!r} does not say what to write", f"end it in .{', .'.join(plots.ENDINGS)}")
     repo = repository(ctx)
     fields, named = plots.told_apart(repo, names)
-    selection = plots.select(repo, [*runs, *named], experiments, where)
+    selection = plots.select(repo, [*runs, *named], experiments, where, at)
     width = output.width() or _PIPE_WIDTH
     if target:
         chart = plots.build(repo, selection, fields, options)
@@ -129,7 +131,7 @@ def plot_command(
         click.echo(terminal.text(chart, width, output.colour()), nl=False)
     output.problems(selection.found.problems)
     for remark in chart.remarks:
-        output.note(remark)
+        output.note(click.wrap_text(remark, width) if output.is_terminal() else remark)
     if target:
         output.note(f"wrote {target}")
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gxt import catalog, fluent, stats
+from gxt import catalog, fluent, history, stats
 from gxt.errors import MissingPackageError, NotFoundError, UsageError
 from gxt.git import Repository
+from gxt.history import AnyRun
 from gxt.model import Run
 
 if TYPE_CHECKING:
@@ -69,10 +70,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Selection:
-    """The runs to plot, oldest first, and the listing that they come from."""
+    """The runs to plot, oldest first, the listing that they come from, and the commit where one was asked for."""
 
     runs: list[Run]
     found: catalog.Listing
+    commit: str | None = None
 
     def goal(self, metric: str, asked: Mapping[str, str]) -> str:
         """Whether less ("min") or more ("max") of a metric is better: as asked, else by the experiments' goal; "min"
@@ -84,25 +86,34 @@ class Selection:
 
 
 def select(
-    repo: Repository, names: Iterable[str] = (), experiments: Sequence[str] = (), where: catalog.Where = ()
+    repo: Repository,
+    names: Iterable[str] = (),
+    experiments: Sequence[str] = (),
+    where: catalog.Where = (),
+    at: str | None = None,
 ) -> Selection:
     """The runs of some experiments for which a filter holds, and those that are named; all runs where nothing is given.
+
+    With `at`, a commit, tag or time, they are as the branch had them there.
 
     Raises:
         NotFoundError: no such run or experiment, or no run at all.
         UsageError: the filter cannot be understood.
     """
-    named = [catalog.find(repo, name) for name in names]
-    found = catalog.listing(repo, experiments or None, where=where)
+    named = [catalog.find(repo, name, at=at) for name in names]
+    found = catalog.listing(repo, experiments or None, where=where, at=at)
     listed = found.runs if experiments or where or not named else []
     runs = {run.id: run for run in (*listed, *named)}
+    if not runs and at is not None and not where:
+        raise NotFoundError(f"there were no runs at {at}")
     if not runs and where:
         raise NotFoundError("there are no runs to plot", "the filter holds for none")
     if not runs:
         raise NotFoundError(
             "there are no runs to plot", "`gxt log`, `gxt run` or gxt.start_run() in Python records one"
         )
-    return Selection(sorted(runs.values(), key=lambda run: (run.started or 0, run.id)), found)
+    oldest_first = sorted(runs.values(), key=lambda run: (run.started or 0, run.id))
+    return Selection(oldest_first, found, found.tip.commit if at is not None else None)
 
 
 def told_apart(repo: Repository, names: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -177,10 +188,11 @@ def file_content(chart: Chart, ending: str) -> bytes:
 
 def plot(
     fields: str | Sequence[str],
-    runs: Iterable[str | Run] | str | Run | None = None,
+    runs: AnyRun | Iterable[AnyRun] | None = None,
     *,
     experiment_names: Sequence[str] = (),
     filter_string: str = "",
+    at: str | None = None,
     kind: str = "curve",
     x: str = "step",
     smooth: float = 0.0,
@@ -195,10 +207,11 @@ def plot(
     Args:
         fields: what to draw. For "curve" metrics, a panel each; for "bar" and "importance" a metric; for "scatter" two
             fields, such as `["params.alpha", "metrics.rmse"]`; for "parallel" params and metrics, an axis each.
-        runs: which runs, by what names them (an id, a name, `@best:rmse`) or as `Run`s; without them, those of the
-            experiment that was set, or all.
+        runs: which runs, by what names them (an id, a name, `@best:rmse`), as `Run`s, or as the DataFrame that
+            `search_runs` gives; without them, those of the experiment that was set, or all.
         experiment_names: the runs of these experiments instead, or beside `runs`.
         filter_string: of an experiment's runs, those for which this filter holds; as `search_runs` has it.
+        at: a commit, tag or time; the runs as the branch had them there.
         kind: "curve", "scatter", "bar", "parallel" or "importance".
         x: what curves run over: "step", "time" of day, or "relative" to the run's start.
         smooth: weight of the exponential moving average (TensorBoard's, with bias correction), 0 to below 1.
@@ -221,13 +234,11 @@ def plot(
     with needing("plotting"):
         from gxt.plots import images
     repo = fluent.repository()
-    given: list[Any] = [runs] if isinstance(runs, (str, Run)) else list(runs) if runs is not None else []
+    given = history.names_of(runs) if runs is not None else []
     if runs is None and not experiment_names:
         experiment_names = fluent.experiments_to_read() or ()
     elif not given and not experiment_names:
         raise NotFoundError("there are no runs to plot", "the list of runs is empty")
-    selection = select(
-        repo, [run.id if isinstance(run, Run) else run for run in given], experiment_names, filter_string
-    )
+    selection = select(repo, given, experiment_names, filter_string, at)
     chart = build(repo, selection, [fields] if isinstance(fields, str) else fields, options)
     return images.figure(chart)

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from gxt.errors import NotFoundError, UsageError
+from gxt.model import Run
 from gxt.plots import Options, Selection, labels, series
 from gxt.plots.charts import Bar, Bars, Dots, Parallel, Scatter
+from gxt.query import Field
 
 _MOST_BARS = 30
 
@@ -72,34 +74,46 @@ def _bar(name: str, values: Sequence[float], options: Options) -> Bar:
 
 
 def parallel(selection: Selection, fields: Sequence[str], options: Options) -> Parallel:
-    """Fields as axes, a line a run; where no param is named, the params that differ come first."""
+    """Fields as axes, a line a run; where no param is named, the params that differ come first.
+
+    A run that lacks a param has its own place below the others; one without the last field, which gives the colour, is
+    left out.
+    """
     runs = selection.runs
     shown = list(dict.fromkeys(labels.resolve(text, runs) for text in fields))
+    last = shown[-1]
+    kept = np.isfinite(labels.placed(last, runs, False)[1])
     remarks = []
+    if not kept.all():
+        without = labels.count(int((~kept).sum()), "run")
+        remarks.append(f"{without} of {len(runs)} left out: no value of {labels.title(last)}")
+    if not kept.any():
+        raise NotFoundError(f"no run has a place for {last}")
+    having = [run for run, keep in zip(runs, kept, strict=True) if keep]
     if not any(one.kind == "params" for one in shown):
-        having = [run for run in runs if shown[-1].of(run) is not None]
-        params = labels.varying_params(having)
-        partial = [one for one in params if any(one.of(run) is None for run in having)]
-        if partial:
-            remarks.append(f"left out, since not all runs have them: {', '.join(one.name for one in partial)}")
-        shown = [*(one for one in params if one not in partial), *shown]
+        params, left = _most_common(labels.varying_params(having), having)
+        shown = [*params, *shown]
+        if left:
+            remarks.append(f"the {len(params)} params that most runs have; left out, name them to see them: {left}")
     if len(shown) < 2:
         raise UsageError("parallel coordinates need two axes", "the runs differ in no param; name more fields")
     axes, columns = [], []
     for one in shown:
-        values = [one.of(run) for run in runs]
+        values = [one.of(run) for run in having]
         wanted = options.log_y if one.kind == "metrics" else options.log_x
         log = wanted and all(number > 0 for number in map(labels.number, values) if number is not None)
-        axis, placed = labels.placed(one, runs, log)
+        axis, placed = labels.placed(one, having, log)
         axes.append(axis)
         columns.append(placed)
-    table = np.column_stack(columns)
-    known = np.asarray(np.isfinite(table).all(axis=1))
-    if not known.any():
-        raise NotFoundError(f"no run has all of {', '.join(map(str, shown))}", "name fewer fields")
-    names, place = labels.groups(runs, options.group_by) if options.group_by else ([], {})
-    kept = [i for i in range(len(runs)) if known[i]]
-    run_names = labels.run_names(runs)
-    groups = [place[runs[i].id] for i in kept] if options.group_by else []
-    remarks = [*labels.lacking(runs, known), *remarks]
-    return Parallel("", axes, table[kept], [run_names[i] for i in kept], names, groups, remarks)
+    names, place = labels.groups(having, options.group_by) if options.group_by else ([], {})
+    groups = [place[run.id] for run in having] if options.group_by else []
+    return Parallel("", axes, np.column_stack(columns), labels.run_names(having), names, groups, remarks)
+
+
+_MOST_PARAMS = 9
+
+
+def _most_common(params: Sequence[Field], runs: Sequence[Run]) -> tuple[list[Field], str]:
+    """As many of the params as have room beside each other, those first that most runs have; the names of the rest."""
+    ordered = sorted(params, key=lambda one: sum(one.of(run) is None for run in runs))
+    return ordered[:_MOST_PARAMS], ", ".join(one.name for one in ordered[_MOST_PARAMS:])

@@ -32,7 +32,7 @@ def build(
     left_out: dict[str, Counter[str]] = {metric: Counter() for metric in metrics}
     members: dict[str, dict[int, list[Curve]]] = {metric: {} for metric in metrics}
     same_step = Counter[str]()
-    for run, data in catalog.histories(repo, runs):
+    for run, data in catalog.histories(repo, runs, selection.commit):
         for metric in metrics:
             if metric in run.metrics:
                 history = series.read_history(data, metric)

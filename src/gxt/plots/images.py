@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from matplotlib import font_manager, rc_context
+from matplotlib import dates, font_manager, rc_context, ticker
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -16,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 
-from gxt.plots import labels, series
+from gxt.plots import labels, series, ticks
 from gxt.plots.charts import Axis, Bars, Chart, Curves, ImportanceChart, Parallel, Scatter
 from gxt.plots.labels import COLOURS, GREY
 from gxt.plots.series import Floats
@@ -25,8 +27,32 @@ ENDINGS = ("png", "svg", "pdf")
 
 STROKES = ("-", "--", ":")
 # What matplotlib takes for letters that its own font lacks, where one of them is installed.
-_FURTHER_FONTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Hiragino Sans", "Microsoft YaHei")
+_FURTHER_FONTS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans CJK KR", "Source Han Sans", "WenQuanYi Zen Hei"),
+    *("IPAexGothic", "Hiragino Sans", "PingFang SC", "Apple SD Gothic Neo", "Arial Unicode MS"),
+    *("Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "SimHei"),
+    *("Noto Emoji", "Symbola", "Segoe UI Emoji", "Segoe UI Symbol"),
+)
 _WIDTH = 8.0  # inches
+
+
+class _Quiet(Figure):
+    """A figure that says nothing of letters that no installed font has: they are drawn as boxes, which says it."""
+
+    def draw(self, *args: Any, **options: Any) -> None:
+        with _no_word_of_glyphs():
+            super().draw(*args, **options)
+
+    def get_tightbbox(self, *args: Any, **options: Any) -> Any:
+        with _no_word_of_glyphs():
+            return super().get_tightbbox(*args, **options)
+
+
+@contextmanager
+def _no_word_of_glyphs() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield
 
 
 def figure(chart: Chart) -> Figure:
@@ -35,8 +61,8 @@ def figure(chart: Chart) -> Figure:
     fonts = ["DejaVu Sans", *(name for name in _FURTHER_FONTS if name in installed)]
     with rc_context({"font.family": fonts, "axes.spines.top": False, "axes.spines.right": False}):
         drawn: Figure = _DRAW[type(chart)](chart)
-        if chart.title:
-            _plain(drawn.suptitle(chart.title, fontsize="medium"))
+        if chart.title:  # above the axes and not the figure, where it would meet the legend
+            _plain(drawn.axes[0].set_title(chart.title, loc="left", fontsize="medium"))
     if "IPython" in sys.modules:
         from matplotlib import pyplot
 
@@ -65,7 +91,7 @@ def _plain(text: Text) -> Text:
 
 
 def _subplots(height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
-    drawn = Figure(figsize=(_WIDTH, height), layout="constrained")
+    drawn = _Quiet(figsize=(_WIDTH, height), layout="constrained")
     return drawn, list(drawn.subplots(rows, 1, sharex=True, squeeze=False)[:, 0])
 
 
@@ -88,10 +114,39 @@ def _legend(drawn: Figure, handles: Sequence[Any], names: Sequence[str]) -> None
         text.set_fontsize("small")
 
 
-def _set_axis(axes: Axes, axis: Axis, direction: str) -> None:
+class _Logarithmic(ticker.Locator):
+    """Our own ticks of logarithmic axes: matplotlib's run into each other within a power of ten."""
+
+    def __call__(self) -> list[float]:
+        low, high = self.axis.get_view_interval()  # type: ignore[union-attr]  # it is set before it is asked
+        return self.tick_values(low, high)
+
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        return ticks.logarithmic(vmin, vmax, 8) if vmin > 0 else []
+
+
+class _Texts(ticker.Formatter):
+    """The texts of these ticks: 0.001 and not 10⁻³."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return ticks.texts([x])[0]
+
+
+def _set_axis(axes: Axes, axis: Axis, direction: str, whole: bool = False) -> None:
+    """The axis's label, scale and ticks; where all values are `whole` numbers, so are the ticks."""
     _plain(getattr(axes, f"set_{direction}label")(axis.label))
+    drawn = getattr(axes, f"{direction}axis")
     if axis.log:
         getattr(axes, f"set_{direction}scale")("log")
+        drawn.set_major_locator(_Logarithmic())
+        drawn.set_major_formatter(_Texts())
+        drawn.set_minor_formatter(ticker.NullFormatter())
+    elif axis.kind == "time":
+        locator = dates.AutoDateLocator(tz="UTC", maxticks=8)  # type: ignore[no-untyped-call]
+        drawn.set_major_locator(locator)
+        drawn.set_major_formatter(dates.ConciseDateFormatter(locator, tz="UTC"))  # type: ignore[no-untyped-call]
+    elif axis.kind == "number":
+        drawn.set_major_locator(ticker.MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=whole))
     if axis.kind == "category":
         places = range(len(axis.categories))
         turned = direction == "x" and sum(map(len, axis.categories)) > 60
@@ -120,7 +175,7 @@ def _curves(chart: Curves) -> Figure:
     handles: dict[int, Any] = {}
     for axes, panel in zip(panels, chart.panels, strict=True):
         _grid(axes)
-        _set_axis(axes, panel.y, "y")
+        _set_axis(axes, panel.y, "y", ticks.is_whole(*(curve.y for curve in panel.curves)))
         for curve in sorted(panel.curves, key=lambda one: one.name in shown):  # the named ones on top
             named = curve.name in shown
             style = _style(shown.index(curve.name)) if named else {"color": GREY, "linewidth": 0.8}
@@ -133,7 +188,7 @@ def _curves(chart: Curves) -> Figure:
             alone = series.alone(curve.y)
             axes.plot(x[alone], curve.y[alone], "o", markersize=4, color=style["color"])
             handles.setdefault(curve.name if named else -1, line)
-    _set_axis(panels[-1], chart.x, "x")
+    _set_axis(panels[-1], chart.x, "x", ticks.is_whole(*(curve.x for panel in chart.panels for curve in panel.curves)))
     names = [(handles[name], chart.names[name]) for name in shown]
     if -1 in handles:
         names.append((handles[-1], labels.others(chart, shown)))
@@ -159,8 +214,8 @@ def _scatter(chart: Scatter) -> Figure:
                 linewidth=0,
             )
         )
-    _set_axis(axes, chart.x, "x")
-    _set_axis(axes, chart.y, "y")
+    _set_axis(axes, chart.x, "x", ticks.is_whole(*(dots.x for dots in chart.dots)))
+    _set_axis(axes, chart.y, "y", ticks.is_whole(*(dots.y for dots in chart.dots)))
     if any(chart.names):
         _legend(drawn, handles, chart.names)
     return drawn
@@ -180,7 +235,7 @@ def _bars(chart: Bars) -> Figure:
         _beside(axes, end, place, f"{bar.value:.5g}")
     axes.margins(x=0.12)
     axes.invert_yaxis()
-    _set_axis(axes, chart.x, "x")
+    _set_axis(axes, chart.x, "x", ticks.is_whole(values))
     _set_axis(axes, Axis("", "category", categories=tuple(bar.label for bar in chart.bars)), "y")
     return drawn
 
@@ -219,13 +274,18 @@ def _importance(chart: ImportanceChart) -> Figure:
     axes.barh(places - 0.2, chart.permutation, 0.36, color=COLOURS[0], label="permutation")
     axes.errorbar(chart.permutation, places - 0.2, xerr=chart.deviation, fmt="none", ecolor="black", capsize=3)
     axes.barh(places + 0.2, chart.impurity, 0.36, color=COLOURS[1], label="impurity")
-    for place, (value, deviation, rho) in enumerate(
-        zip(chart.permutation, chart.deviation, chart.correlation, strict=True)
-    ):
-        end = max(value + deviation, chart.impurity[place])
-        text = "" if rho is None else f"rank correlation {rho:+.2f}"
-        _beside(axes, end, place, text)
-    axes.set_xlim(right=1.35 * axes.get_xlim()[1])
+    # Right of the axes, so that the bars have all of them.
+    beside: dict[str, Any] = {
+        "xycoords": ("axes fraction", "data"),
+        "textcoords": "offset points",
+        "va": "center",
+        "fontsize": "small",
+    }
+    for place, rho in enumerate(chart.correlation):
+        if rho is not None:
+            axes.annotate(f"{rho:+.2f}", (1, place), (12, 0), **beside)
+    heading = {**beside, "xycoords": "axes fraction", "va": "bottom"}
+    axes.annotate("rank\ncorrelation", (1, 1), (12, 0), **heading)
     axes.invert_yaxis()
     _set_axis(axes, Axis(labels.IMPORTANCE), "x")
     _set_axis(axes, Axis("", "category", categories=tuple(labels.cut(name) for name in chart.params)), "y")

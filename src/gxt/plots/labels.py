@@ -139,26 +139,42 @@ def count(many: int, what: str) -> str:
     return f"{many} {what}{'' if many == 1 else 's'}"
 
 
+MISSING = -0.12
+"""Where on an axis from 0 to 1 runs are that have no value there, as in HiPlot: below the others."""
+_APART = 0.04  # texts that are closer than that run into each other
+
+
 def share(axis: Axis, values: Floats) -> Floats:
-    """Where between an axis's ends values are, from 0 to 1."""
+    """Where between an axis's ends values are, from 0 to 1; MISSING for NaN."""
     if axis.kind == "category":
         return values / max(len(axis.categories) - 1, 1) if len(axis.categories) > 1 else values + 0.5
     values = np.log10(values) if axis.log else values
-    span = np.ptp(values)
-    return (values - values.min()) / span if span else np.full(len(values), 0.5)
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return np.full(len(values), MISSING)
+    span = np.ptp(known)
+    places = (values - known.min()) / span if span else np.full(len(values), 0.5)
+    return np.where(np.isfinite(values), places, MISSING)
 
 
 def ticks(axis: Axis, values: Floats) -> list[tuple[float, str]]:
-    """Where between an axis's ends, from 0 to 1, what is written beside it."""
+    """Where between an axis's ends, from 0 to 1, what is written beside it; NONE at MISSING, if a value is."""
     if axis.kind == "category":
         places = np.arange(len(axis.categories), dtype=np.float64)
         return list(zip(share(axis, places).tolist(), axis.categories, strict=True))
-    known = np.unique(values)
+    known = np.unique(values[np.isfinite(values)])
+    missing = [] if len(known) and np.isfinite(values).all() else [(MISSING, NONE)]
     if len(known) > 6:
         low, high = float(known[0]), float(known[-1])
-        known = np.geomspace(low, high, 5) if axis.log else np.linspace(low, high, 5)
+        some = np.geomspace(low, high, 5) if axis.log else np.linspace(low, high, 5)
+        # The ends as they are: a sum of logarithms may fall beside them.
+        known = np.unique([low, *(np.round(some) if (known == np.round(known)).all() else some)[1:-1], high])
     texts = [_moment(value) if axis.kind == "time" else f"{value:.4g}" for value in known]
-    return list(zip(share(axis, known).tolist(), texts, strict=True))
+    ticks = [*missing]
+    for place, text in zip(share(axis, known).tolist(), texts, strict=True):
+        if not ticks or place - ticks[-1][0] > _APART:
+            ticks.append((place, text))
+    return ticks
 
 
 def _moment(ms: float) -> str:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from plotly import graph_objects
 from plotly.subplots import make_subplots
 
-from gxt.plots import labels, series
+from gxt.plots import labels, series, ticks
 from gxt.plots.charts import Axis, Bars, Chart, Curves, ImportanceChart, Parallel, Scatter
 from gxt.plots.labels import COLOURS, GREY
 from gxt.plots.series import Floats
 
 _DASHES = ("solid", "dash", "dot")
-
+_FEW = 10
 
 _CONFIG = {
     "displaylogo": False,
@@ -37,13 +37,18 @@ _PAGE = """\
 <link rel="icon" href="data:,">
 <title>{title}</title>
 <style>
-body {{ font: 14px sans-serif; color: #333; max-width: 1200px; margin: 1em auto }}
+body {{ font: 14px sans-serif; color: #333; max-width: 1200px; margin: 0 auto; padding: 1em 0; box-sizing: border-box }}
+body.filled {{ min-height: 100vh; display: flex; flex-direction: column }}
 p {{ margin: 0.3em 3em }}
+.filled > .plot {{ flex: 1; position: relative; min-height: {least}px }}
+.filled > .plot > div {{ position: absolute; inset: 0 }}
 </style>
 </head>
-<body>
+<body class="{filled}">
 {paragraphs}
+<div class="plot">
 {plot}
+</div>
 </body>
 </html>
 """
@@ -58,7 +63,16 @@ def page(chart: Chart) -> bytes:
     said = [chart.title, *chart.remarks]
     paragraphs = "\n".join(f"<p>{_text(line)}</p>" for line in said if line)
     title = _text(chart.title or "gxt plot")
-    return _PAGE.format(policy=_POLICY, title=title, paragraphs=paragraphs, plot=plot).encode()
+    # Bars are as high as they are many; everything else fills the window.
+    filled = "" if isinstance(chart, (Bars, ImportanceChart)) else "filled"
+    return _PAGE.format(
+        policy=_POLICY, title=title, paragraphs=paragraphs, plot=plot, filled=filled, least=_least_height(chart)
+    ).encode()
+
+
+def _least_height(chart: Chart) -> int:
+    """In pixels, of what fills the window."""
+    return 130 + 300 * len(chart.panels) if isinstance(chart, Curves) else 420
 
 
 def _text(text: str) -> str:
@@ -66,7 +80,11 @@ def _text(text: str) -> str:
     return html.escape(text, quote=False).replace("$", "&#36;")
 
 
-def _set_axis(axis: Axis, update: Callable[..., Any], **more: Any) -> None:
+def _set_axis(axis: Axis, update: Callable[..., Any], values: Sequence[Floats] = (), **more: Any) -> None:
+    """The axis's label and scale; of few whole numbers each is a tick, and none between them."""
+    known = np.concatenate([some[np.isfinite(some)] for some in values]) if values else np.empty(0)
+    if axis.kind == "number" and not axis.log and ticks.is_whole(known) and np.ptp(known) <= _FEW:
+        more["dtick"] = 1
     update(title_text=_text(axis.label), type="log" if axis.log else {"time": "date"}.get(axis.kind, "linear"), **more)
     if axis.kind == "category":
         names = [_text(name) for name in axis.categories]
@@ -83,7 +101,7 @@ def _curves(chart: Curves) -> Any:
     shown = labels.highlighted(chart)
     listed: set[int] = set()
     for row, panel in enumerate(chart.panels, 1):
-        _set_axis(panel.y, drawn.update_yaxes, row=row, col=1)
+        _set_axis(panel.y, drawn.update_yaxes, [curve.y for curve in panel.curves], row=row, col=1)
         for curve in sorted(panel.curves, key=lambda one: one.name in shown):
             named = curve.name in shown
             number = shown.index(curve.name) if named else 0
@@ -113,10 +131,11 @@ def _curves(chart: Curves) -> Any:
                 col=1,
             )
             listed.add(entry)
-    _set_axis(chart.x, drawn.update_xaxes, row=rows, col=1)
+    everywhere = [curve.x for panel in chart.panels for curve in panel.curves]
+    _set_axis(chart.x, drawn.update_xaxes, everywhere, row=rows, col=1)
     if chart.x.log:
         drawn.update_xaxes(type="log")
-    drawn.update_layout(height=180 + 320 * rows, showlegend=True, legend={"groupclick": "togglegroup"})
+    drawn.update_layout(showlegend=True, legend={"groupclick": "togglegroup"})
     return drawn
 
 
@@ -145,9 +164,9 @@ def _scatter(chart: Scatter) -> Any:
             text=[_text(name) for name in dots.runs],
             hovertemplate="%{text}<br>%{x}, %{y:.6g}<extra></extra>",
         )
-    _set_axis(chart.x, drawn.update_xaxes)
-    _set_axis(chart.y, drawn.update_yaxes)
-    drawn.update_layout(height=500, showlegend=any(chart.names))
+    _set_axis(chart.x, drawn.update_xaxes, [dots.x for dots in chart.dots])
+    _set_axis(chart.y, drawn.update_yaxes, [dots.y for dots in chart.dots])
+    drawn.update_layout(showlegend=any(chart.names))
     return drawn
 
 
@@ -172,17 +191,14 @@ def _bars(chart: Bars) -> Any:
 
 def _parallel(chart: Parallel) -> Any:
     dimensions = []
+    lowest = labels.MISSING if np.isnan(chart.values).any() else 0.0
     for at, axis in enumerate(chart.axes):
-        values = np.log10(chart.values[:, at]) if axis.log else chart.values[:, at]
-        dimension: dict[str, Any] = {"label": _text(axis.label), "values": values}
-        if axis.kind == "category":
-            dimension |= {"tickvals": list(range(len(axis.categories))), "ticktext": list(map(_text, axis.categories))}
-        elif axis.log:
-            ticks = labels.ticks(axis, chart.values[:, at])
-            low, span = float(values.min()), float(np.ptp(values)) or 1.0
-            dimension |= {"tickvals": [low + share * span for share, _ in ticks], "ticktext": [t for _, t in ticks]}
-        dimensions.append(dimension)
-    shades = dimensions[-1]["values"]
+        values = chart.values[:, at]
+        # Places from 0 to 1, with ticks of our own: plotly has no place for a run without a value.
+        places, texts = zip(*labels.ticks(axis, values), strict=True)
+        ends = {"range": [lowest, 1.0], "tickvals": places, "ticktext": list(map(_text, texts))}
+        dimensions.append({"label": _text(axis.label), "values": labels.share(axis, values), **ends})
+    shades = labels.share(chart.axes[-1], chart.values[:, -1])
     # Not up to the scale's end, a yellow that is hard to see on white.
     most = float(shades.max() + 0.15 * np.ptp(shades))
     line: dict[str, Any] = {"color": shades, "colorscale": "Viridis", "cmin": float(shades.min()), "cmax": most}
@@ -196,7 +212,7 @@ def _parallel(chart: Parallel) -> Any:
         drawn.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=_text(name))
     drawn.update_xaxes(visible=False)
     drawn.update_yaxes(visible=False)
-    drawn.update_layout(height=480, margin={"l": 180}, showlegend=bool(chart.names))
+    drawn.update_layout(margin={"l": 180, "b": 40}, showlegend=bool(chart.names))
     return drawn
 
 
