@@ -45,6 +45,20 @@ def test_exit_code(gxt: Gxt, three: dict[str, str], work: Path) -> None:
     gxt("diff", "again", "and-again", "--exit-code")
 
 
+def test_tolerance(gxt: Gxt, three: dict[str, str], work: Path) -> None:
+    for name, rmse in (("a", 6.3), ("b", 6.33)):
+        record(find(work), name=name, metrics={"rmse": rmse})
+    assert re.search("rmse .*worse", gxt("diff", "a", "b", "--exit-code", code=1).out)
+    for share in ("1%", "0.01"):
+        gxt("diff", "a", "b", "--exit-code", "--tolerance", share)
+    assert "'much' is no share" in gxt("diff", "a", "b", "--tolerance", "much", code=2).err
+    assert "is no share" in gxt("diff", "a", "b", "--tolerance", "200%", code=2).err
+
+
+def test_verdicts_without_colour(gxt: Gxt, three: dict[str, str]) -> None:
+    assert re.search(r"rmse +6\.3 +7\.7 \(\+22\.2% worse\) +9\.9", gxt("diff", "one", "two", "three").out)
+
+
 def test_goal(gxt: Gxt, three: dict[str, str]) -> None:
     assert "2 better" in gxt("diff", "one", "two", "--goal", "rmse:max", "--goal", "acc:min").out
     assert "say acc:min or acc:max" in gxt("diff", "one", "two", "--goal", "acc", code=2).err

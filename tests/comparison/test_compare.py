@@ -41,6 +41,31 @@ def test_two_runs(two: tuple[str, str]) -> None:
     assert repr(found) == "<Comparison of one, two: 1 params, 1 metrics differ>"
 
 
+def test_runs_as_arguments_and_as_a_frame(two: tuple[str, str]) -> None:
+    assert [run.name for run in gxt.compare("one", gxt.get_run("two"), "one").runs] == ["one", "two", "one"]
+    frame = gxt.search_runs()
+    names = frame["run_name"].tolist()
+    for runs in (frame, frame["run_id"], frame.set_index("run_id"), list(frame["run_id"])):
+        assert [run.name for run in gxt.compare(runs).runs] == names
+
+
+def test_a_tolerance(repo: Repository) -> None:
+    for name, rmse in (("one", 6.0), ("bits", 6.0 * (1 + 1e-12)), ("noise", 6.0 * (1 + 1e-8)), ("close", 6.03)):
+        run = recorder.begin(repo, "taxi", name=name)
+        for step, value in enumerate((9.0, rmse)):
+            run.log_metric("rmse", value, step)
+        run.end()
+
+    def verdicts(other: str, **options: Any) -> list[str | None]:
+        found = gxt.compare("one", other, **options)
+        assert found.different == bool(found.metrics) == bool(found.curves)
+        return [change.verdict for difference in found.metrics if (change := difference.changes[1])]
+
+    assert verdicts("bits") == [] and set(verdicts("bits", tolerance=0)) == {None}
+    assert set(verdicts("noise")) == {None} and verdicts("noise", tolerance=1e-7) == []
+    assert verdicts("close") == ["worse"] and verdicts("close", tolerance=0.01) == []
+
+
 def test_the_other_forms(two: tuple[str, str]) -> None:
     found = gxt.compare(["one", "two"])
     assert "| `a` | `1` | `2` | +1 | +100% |" in found.to_markdown()
@@ -71,10 +96,17 @@ def test_a_frame(two: tuple[str, str]) -> None:
 
 
 def test_what_cannot_be_compared(two: tuple[str, str]) -> None:
-    with pytest.raises(gxt.UsageError, match="1 run to compare"):
-        gxt.compare(["one"])
-    with pytest.raises(gxt.UsageError, match="pass a list"):
-        gxt.compare("one")
+    for alone in ("one", ["one"]):
+        with pytest.raises(gxt.UsageError, match="only one run to compare"):
+            gxt.compare(alone)
+    with pytest.raises(gxt.UsageError, match="0 runs to compare"):
+        gxt.compare([])
+    with pytest.raises(gxt.UsageError, match="5 is no run"):
+        gxt.compare("one", 5)
+    with pytest.raises(gxt.UsageError, match="without a column run_id"):
+        gxt.compare(gxt.search_runs()[["run_name"]])
+    with pytest.raises(gxt.UsageError, match="a tolerance of 2"):
+        gxt.compare("one", "two", tolerance=2)
     with pytest.raises(gxt.NotFoundError, match="no run 'three'"):
         gxt.compare(["one", "three"])
     with pytest.raises(gxt.NotFoundError, match="no run compared has the metric 'rms'"):

@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gxt.comparison.files import FileDifference, file_difference, text_lines
+from gxt.comparison.findings import Findings
+from gxt.comparison.outline import outline_of
 
 
 def table(columns: list[str], *rows: list[Any]) -> bytes:
@@ -146,8 +148,16 @@ def test_json_that_is_none_is_text() -> None:
 
 
 def notebook(*sources: str, count: int = 1) -> bytes:
+    # As Jupyter writes it: a source is a list of lines.
     cells = [
-        {"cell_type": "code", "id": f"c{i}", "source": source, "metadata": {}, "outputs": [], "execution_count": count}
+        {
+            "cell_type": "code",
+            "id": f"c{i}",
+            "source": source.splitlines(keepends=True),
+            "metadata": {},
+            "outputs": [],
+            "execution_count": count,
+        }
         for i, source in enumerate(sources)
     ]
     return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
@@ -168,3 +178,14 @@ def test_notebooks_with_nbdime() -> None:
     assert found.form == "notebook"
     assert any(line.startswith("-") and "a = 1" in line for line in found.lines)
     assert any(line.startswith("+") and "a = 2" in line for line in found.lines)
+    assert found.remark == ""
+
+
+def test_a_notebook_that_nbdime_does_not_take() -> None:
+    pytest.importorskip("nbdime")
+    broken = json.dumps({"cells": [{"cell_type": "code", "source": ["a"]}], "nbformat": 9}).encode()
+    found = file_difference("fit.ipynb", notebook("b"), broken)
+    assert found.form == "notebook" and "-b" in found.lines and "+a" in found.lines
+    assert found.remark.startswith("by the source of its cells: nbdime cannot compare it (")
+    (part,) = outline_of(Findings((), files=(found,))).parts
+    assert part.remarks == (found.remark,)

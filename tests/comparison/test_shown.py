@@ -115,7 +115,31 @@ def test_more_than_two_runs_have_a_column_each() -> None:
     )
     text = "\n".join(text_of(found, paint=marked))
     assert re.search(r"a +1 +1\n", text)
-    assert re.search(r"rmse +4 +<red>5 \(\+25%\)</> +<green>2 \(-50%\)</>", text)
+    assert re.search(r"rmse +4 +<red>5 \(\+25% worse\)</> +<green>2 \(-50% better\)</>", text)
+
+
+def test_nearly_equal_values_keep_their_columns() -> None:
+    values = (4.9271448123456, 4.9271448723456, 4.9271448923456)
+    found = compared(*(made(i, f"a-longer-name-{i}", {"rmse": value}) for i, value in enumerate(values)))
+    lines = text_of(found, 80)
+    at = next(i for i, line in enumerate(lines) if line.startswith("    rmse"))
+    assert lines[at].split() == ["rmse", "4.92714481", "4.92714487", "4.92714489"]
+    assert lines[at + 1].split() == ["(+1.22e-06%)", "(+1.62e-06%)"]
+    starts = [lines[0].index(f"a-longer-name-{i}") for i in range(3)]
+    assert [lines[at].index(text) for text in lines[at].split()[1:]] == starts
+
+
+def test_long_lists_are_folded_on_a_terminal() -> None:
+    environments = [b"", "".join(f"p{i:02}=={i}\n" for i in range(78)).encode()]
+    found = compared(made(1, "one"), made(2, "two"), packages=package_differences(environments))
+    folded = terminal(outline_of(found), 100, plain, whole=False).splitlines()
+    assert "packages  78 added" in folded and "  … and 70 more; --all shows them" in folded
+    assert sum("  + p" in line for line in folded) == 8
+    assert sum("  + p" in line for line in terminal(outline_of(found), 100, plain).splitlines()) == 78
+
+
+def test_jupyters_own_style_does_not_align_the_cells() -> None:
+    assert "text-align: left !important" in webpage.fragment(outline_of(TWO))
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])

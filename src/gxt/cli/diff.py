@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -11,6 +12,7 @@ from gxt.cli import output
 from gxt.cli.params import complete_goal, complete_run, json_option, repository
 from gxt.comparison.outline import stat_table
 from gxt.comparison.terminal import terminal
+from gxt.comparison.values import TOLERANCE
 from gxt.errors import UsageError
 from gxt.model import now
 
@@ -26,6 +28,22 @@ class _WithPaths(click.Command):
         return super().parse_args(ctx, list(before))
 
 
+class _Share(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
+    """A share of a number, such as 0.01 or 1%."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value)
+        try:
+            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            share = -1
+        if not 0 <= share < 1:
+            self.fail(f"{text!r} is no share: 1%, or 0.01", param, ctx)
+        return share
+
+
 @click.command("diff", cls=_WithPaths)
 @click.argument("runs", nargs=-1, metavar="RUN RUN… [-- PATH…]", shell_complete=complete_run)
 @click.option("--stat", is_flag=True, help="One line for each section.")
@@ -38,6 +56,14 @@ class _WithPaths(click.Command):
     shell_complete=complete_goal,
     help="Which end of a metric is better. Default: what `gxt goal` said, else what its name implies.",
 )
+@click.option(
+    "--tolerance",
+    type=_Share(),
+    default=TOLERANCE,
+    metavar="SHARE",
+    help="Metrics that differ by no more than this are the same: 1%, 0.01; 0 for the last bit. Default: 1e-9.",
+)
+@click.option("--all", "whole", is_flag=True, help="All packages and artifacts; on a terminal, many are folded.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 where something differs, 0 where nothing does.")
 @json_option
 @click.option(
@@ -54,6 +80,8 @@ def diff_command(
     stat: bool,
     artifacts: bool,
     goals: Sequence[str],
+    tolerance: float,
+    whole: bool,
     exit_code: bool,
     as_json: bool,
     form: str,
@@ -75,7 +103,11 @@ def diff_command(
     repo = repository(ctx)
     paths = ctx.meta[_PATHS]
     found = comparison.of(
-        repo, [catalog.find(repo, run) for run in runs], dict(map(stats.parse_goal, goals)), paths or artifacts
+        repo,
+        [catalog.find(repo, run) for run in runs],
+        dict(map(stats.parse_goal, goals)),
+        paths or artifacts,
+        tolerance,
     )
     if form == "json":
         output.page(render.json_text(found.to_dict()))
@@ -86,7 +118,8 @@ def diff_command(
     elif form == "markdown":
         output.page(found.to_markdown())
     else:
-        output.page(terminal(found.outline(now()), output.width(), output.paint))
+        whole = whole or not output.is_terminal()
+        output.page(terminal(found.outline(now()), output.width(), output.paint, whole))
     return 1 if exit_code and found.different else 0
 
 

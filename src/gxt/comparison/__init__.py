@@ -12,15 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gxt import catalog, fluent, git, media, render
+from gxt import catalog, fluent, git, history, media, render
 from gxt.comparison import gather, markdown, webpage
 from gxt.comparison.findings import Findings
 from gxt.comparison.outline import Outline, outline_of
-from gxt.comparison.values import Difference, Differences
+from gxt.comparison.values import TOLERANCE, Difference, Differences
 from gxt.errors import UsageError
 from gxt.git import Repository
+from gxt.history import AnyRun
 from gxt.model import Run
-from gxt.recorder import ActiveRun
 
 _SECTIONS = "attributes params metrics curves tags inputs source environment packages artifacts".split()
 
@@ -81,6 +81,7 @@ class Comparison(Findings):
                     "sizes": list(file.sizes),
                     "different": [_difference_dict(difference) for difference in file.different],
                     "lines": list(file.lines),
+                    "remark": file.remark,
                 }
                 for file in self.files
             ],
@@ -108,37 +109,50 @@ class Comparison(Findings):
 
 
 def compare(
-    runs: Iterable[str | Run | ActiveRun],
-    *,
+    runs: AnyRun | Iterable[AnyRun],
+    *others: AnyRun,
     goals: Mapping[str, str] | None = None,
     files: bool | Sequence[str] = False,
+    tolerance: float = TOLERANCE,
 ) -> Comparison:
     """What differs between runs: two, or more than two, each compared with the first.
 
     Args:
-        runs: runs, or what names them: ids, names, `@last`, `@best:rmse`. Live runs can be compared too.
+        runs: runs, or what names them (ids, names, `@last`, `@best:rmse`), or the DataFrame that `search_runs` gives.
+            Live runs can be compared too.
+        others: more of them, where `runs` is one.
         goals: what is better of a metric, "min" or "max", where its experiment does not say so, or says otherwise.
         files: True to compare the contents of artifacts too; or only these files, by path, folder or pattern.
+        tolerance: metrics whose values differ by no more than this share of the greater one are the same: 0.01 for
+            one per cent, 0 for what is the same to the last bit.
 
     Raises:
         NotFoundError: no such run, metric or file.
-        UsageError: less than two runs, or the contents of more than two.
+        UsageError: less than two runs, the contents of more than two, or what is no tolerance.
 
-    >>> gxt.compare(["@last", "@best:rmse"])  # doctest: +SKIP
+    >>> gxt.compare("@last", "@best:rmse")  # doctest: +SKIP
     """
-    if isinstance(runs, (str, Run, ActiveRun)):
-        raise UsageError("only one run to compare", 'pass a list: gxt.compare(["ridge", "lasso"])')
+    names = [*history.names_of(runs), *history.names_of(others)]
+    if len(names) == 1:
+        raise UsageError("only one run to compare", 'name two or more: gxt.compare("ridge", "lasso")')
     repo = fluent.repository()
-    names = [run if isinstance(run, str) else run.id if isinstance(run, Run) else run.run_id for run in runs]
-    return of(repo, [catalog.find(repo, name) for name in names], goals or {}, files)
+    return of(repo, catalog.find_all(repo, names), goals or {}, files, tolerance)
 
 
-def of(repo: Repository, runs: Sequence[Run], goals: Mapping[str, str], files: bool | Sequence[str]) -> Comparison:
+def of(
+    repo: Repository,
+    runs: Sequence[Run],
+    goals: Mapping[str, str],
+    files: bool | Sequence[str],
+    tolerance: float = TOLERANCE,
+) -> Comparison:
     """The comparison of runs that have been found. Raises as `compare` does."""
+    if not 0 <= tolerance < 1:
+        raise UsageError(f"a tolerance of {tolerance:g}?", "a share from 0 to below 1, such as 0.01")
     if len(runs) < 2:
         raise UsageError(f"{len(runs)} run{'' if len(runs) == 1 else 's'} to compare", "name two or more")
     if isinstance(files, bool):
-        found = gather.compare_runs(repo, runs, goals, files)
+        found = gather.compare_runs(repo, runs, goals, files, tolerance)
     else:
         found = gather.compare_files(repo, runs, files)
     return Comparison(**vars(found))

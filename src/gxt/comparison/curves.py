@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from gxt.comparison.values import Difference, Differences
+from gxt.comparison.values import Difference, Differences, same_value
 from gxt.model import MetricPoint, Run
 
 Curve = dict[int, float]
@@ -51,14 +51,15 @@ def read_curves(points: Iterable[MetricPoint], wanted: set[str]) -> dict[str, Cu
     return curves
 
 
-def curve_differences(sides: Sequence[Mapping[str, Curve]]) -> Differences:
+def curve_differences(sides: Sequence[Mapping[str, Curve]], tolerance: float = 0.0) -> Differences:
     """How far each run's curves are from the first run's. Each value is a Divergence, None where there is none.
 
+    A gap of no more than `tolerance`, a share of the greater value, is none.
     Curves with less than two steps in common are passed over: their last values say all.
     """
     found, same = [], 0
     for name in sorted(sides[0]):
-        compared = [_divergence(sides[0][name], side.get(name, {})) for side in sides[1:]]
+        compared = [_divergence(sides[0][name], side.get(name, {}), tolerance) for side in sides[1:]]
         if any(compared):
             values = (None, *(divergence or None for divergence in compared))
             found.append(Difference(name, values, changes=(None,) * len(values)))
@@ -67,14 +68,14 @@ def curve_differences(sides: Sequence[Mapping[str, Curve]]) -> Differences:
     return Differences(tuple(found), same)
 
 
-def _divergence(first: Curve, other: Curve) -> Divergence | tuple[()] | None:
+def _divergence(first: Curve, other: Curve, tolerance: float) -> Divergence | tuple[()] | None:
     """The divergence; () where the curves are the same at all common steps, None where they have not two of them."""
     steps = first.keys() & other.keys()
     if len(steps) < 2:
         return None
     largest, at, since = 0.0, 0, None
     for step in sorted(steps):
-        gap = _gap(first[step], other[step])
+        gap = _gap(first[step], other[step], tolerance)
         if gap > 0:
             if since is None:
                 since = step
@@ -85,8 +86,8 @@ def _divergence(first: Curve, other: Curve) -> Divergence | tuple[()] | None:
     return Divergence(largest, at, first[at], other[at], since, len(steps))
 
 
-def _gap(one: float, other: float) -> float:
-    if one == other or (one != one and other != other):
+def _gap(one: float, other: float, tolerance: float) -> float:
+    if same_value(one, other, tolerance):
         return 0.0
     gap = abs(one - other)
     return gap if gap == gap else math.inf

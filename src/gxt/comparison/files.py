@@ -32,6 +32,7 @@ class FileDifference:
         sizes: bytes in each run, None where the run has no such file.
         different: cells of a table, or values of a JSON document, that differ.
         lines: a unified diff, without its file names; of a notebook what nbdime says, or a diff of its cells.
+        remark: what a reader should know of how it was compared.
     """
 
     path: str
@@ -40,6 +41,7 @@ class FileDifference:
     sizes: tuple[int | None, int | None]
     different: tuple[Difference, ...] = ()
     lines: tuple[str, ...] = ()
+    remark: str = ""
 
 
 def file_difference(path: str, one: bytes | None, other: bytes | None) -> FileDifference:
@@ -50,7 +52,8 @@ def file_difference(path: str, one: bytes | None, other: bytes | None) -> FileDi
         ending = PurePosixPath(path).suffix.lower()
         try:
             if ending == ".ipynb":
-                return FileDifference(path, kind, "notebook", sizes, lines=_notebook_lines(one, other))
+                lines, remark = _notebook_lines(one, other)
+                return FileDifference(path, kind, "notebook", sizes, lines=lines, remark=remark)
             if ending in _CONTENT:
                 form, compare = _CONTENT[ending]
                 return FileDifference(path, kind, form, sizes, different=compare(one, other))
@@ -261,20 +264,25 @@ def _key(path: str, name: str) -> str:
 # --- notebooks ------------------------------------------------------------------------------------------------------
 
 
-def _notebook_lines(one: bytes, other: bytes) -> tuple[str, ...]:
-    """What nbdime, where it is installed, says of two notebooks; else a diff of their cells, outputs left out."""
-    old, new = _document(one), _document(other)
+def _notebook_lines(one: bytes, other: bytes) -> tuple[tuple[str, ...], str]:
+    """What nbdime, where it is installed, says of two notebooks; else a diff of their cells, outputs left out. And a
+    remark where nbdime could not make sense of them."""
+    cells = text_lines(*(_cells_text(_document(data)) for data in (one, other)))
     try:
-        from nbdime import diff_notebooks
+        import nbdime
+        import nbformat
         from nbdime.prettyprint import PrettyPrintConfig, pretty_print_notebook_diff
-        from nbformat import from_dict
     except ImportError:
-        return text_lines(_cells_text(old), _cells_text(new))
-    old, new = from_dict(old), from_dict(new)  # type: ignore[no-untyped-call]
+        return cells, ""
     out = io.StringIO()
     config = PrettyPrintConfig(out=out, use_color=False, use_git=False, use_diff=False)
-    pretty_print_notebook_diff("a", "b", old, diff_notebooks(old, new), config)
-    return tuple(out.getvalue().rstrip("\n").split("\n")[3:])  # less the names and times of files
+    try:
+        # nbformat joins sources that are lists of lines, as Jupyter writes them, and which nbdime does not take.
+        old, new = (nbformat.reads(data.decode(), as_version=4) for data in (one, other))  # type: ignore[no-untyped-call]
+        pretty_print_notebook_diff("a", "b", old, nbdime.diff_notebooks(old, new), config)
+    except Exception as error:  # whatever a library for files of others' making may raise; AssertionError is one
+        return cells, f"by the source of its cells: nbdime cannot compare it ({type(error).__name__})"
+    return tuple(out.getvalue().rstrip("\n").split("\n")[3:]), ""  # less the names and times of files
 
 
 def _cells_text(notebook: dict[str, Any]) -> str:

@@ -128,16 +128,15 @@ def artifacts(blobs: Sequence[Mapping[str, Blob]]) -> Differences:
 # --- metrics ------------------------------------------------------------------------------------------------------
 
 
-def metrics(runs: Sequence[Run], goals: Mapping[str, str]) -> Differences:
-    """Metrics by name; `goals` has those that somebody stated."""
+def metrics(runs: Sequence[Run], goals: Mapping[str, str], tolerance: float = 0.0) -> Differences:
+    """Metrics by name; `goals` has those that somebody stated. Values may differ by a share of the greater one."""
     found: list[Difference] = []
     same = 0
     for name in sorted({name for run in runs for name in run.metrics}):
         summaries = [run.metrics.get(name) for run in runs]
-        if all(summary is not None and same_value(_values(summary), _values(summaries[0])) for summary in summaries):
-            same += 1
-        else:
-            found += _metric(name, summaries, stats.goal_of(name, goals))
+        different = _metric(name, summaries, stats.goal_of(name, goals), tolerance)
+        found += different
+        same += not different
     return Differences(tuple(found), same)
 
 
@@ -145,22 +144,23 @@ def _values(summary: Summary | None) -> Mapping[str, Any]:
     return vars(summary) if summary is not None else {}
 
 
-def _metric(name: str, summaries: Sequence[Summary | None], goal: str | None) -> list[Difference]:
+def _metric(name: str, summaries: Sequence[Summary | None], goal: str | None, tolerance: float) -> list[Difference]:
     """A metric's last value, its best one where that is another, and else whatever part of the summary differs."""
     absent = [i for i, summary in enumerate(summaries) if summary is None]
     parts = {
         part: [_values(summary).get(part) for summary in summaries]
         for part in ("last", "min", "max", "first", "step", "count")
     }
-    found = []
-    if not _all_same(parts["last"]):
-        found.append(difference(name, parts["last"], absent, goal))
-    if goal is not None and not _all_same(parts[goal]) and not same_value(parts[goal], parts["last"]):
-        found.append(difference(f"{name}.{goal}", parts[goal], absent, goal))
-    return found or [
-        difference(f"{name}.{part}", values, absent) for part, values in parts.items() if not _all_same(values)
+    differ = [
+        part for part, values in parts.items() if not _all_same(values, 0 if part in ("step", "count") else tolerance)
     ]
+    found = []
+    if "last" in differ:
+        found.append(difference(name, parts["last"], absent, goal))
+    if goal is not None and goal in differ and not same_value(parts[goal], parts["last"]):
+        found.append(difference(f"{name}.{goal}", parts[goal], absent, goal))
+    return found or [difference(f"{name}.{part}", parts[part], absent) for part in differ]
 
 
-def _all_same(values: Sequence[Any]) -> bool:
-    return all(same_value(values[0], value) for value in values[1:])
+def _all_same(values: Sequence[Any], tolerance: float) -> bool:
+    return all(same_value(values[0], value, tolerance) for value in values[1:])

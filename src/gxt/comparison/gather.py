@@ -24,8 +24,12 @@ _MOST_COMMITS = 1000
 Files = Mapping[str, Content]
 
 
-def compare_runs(repo: Repository, runs: Sequence[Run], goals: Mapping[str, str], with_files: bool) -> Findings:
-    """Everything that differs between runs. With `with_files`, also the contents of the artifacts of two of them.
+def compare_runs(
+    repo: Repository, runs: Sequence[Run], goals: Mapping[str, str], with_files: bool, tolerance: float
+) -> Findings:
+    """Everything that differs between runs, metrics by more than the tolerance.
+
+    With `with_files`, also the contents of the artifacts of two of them.
 
     Raises:
         NotFoundError: a goal is for a metric that no run has.
@@ -38,8 +42,8 @@ def compare_runs(repo: Repository, runs: Sequence[Run], goals: Mapping[str, str]
         runs=tuple(runs),
         attributes=findings.attributes(runs),
         params=findings.params(runs),
-        metrics=findings.metrics(runs, stated),
-        curves=_curves(repo, runs, files),
+        metrics=findings.metrics(runs, stated, tolerance),
+        curves=_curves(repo, runs, files, tolerance),
         tags=findings.tags(runs),
         inputs=findings.inputs(runs),
         source=findings.source(runs),
@@ -189,7 +193,7 @@ def _is_same_blob(one: Content | None, other: Content | None) -> bool:
 # --- curves -------------------------------------------------------------------------------------------------------
 
 
-def _curves(repo: Repository, runs: Sequence[Run], files: Sequence[Files]) -> Differences:
+def _curves(repo: Repository, runs: Sequence[Run], files: Sequence[Files], tolerance: float) -> Differences:
     """How far curves are apart. Histories are read only where some run shares one with the first."""
     wanted = comparable(runs)
     if not wanted:
@@ -202,7 +206,7 @@ def _curves(repo: Repository, runs: Sequence[Run], files: Sequence[Files]) -> Di
         if isinstance(content, git.TreeFile):
             catalog.remark_broken_lines(run, data)
     read = map(layout.read_points, histories)
-    return curve_differences([read_curves(points, wanted) for points in read])
+    return curve_differences([read_curves(points, wanted) for points in read], tolerance)
 
 
 # --- code ---------------------------------------------------------------------------------------------------------

@@ -198,8 +198,10 @@ def _row(difference: Difference, title: str) -> Row:
     cells = [Cell(text) for text in texts]
     for i, change_ in enumerate(difference.changes):
         if change_ is not None and title == "metrics":
-            by = f"{texts[i]} ({_percent(change_.percent)})" if change_.percent is not None else texts[i]
-            cells[i] = Cell(by, change_.verdict or "")
+            percent = "" if change_.percent is None else _percent(change_.percent)
+            # The verdict in words too: there may be no colour.
+            said = " ".join(text for text in (percent, change_.verdict) if text)
+            cells[i] = Cell(f"{texts[i]} ({said})" if said else texts[i], change_.verdict or "")
     return Row("", difference.name, tuple(cells))
 
 
@@ -239,9 +241,14 @@ def _texts(difference: Difference, title: str) -> list[str]:
     has = [i for i in range(len(difference.values)) if i not in difference.absent]
     some_other = not all(isinstance(difference.values[i], str) for i in has)
     texts = [""] * len(difference.values)
-    for exact in (False, True):
+    for digits in (6, 9, 12, 15, 17):
+        exact = digits > 6
         for i in has:
-            texts[i] = _text(difference.values[i], title, exact, exact or some_other)
+            value = difference.values[i]
+            if isinstance(value, float):
+                texts[i] = repr(value) if digits == 17 else f"{value:.{digits}g}"
+            else:
+                texts[i] = _text(value, title, exact, exact or some_other)
         alike = [(i, j) for i in has for j in has if i < j and texts[i] == texts[j]]
         if all(same_value(difference.values[i], difference.values[j]) for i, j in alike):
             break
@@ -260,8 +267,6 @@ def _text(value: Any, title: str, exact: bool, quoted: bool) -> str:
         return json.dumps(value, ensure_ascii=False) if quoted and _reads_as_other(value) else value
     if title == "file" and isinstance(value, dict) and value:
         return ", ".join(f"{column}={cell}" for column, cell in value.items())  # a table's row
-    if isinstance(value, float):
-        return repr(value) if exact else _number(value)
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -351,7 +356,9 @@ def _file_part(file: FileDifference) -> Part:
     rows = tuple(_row(difference, "file") for difference in file.different)
     tones = _LINE_TONES if file.form == "notebook" else {**_LINE_TONES, "#": ""}
     lines = tuple(Cell(line, tones.get(line[:1], "")) for line in file.lines)
-    return Part(file.path, _file_summary(file), _NUMBERS[: _used(rows)], rows, lines=lines, bulky=True, is_file=True)
+    remarks = (file.remark,) if file.remark else ()
+    used = _NUMBERS[: _used(rows)]
+    return Part(file.path, _file_summary(file), used, rows, remarks=remarks, lines=lines, bulky=True, is_file=True)
 
 
 def _file_summary(file: FileDifference) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from gxt.comparison.outline import Cell, Outline, Part, Row
@@ -13,6 +14,7 @@ _STYLES = {"better": "green", "worse": "red", "added": "green", "removed": "red"
 _FAINT = "bright_black"
 _PIPE_WIDTH = 160
 _NARROWEST, _LONGEST_NAME = 8, 36
+_SHOWN, _MOST_LINES = 8, 3  # rows of a long list, and lines that a value may take in its column
 _GAP = _INDENT = "  "
 
 
@@ -24,8 +26,13 @@ class _Columns(NamedTuple):
     limit: int
 
 
-def terminal(found: Outline, width: int | None, paint: Paint) -> str:
-    """The page as text; `width` in columns, None in a pipe. `paint(text, style)` colours."""
+def terminal(found: Outline, width: int | None, paint: Paint, whole: bool = True) -> str:
+    """The page as text; `width` in columns, None in a pipe. `paint(text, style)` colours.
+
+    Unless it is to be `whole`, of long lists (packages, artifacts) only the beginning is shown.
+    """
+    if not whole:
+        found = replace(found, parts=tuple(map(_folded, found.parts)))
     columns = _columns(found, width or _PIPE_WIDTH)
     heading = Row("", "", tuple(Cell(label) for label in found.labels))
     lines = [_INDENT + paint(line, "bold") for line in _table([heading], columns, found.labels, _unpainted)]
@@ -37,6 +44,14 @@ def terminal(found: Outline, width: int | None, paint: Paint) -> str:
     if found.same:
         lines += ["", paint(f"the same: {', '.join(found.same)}", _FAINT)]
     return "\n".join(lines) + "\n"
+
+
+def _folded(part: Part) -> Part:
+    """A long list's beginning, and how many more there are."""
+    left = len(part.rows) - _SHOWN
+    if not part.bulky or part.is_file or left <= 1:
+        return part
+    return replace(part, rows=part.rows[:_SHOWN], remarks=(f"… and {left} more; --all shows them", *part.remarks))
 
 
 def _unpainted(text: str, style: str) -> str:
@@ -62,7 +77,8 @@ def _columns(found: Outline, width: int) -> _Columns:
         return _Columns(name, (0,) * len(found.labels), 0)
     inside = [row for row in rows if not _is_wide(row, name, limit)]
     values = [
-        max([_width(label), *(_width(row.values[i].text) for row in inside)]) for i, label in enumerate(found.labels)
+        max([_width(label), *(_width(line) for row in inside for line in _lines(row.values[i].text, limit) or ())])
+        for i, label in enumerate(found.labels)
     ]
     return _Columns(name, tuple(min(needed, limit) for needed in values), limit)
 
@@ -74,20 +90,42 @@ def _widths(rows: Sequence[Row]) -> list[int]:
 
 
 def _is_wide(row: Row, name: int, limit: int) -> bool:
-    return _width(row.name) + 2 > name or any("\n" in cell.text or _width(cell.text) > limit for cell in row.values)
+    return _width(row.name) + 2 > name or any(_lines(cell.text, limit) is None for cell in row.values)
+
+
+def _lines(text: str, limit: int) -> list[str] | None:
+    """A value in its column: broken between words where it is too long, None where that does not do."""
+    if _width(text) <= limit and "\n" not in text:
+        return [text]
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if _width(longer) <= limit:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    fits = "\n" not in text and len(lines) <= _MOST_LINES and all(_width(line) <= limit for line in lines)
+    return lines if fits else None
 
 
 def _table(rows: Sequence[Row], columns: _Columns, labels: Sequence[str], paint: Paint) -> Iterator[str]:
     changes = _widths(rows)
     for row in rows:
-        if _is_wide(row, columns.name, columns.limit):
+        values = [_lines(cell.text, columns.limit) for cell in row.values]
+        if _width(row.name) + 2 > columns.name or None in values:
             yield from _on_lines_of_its_own(row, labels, paint)
             continue
-        texts = [f"{row.mark:<1} {_padded(Cell(row.name), columns.name - 2, paint)}"]
-        texts += [_padded(cell, needed, paint) for cell, needed in zip(row.values, columns.values, strict=True)]
-        last = len(changes) - 1
-        texts += [_padded(cell, changes[i], paint, right=i < last) for i, cell in enumerate(row.change)]
-        yield _GAP.join(texts).rstrip()
+        for at in range(max(len(lines or ()) for lines in values)):
+            cells = [
+                Cell(lines[at] if lines and at < len(lines) else "", cell.tone)
+                for lines, cell in zip(values, row.values, strict=True)
+            ]
+            name, mark, change = (row.name, row.mark, row.change) if at == 0 else ("", "", ())
+            texts = [f"{mark:<1} {_padded(Cell(name), columns.name - 2, paint)}"]
+            texts += [_padded(cell, needed, paint) for cell, needed in zip(cells, columns.values, strict=True)]
+            last = len(changes) - 1
+            texts += [_padded(cell, changes[i], paint, right=i < last) for i, cell in enumerate(change)]
+            yield _GAP.join(texts).rstrip()
 
 
 def _on_lines_of_its_own(row: Row, labels: Sequence[str], paint: Paint) -> Iterator[str]:

@@ -10,6 +10,12 @@ from typing import Any, NamedTuple
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 BETTER, WORSE = "better", "worse"
 
+TOLERANCE = 1e-9
+"""Metrics that differ by no more than this share of the greater one are the same: the last bits of a double, as another
+order of adding gives."""
+NOISE = 1e-6
+"""Below this share, a change is neither better nor worse: a float32 has seven digits."""
+
 
 class Change(NamedTuple):
     """How a number went from the first run to another.
@@ -17,7 +23,7 @@ class Change(NamedTuple):
     Attributes:
         difference: the other's value less the first's; nan where they cannot be subtracted.
         percent: the same in per cent of the first's; None where that is 0 or not finite.
-        verdict: "better" or "worse" by the metric's goal; None where there is no goal.
+        verdict: "better" or "worse" by the metric's goal; None where there is no goal, or a change within NOISE.
     """
 
     difference: float
@@ -77,17 +83,27 @@ NOTHING = Differences()
 """Where nothing was there to compare."""
 
 
-def same_value(one: Any, other: Any) -> bool:
-    """Whether two values mean the same: 1 and 1.0 do, and NaN and NaN; 1 and true, or 1 and "1", do not."""
+def same_value(one: Any, other: Any, tolerance: float = 0.0) -> bool:
+    """Whether two values mean the same: 1 and 1.0 do, and NaN and NaN; 1 and true, or 1 and "1", do not.
+
+    Two numbers may differ by `tolerance`, a share of the greater one.
+    """
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, (int, float)) and isinstance(other, (int, float)):
-        return one == other or (one != one and other != other)
+        return one == other or (one != one and other != other) or (tolerance > 0 and _is_close(one, other, tolerance))
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(same_value, one, other))
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(same_value(one[key], other[key]) for key in one)
     return type(one) is type(other) and bool(one == other)
+
+
+def _is_close(one: float, other: float, tolerance: float) -> bool:
+    try:
+        return math.isclose(one, other, rel_tol=tolerance)
+    except OverflowError:  # integers too large for a double
+        return False
 
 
 def differences(
@@ -132,7 +148,7 @@ def change(first: Any, other: Any, goal: str | None = None) -> Change | None:
     if not (_is_number(first) and _is_number(other)) or same_value(first, other):
         return None
     verdict = None
-    if goal is not None:
+    if goal is not None and not same_value(first, other, NOISE):
         verdict = BETTER if _rank(other, goal) > _rank(first, goal) else WORSE
     try:
         by = other - first

@@ -9,6 +9,7 @@ from gxt.comparison.outline import Cell, Outline, Part, Row
 
 _MOST_ROWS, _MOST_LINES = 1_000, 2_000
 
+# Jupyter aligns all cells of tables to the right, by a rule that only one marked as important overrides.
 # Colours that can be told apart on light and dark grounds; better and worse are words as well.
 _STYLE = """\
 .gxt-diff { font: 14px/1.45 system-ui, sans-serif; max-width: 75em }
@@ -17,11 +18,11 @@ _STYLE = """\
 .gxt-diff summary { cursor: pointer }
 .gxt-diff .about { font-weight: normal; opacity: .7 }
 .gxt-diff table { border-collapse: collapse; margin: 0; font-size: inherit }
-.gxt-diff th, .gxt-diff td { text-align: left; vertical-align: top; padding: .2em 1em .2em 0; border: 0;
+.gxt-diff th, .gxt-diff td { text-align: left !important; vertical-align: top; padding: .2em 1em .2em 0; border: 0;
   border-bottom: 1px solid rgba(128, 128, 128, .25); white-space: pre-wrap; overflow-wrap: anywhere; background: none }
 .gxt-diff tbody th { font-weight: normal; white-space: nowrap }
 .gxt-diff td { min-width: 5em }
-.gxt-diff td.change { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
+.gxt-diff td.change { text-align: right !important; white-space: nowrap; font-variant-numeric: tabular-nums }
 .gxt-diff .mark { font-family: monospace; opacity: .6 }
 .gxt-diff pre { font: 12px/1.4 monospace; margin: .3em 0; padding: .6em; overflow: auto; max-height: 40em;
   border: 1px solid rgba(128, 128, 128, .25); background: none; color: inherit }
