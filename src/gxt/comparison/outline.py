@@ -176,7 +176,7 @@ _KINDS = (BETTER, WORSE, CHANGED, "upgraded", "downgraded", ADDED, REMOVED)
 def _summary(differences: Iterable[Difference], runs: int) -> str:
     """`2 changed, 1 added`; for metrics `1 better, 2 worse`; `3 differ` for more than two runs."""
     kinds = [_kind(difference) for difference in differences]
-    if runs > 2:
+    if runs > 2 and kinds:
         return f"{len(kinds)} {'differ' if len(kinds) > 1 else 'differs'}"
     return ", ".join(f"{kinds.count(kind)} {kind}" for kind in _KINDS if kind in kinds)
 

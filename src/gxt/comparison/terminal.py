@@ -70,12 +70,12 @@ def _part(part: Part, columns: _Columns, labels: Sequence[str], paint: Paint) ->
 
 def _columns(found: Outline, width: int) -> _Columns:
     rows = [*found.head, *(row for part in found.parts for row in part.rows)]
-    name = min(_LONGEST_NAME, max(_width(row.name) for row in rows) + 2)
+    name = max((wide for row in rows if (wide := _width(row.name) + 2) <= _LONGEST_NAME), default=2)
     change = max((sum(_widths(part.rows)) + len(_GAP) * len(_widths(part.rows)) for part in found.parts), default=0)
     limit = (width - len(_INDENT) - name - change) // len(found.labels) - len(_GAP)
     if limit < _NARROWEST:
         return _Columns(name, (0,) * len(found.labels), 0)
-    inside = [row for row in rows if not _is_wide(row, name, limit)]
+    inside = [row for row in rows if all(_lines(cell.text, limit) for cell in row.values)]
     values = [
         max([_width(label), *(_width(line) for row in inside for line in _lines(row.values[i].text, limit) or ())])
         for i, label in enumerate(found.labels)
@@ -89,14 +89,14 @@ def _widths(rows: Sequence[Row]) -> list[int]:
     return [max(_width(row.change[i].text) for row in rows if len(row.change) > i) for i in range(count)]
 
 
-def _is_wide(row: Row, name: int, limit: int) -> bool:
-    return _width(row.name) + 2 > name or any(_lines(cell.text, limit) is None for cell in row.values)
-
-
 def _lines(text: str, limit: int) -> list[str] | None:
     """A value in its column: broken between words where it is too long, None where that does not do."""
     if _width(text) <= limit and "\n" not in text:
         return [text]
+    # What is said of a change stays together where it can.
+    value, bracket, said = text.rpartition(" (")
+    if bracket and max(_width(value), _width(f"({said}")) <= limit:
+        return [value, f"({said}"]
     lines = [""]
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}" if lines[-1] else word
@@ -112,15 +112,19 @@ def _table(rows: Sequence[Row], columns: _Columns, labels: Sequence[str], paint:
     changes = _widths(rows)
     for row in rows:
         values = [_lines(cell.text, columns.limit) for cell in row.values]
-        if _width(row.name) + 2 > columns.name or None in values:
+        if None in values:
             yield from _on_lines_of_its_own(row, labels, paint)
             continue
+        has_room = _width(row.name) + 2 <= columns.name
+        if not has_room:
+            yield f"{row.mark:<1} {_clean(row.name)}"
         for at in range(max(len(lines or ()) for lines in values)):
             cells = [
                 Cell(lines[at] if lines and at < len(lines) else "", cell.tone)
                 for lines, cell in zip(values, row.values, strict=True)
             ]
-            name, mark, change = (row.name, row.mark, row.change) if at == 0 else ("", "", ())
+            name, mark = (row.name, row.mark) if at == 0 and has_room else ("", "")
+            change = row.change if at == 0 else ()
             texts = [f"{mark:<1} {_padded(Cell(name), columns.name - 2, paint)}"]
             texts += [_padded(cell, needed, paint) for cell, needed in zip(cells, columns.values, strict=True)]
             last = len(changes) - 1
