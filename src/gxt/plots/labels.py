@@ -172,8 +172,9 @@ def ticks(axis: Axis, values: Floats) -> list[tuple[float, str]]:
     texts = [_moment(value) if axis.kind == "time" else f"{value:.4g}" for value in known]
     ticks = [*missing]
     for place, text in zip(share(axis, known).tolist(), texts, strict=True):
-        if not ticks or place - ticks[-1][0] > _APART:
-            ticks.append((place, text))
+        if ticks and place - ticks[-1][0] < _APART:
+            ticks.pop()  # so that the greatest, which comes last, stays
+        ticks.append((place, text))
     return ticks
 
 

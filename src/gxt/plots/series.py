@@ -46,12 +46,19 @@ def read_history(data: bytes, metric: str) -> History:
 def _parse(data: bytes, name: bytes) -> Floats:
     if b'"' in data:
         raise ValueError
-    lines = re.findall(rb"^[^,\n]*," + re.escape(name) + rb",[^,\n]*,[^,\n]*$", data, re.MULTILINE)
-    text = b"\n".join(lines).replace(b"," + name + b",", b",").replace(b"\n", b",")
+    body = data[len(layout.METRICS_HEADER) :]
+    count = body.count(b"\n")
+    # Of a file with one metric, all lines are taken as they are: what is no number is found below.
+    if data.startswith(layout.METRICS_HEADER) and body.count(b"," + name + b",") == count == body.count(b",") / 3:
+        text = body[:-1]
+    else:
+        lines = re.findall(rb"^[^,\n]*," + re.escape(name) + rb",[^,\n]*,[^,\n]*$", data, re.MULTILINE)
+        text, count = b"\n".join(lines), len(lines)
+    text = text.replace(b"," + name + b",", b",").replace(b"\n", b",")
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)  # how numpy before 2.3 says that it cannot read on
         flat: Floats = np.fromstring(text.decode(), sep=",") if text else np.empty(0)
-    if len(flat) != 3 * len(lines):
+    if len(flat) != 3 * count:
         raise ValueError
     return flat
 
@@ -161,10 +168,13 @@ def visible(x: Floats, y: Floats, columns: int, log: bool = False) -> Indices:
     column = np.minimum((place - place[0]) * (columns / span if span else 0), columns - 1).astype(np.intp)
     first = np.flatnonzero(np.diff(column, prepend=-1))
     last = np.append(first[1:], len(x)) - 1
-    rising = np.lexsort((np.where(np.isfinite(y), y, np.nan), column))  # NaN comes last in each column
-    finite = np.add.reduceat(np.isfinite(y).astype(np.intp), first)
-    greatest = rising[first + np.maximum(finite - 1, 0)]
-    return np.unique(np.concatenate([first, rising[first], greatest, last]))
+    finite = np.where(np.isfinite(y), y, np.nan)
+    extremes = []
+    for extreme in (np.fmin, np.fmax):  # which leave NaN out
+        of_column = np.repeat(extreme.reduceat(finite, first), last - first + 1)
+        there = np.flatnonzero(finite == of_column)
+        extremes.append(there[np.flatnonzero(np.diff(column[there], prepend=-1))])  # the first of equals
+    return np.unique(np.concatenate([first, *extremes, last]))
 
 
 def alone(y: Floats) -> NDArray[np.bool_]:
