@@ -14,7 +14,7 @@ _STYLES = {"better": "green", "worse": "red", "added": "green", "removed": "red"
 _FAINT = "bright_black"
 _PIPE_WIDTH = 160
 _NARROWEST, _LONGEST_NAME = 8, 36
-_SHOWN, _MOST_LINES = 8, 3  # rows of a long list, and lines that a value may take in its column
+_SHOWN = 8  # rows of a long list
 _GAP = _INDENT = "  "
 
 
@@ -90,22 +90,14 @@ def _widths(rows: Sequence[Row]) -> list[int]:
 
 
 def _lines(text: str, limit: int) -> list[str] | None:
-    """A value in its column: broken between words where it is too long, None where that does not do."""
-    if _width(text) <= limit and "\n" not in text:
-        return [text]
-    # What is said of a change stays together where it can.
+    """A value in its column, what is said of its change below it where it is too long; None where that does not do."""
+    if "\n" in text:
+        return None
     value, bracket, said = text.rpartition(" (")
-    if bracket and max(_width(value), _width(f"({said}")) <= limit:
-        return [value, f"({said}"]
-    lines = [""]
-    for word in text.split(" "):
-        longer = f"{lines[-1]} {word}" if lines[-1] else word
-        if _width(longer) <= limit:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    fits = "\n" not in text and len(lines) <= _MOST_LINES and all(_width(line) <= limit for line in lines)
-    return lines if fits else None
+    for lines in ([text], [value, f"({said}"] if bracket else []):
+        if lines and max(map(_width, lines)) <= limit:
+            return lines
+    return None
 
 
 def _table(rows: Sequence[Row], columns: _Columns, labels: Sequence[str], paint: Paint) -> Iterator[str]:
