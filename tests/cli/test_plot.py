@@ -82,21 +82,24 @@ def test_remarks_go_beside_the_plot(gxt: Gxt, three: dict[str, str]) -> None:
     assert "rmse by step" in done.out
 
 
-def test_on_a_terminal_it_fits_and_no_color_is_honoured(trained: list[str], work: Path) -> None:
+def test_on_a_terminal_it_fits_and_no_color_is_honoured(gxt: Gxt, trained: list[str], work: Path) -> None:
+    for _ in range(2):
+        gxt("log", "-e", "taxi", "-m", "once=1")
     script = Path(sys.executable).with_name("gxt")
     code = f"""
 import os, pty, sys
-os.environ.update(COLUMNS="66", LINES="40", TERM="xterm")
+os.environ.update(COLUMNS="56", LINES="40", TERM="xterm")
 for extra in ({{}}, {{"NO_COLOR": "1"}}):
     os.environ.update(extra)
-    pty.spawn([{str(script)!r}, "plot", "loss"])
+    pty.spawn([{str(script)!r}, "plot", "loss", "once"])
     print("-----")
 """
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
     coloured, plain, _ = done.stdout.replace("\r", "").split("-----\n")
     assert "\x1b[34m" in coloured and "\x1b" not in plain
-    assert max(map(len, plain.splitlines())) <= 66
+    assert max(map(len, plain.splitlines())) <= 56
+    assert "once: a single point in every run; --kind bar compares them" in " ".join(plain.splitlines()[-2:])
 
 
 def test_what_is_loaded(work: Path) -> None:
