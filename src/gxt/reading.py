@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -134,32 +135,46 @@ def _frame(runs: Sequence[Run], found: catalog.Listing) -> Any:
     folders = {
         name: f"{branch}:{layout.EXPERIMENTS}/{experiment_folder(name)}" for name in {r.experiment for r in runs}
     }
-    rows = [
-        {
-            "run_id": run.id,
-            "run_name": run.name,
-            "experiment_id": ids.get(run.experiment, ""),
-            "experiment_name": run.experiment,
-            "status": run.status.upper(),
-            "artifact_uri": f"{folders[run.experiment]}/{run.id}/{layout.ARTIFACTS}",
-            "start_time": _moment(run.started),
-            "end_time": _moment(run.ended),
-            **{f"metrics.{name}": summary.last for name, summary in run.metrics.items()},
-            **{f"params.{name}": value for name, value in flatten(run.params).items()},
-            **{f"tags.{name}": value for name, value in run.tags.items()},
-            # Where MLflow's users look for these.
-            "tags.mlflow.runName": run.name,
-            **({"tags.mlflow.parentRunId": run.parent} if run.parent else {}),
-        }
-        for run in runs
-    ]
-    first = "run_id run_name experiment_id experiment_name status artifact_uri start_time end_time".split()
-    rest = sorted({key for row in rows for key in row} - set(first))
-    return pandas.DataFrame(rows, columns=[*first, *rest])
+    columns: dict[str, Any] = {
+        "run_id": [run.id for run in runs],
+        "run_name": [run.name for run in runs],
+        "experiment_id": [ids.get(run.experiment, "") for run in runs],
+        "experiment_name": [run.experiment for run in runs],
+        "status": [run.status.upper() for run in runs],
+        "artifact_uri": [f"{folders[run.experiment]}/{run.id}/{layout.ARTIFACTS}" for run in runs],
+        "start_time": _times(pandas, [run.started for run in runs]),
+        "end_time": _times(pandas, [run.ended for run in runs]),
+    }
+    fields = _by_field(runs)
+    return pandas.DataFrame(columns | {name: fields[name] for name in sorted(fields)})
 
 
-def _moment(ms: int | None) -> datetime | None:
-    return None if ms is None else datetime.fromtimestamp(ms / 1000, timezone.utc)
+def _times(pandas: Any, moments: Sequence[int | None]) -> Any:
+    """Milliseconds since 1970 UTC as pandas has times."""
+    try:
+        return pandas.to_datetime(pandas.Series(moments, dtype="Int64"), unit="ms", utc=True)
+    except ValueError:  # before 1677 or after 2262, which pandas 2 has no time for
+        return [None if ms is None else datetime.fromtimestamp(ms / 1000, timezone.utc) for ms in moments]
+
+
+def _by_field(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    """What the runs have of each metric, param and tag, NaN where one has it not; by the name of the column."""
+    found: dict[str, dict[str, list[Any]]] = {"metrics": {}, "params": {}, "tags": {}}
+
+    def put(kind: str, at: int, values: Mapping[str, Any]) -> None:
+        columns = found[kind]
+        for name, value in values.items():
+            if name not in columns:
+                columns[name] = [math.nan] * len(runs)
+            columns[name][at] = value
+
+    for at, run in enumerate(runs):
+        put("metrics", at, {name: summary.last for name, summary in run.metrics.items()})
+        put("params", at, flatten(run.params))
+        put("tags", at, run.tags)
+        # Where MLflow's users look for these.
+        put("tags", at, {"mlflow.runName": run.name} | ({"mlflow.parentRunId": run.parent} if run.parent else {}))
+    return {f"{kind}.{name}": column for kind, columns in found.items() for name, column in columns.items()}
 
 
 def load_table(

@@ -7,7 +7,7 @@ import json
 import os
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -281,8 +281,9 @@ def run_to_json(run: Run) -> str:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
-def run_from_json(content: str, experiment: str) -> Run:
-    """The run that `run_to_json` wrote."""
-    values = json.loads(content)
-    values["metrics"] = {name: Summary(*summary) for name, summary in values["metrics"].items()}
-    return Run(experiment=experiment, **values)
+def runs_from_json(contents: Sequence[str], experiments: Sequence[str]) -> list[Run]:
+    """The runs that `run_to_json` wrote, with the experiment of each."""
+    found = json.loads(f"[{','.join(contents)}]")  # as one text: a call for each takes half as long again
+    for values in found:
+        values["metrics"] = {name: Summary(*summary) for name, summary in values["metrics"].items()}
+    return [Run(experiment=experiment, **values) for values, experiment in zip(found, experiments, strict=True)]

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from gxt.cache.tables import Damaged, Gone, checksum, run_from_json
+from gxt.cache.tables import Damaged, Gone, checksum, runs_from_json
 from gxt.cache.update import Place
 from gxt.errors import FormatError, UsageError
 from gxt.layout import run_path
@@ -19,6 +19,7 @@ from gxt.query import Deadline, Expression, Field, SortKey
 from gxt.query.patterns import matches_text
 from gxt.query.sql import MATCH, compile_filter, compile_order
 
+_AT_ONCE = 1000  # runs read in one go
 _INSTRUCTIONS = 100_000  # of SQLite's machine between two looks at the clock: some milliseconds
 
 
@@ -159,12 +160,13 @@ class View:
             " order by asked.key",
             (asked,),
         )
-        runs = []
+        runs: list[Run] = []
         with _without_collector():
-            for (_, experiment, _), (content, known) in zip(found, contents, strict=True):
-                if content is None or checksum(content) != known:
+            while some := contents.fetchmany(_AT_ONCE):
+                if any(content is None or checksum(content) != known for content, known in some):
                     raise Damaged("a run is not as it was written")
-                runs.append(run_from_json(content, experiment))
+                experiments = [experiment for _, experiment, _ in found[len(runs) : len(runs) + len(some)]]
+                runs += runs_from_json([content for content, _ in some], experiments)
         return runs
 
     def is_empty(self) -> bool:
