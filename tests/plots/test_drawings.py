@@ -122,8 +122,9 @@ def test_what_stands_beside_the_axes_of_a_terminal(train: Train, build: Build) -
     assert tokens.splitlines()[-2].split() == ["0", "1", "2"], "steps are whole numbers"
     rates = beside(terminal.text(build("rate", log_y=True), 80, False))
     assert {"1", "0.1", "0.01"} <= set(rates) and not any("^" in text for text in rates)
-    by_time = terminal.text(build("loss", x="time", runs=["a"]), 80, False).splitlines()[-2]
-    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d", by_time)
+    for width in (40, 80):
+        by_time = terminal.text(build("loss", x="time", runs=["a"]), width, False).splitlines()[-2]
+        assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d", by_time) and len(by_time) <= width
     names = terminal.text(build("model", "loss", kind="scatter"), 80, False)
     assert names.splitlines()[-1].split() == ["lasso", "ridge"]
 

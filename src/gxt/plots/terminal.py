@@ -104,17 +104,26 @@ def _below(axis: Axis, values: Floats, width: int) -> tuple[_Scale, list[str]]:
     """The scale across, and the line below the picture: as many ticks as have room for their texts."""
     for most in range(max(width // 8, 2), 1, -1):
         scale = _Scale(axis, values, most)
-        line, end = "", 0
-        for at, text in scale.marks(width):
-            long = cell_len(text)
-            start = max(min(1 + at - long // 2, width + 2 - long), 0)
-            if line and start < end + 2:
-                break
-            line += " " * (start - end) + text
-            end = start + long
-        else:
+        marks = scale.marks(width)
+        line, written = _spread(marks, width)
+        if written == len(marks):
             return scale, [line] if line else []
+    if axis.kind != "category":  # of the fewest ticks, those that fit
+        return scale, [line]
     return _Scale(replace(axis, categories=()), values, 2), []
+
+
+def _spread(marks: Sequence[tuple[int, str]], width: int) -> tuple[str, int]:
+    """The texts of ticks on one line, and how many of them had room there."""
+    line, written = "", 0
+    for at, text in marks:
+        long = cell_len(text)
+        start = max(min(1 + at - long // 2, width + 2 - long), 0)
+        if line and start < cell_len(line) + 2:
+            continue
+        line += " " * (start - cell_len(line)) + text
+        written += 1
+    return line, written
 
 
 def _drawing(
