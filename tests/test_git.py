@@ -184,10 +184,10 @@ def test_ancestors(repo: Repository) -> None:
     old = git("rev-parse", "HEAD")
     git("commit", "-q", "--allow-empty", "-m", "second")
     new = git("rev-parse", "HEAD")
-    assert gxt.git.merge_base(repo, old, new) == gxt.git.merge_base(repo, new, old) == old
+    assert gxt.git.merge_bases(repo, old, new) == gxt.git.merge_bases(repo, new, old) == [old]
     assert gxt.git.count_commits(repo, new, old) > 0 and gxt.git.count_commits(repo, old, new) == 0
     with pytest.raises(GitError):
-        gxt.git.merge_base(repo, "0" * 40, new)
+        gxt.git.merge_bases(repo, "0" * 40, new)
 
 
 def commit(repo: Repository, old: str | None, parent: str | None, **files: gxt.git.Content) -> str:

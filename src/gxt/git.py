@@ -10,12 +10,13 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import queue
 import re
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -368,12 +369,23 @@ def config(repo: Repository) -> dict[str, str]:
     return values
 
 
+def config_values(repo: Repository, key: str) -> list[str]:
+    """Every value that a key of git's configuration has."""
+    code, out, _ = _ask(repo.git_dir, "config", "-z", "--get-all", key)
+    return out.decode("utf-8", "replace").split("\0")[:-1] if code == 0 else []
+
+
 def set_config(repo: Repository, key: str, value: str | None) -> None:
     """Write a key to the repository's own configuration, or take it out."""
     change = ["--replace-all", key, value] if value is not None else ["--unset-all", key]
     code, _, err = _ask(repo.git_dir, "config", "--local", *change)
     if code and not (value is None and code == 5):  # 5: it was not there
         raise _failure(["config"], err)
+
+
+def add_config(repo: Repository, key: str, value: str) -> None:
+    """Give a key in the configuration of this clone one more value."""
+    _git(repo, "config", "--local", "--add", key, value)
 
 
 def is_true(value: str | None) -> bool:
@@ -603,7 +615,7 @@ def remove_leftovers(repo: Repository) -> list[Path]:
     removed = []
     if any((repo.common_dir / _UNSIGNED).glob("*")):
         for ref in _git(repo, "for-each-ref", "--format=%(refname)", _UNSIGNED).decode().split():
-            _drop_ref(repo, ref)
+            drop_ref(repo, ref)
             removed.append(repo.common_dir / ref)
     for file in leftovers(repo):
         with contextlib.suppress(OSError):
@@ -625,6 +637,15 @@ def resolve(repo: Repository, revisions: Sequence[str]) -> list[str | None]:
     out = _git(repo, "cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=asked.encode())
     answers = [line.split(" ") for line in out.decode("utf-8", "replace").splitlines()]
     return [answer[0] if answer[-1] == "commit" else None for answer in answers]
+
+
+def resolve_here(repo: Repository, revisions: Sequence[str]) -> list[str | None]:
+    """As `resolve`, where HEAD and the like are those of this work tree."""
+    found = []
+    for revision in revisions:
+        code, out, _ = _ask(repo.git_dir, "rev-parse", "--verify", "-q", f"{revision}^{{commit}}")
+        found.append(out.decode().strip() if code == 0 else None)
+    return found
 
 
 def resolve_one(repo: Repository, revision: str) -> tuple[str | None, str]:
@@ -687,17 +708,17 @@ def _read_head(git_dir: Path) -> bytes:
         return b""
 
 
-def merge_base(repo: Repository, one: str, other: str) -> str | None:
-    """The commit that two histories have in common last, None where they have none."""
-    code, out, err = _ask(repo.common_dir, "merge-base", one, other)
+def merge_bases(repo: Repository, one: str, other: str) -> list[str]:
+    """The commits that two histories have in common last: none, one, or several where they crossed."""
+    code, out, err = _ask(repo.common_dir, "merge-base", "--all", one, other)
     if code not in (0, 1):
         raise _failure(["merge-base"], err)
-    return out.decode().strip() or None
+    return out.decode().split()
 
 
 def is_ancestor(repo: Repository, one: str, other: str) -> bool:
     """Whether `other` has `one` in its history; False also where `one` is not there any more."""
-    return _ask(repo.common_dir, "merge-base", "--is-ancestor", one, other)[0] == 0
+    return one == other or _ask(repo.common_dir, "merge-base", "--is-ancestor", one, other)[0] == 0
 
 
 def ref_exists(repo: Repository, ref: str) -> bool:
@@ -810,12 +831,321 @@ def changed_files(repo: Repository, one: str, other: str) -> list[FileChange]:
     return changes
 
 
+class Step(NamedTuple):
+    """A commit that only one of two histories has.
+
+    Attributes:
+        ours: whether it is in the first of the two.
+        time: when it was written, in seconds since 1970 UTC.
+        trailers: those of its message: name and value.
+    """
+
+    commit: str
+    ours: bool
+    parents: list[str]
+    time: int
+    trailers: list[tuple[str, str]]
+
+
+def steps_apart(repo: Repository, ours: str, theirs: str) -> list[Step]:
+    """The commits that only one of two histories has, the latest first."""
+    form = "--format=%m %H %P%n%at%n%(trailers:only=true,unfold=true,separator=%x1f)"
+    out = _git(repo, "log", "-z", "--no-show-signature", "--encoding=UTF-8", "--left-right", form, f"{ours}...{theirs}")
+    steps = []
+    for text in out.decode("utf-8", "replace").split("\0"):
+        if text.strip():
+            commits, time_, trailers = text.split("\n", 2)
+            side, commit, *parents = commits.split()
+            pairs = (line.strip().partition(": ") for line in trailers.split("\x1f") if line.strip())
+            steps.append(Step(commit, side == "<", parents, int(time_), [(key, value) for key, _, value in pairs]))
+    return steps
+
+
+def ages(repo: Repository, commits: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """For every commit in these histories, two numbers, compared in turn, of which a descendant's are always greater.
+
+    They are the latest time in its history, and how long the longest line of its ancestors is: so who wrote later is
+    later, and nobody's wrong clock puts an edit before what it was an edit of.
+    """
+    out = _git(repo, "log", "--topo-order", "--reverse", "--no-show-signature", "--format=%at %H %P", *commits, "--")
+    found: dict[str, tuple[int, int]] = {}
+    for line in out.decode().splitlines():
+        time_, commit, *parents = line.split(" ")
+        known = [found[parent] for parent in parents if parent in found]
+        latest = max((when for when, _ in known), default=0)
+        found[commit] = (max(int(time_), latest), 1 + max((length for _, length in known), default=0))
+    return found
+
+
+class FileEdit(NamedTuple):
+    """What a commit makes of a file: its object ids in the commit's parents, None where it is not there, and in it."""
+
+    commit: str
+    path: str
+    before: list[str | None]
+    after: str | None
+
+
+def edits_apart(repo: Repository, ours: str, theirs: str, paths: Sequence[str]) -> list[FileEdit]:
+    """What the commits that only one of two histories has changed in these files and folders, the latest first.
+
+    Of a merge, only the files that it has otherwise than all of its parents.
+    """
+    asked = "\n".join([f"{ours}...{theirs}", "--", *paths]) + "\n"
+    names = asked.encode("utf-8", "surrogateescape")
+    commits = _git(repo, "--literal-pathspecs", "rev-list", "--full-history", "--stdin", stdin=names)
+    if not commits:
+        return []
+    form = ["--stdin", "-r", "-c", "--raw", "--root", "--no-renames", "--no-abbrev", "-z"]
+    below = ["--", *paths] if len(paths) <= _MOST_PATHS else []
+    out = _git(repo, "--literal-pathspecs", "diff-tree", *form, *below, stdin=commits)
+    edits, commit = [], ""
+    fields = iter(out.decode("utf-8", "surrogateescape").split("\0")[:-1])
+    for field in fields:
+        if not field.startswith(":"):
+            commit = field
+            continue
+        count = len(field) - len(field.lstrip(":"))
+        parts = field[count:].split(" ")
+        oids = [oid if set(oid) != {"0"} else None for oid in parts[count + 1 : 2 * count + 2]]
+        edits.append(FileEdit(commit, next(fields), oids[:-1], oids[-1]))
+    return edits
+
+
+_MOST_PATHS = 200  # on a command line; beyond, git names more than was asked for
+
+
+def changed_paths(repo: Repository, old: str, new: str, below: str) -> list[tuple[str, str]]:
+    """The files in a folder that two commits or trees differ in, each with A where it was added, D deleted, else M."""
+    out = _git(repo, "diff-tree", "-r", "-z", "--name-status", "--no-renames", old, new, "--", below)
+    fields = out.decode("utf-8", "surrogateescape").split("\0")[:-1]
+    return list(zip(fields[::2], fields[1::2], strict=True))
+
+
 def create_ref(repo: Repository, ref: str, commit: str) -> None:
     """Make a ref that does not exist yet. Raises RefMovedError where it does."""
+    move_ref(repo, ref, None, commit)
+
+
+def move_ref(repo: Repository, ref: str, old: str | None, new: str) -> None:
+    """Move a ref from one commit to another; `old` is None for one that does not exist yet.
+
+    Raises:
+        RefMovedError: it is not, or no more, where it was said to be.
+    """
     try:
-        _git(repo, "update-ref", ref, commit, "0" * len(commit))
+        _git(repo, "update-ref", ref, new, old or "0" * len(new))
     except GitError as error:
         raise RefMovedError(error.message) from None
+
+
+# --- remotes ------------------------------------------------------------------------------------------------
+
+_WORD_AFTER = 10.0  # seconds of silence before somebody is told
+
+
+@dataclass(frozen=True)
+class Talk:
+    """How a remote is talked to.
+
+    Attributes:
+        said: called with what git says meanwhile, line by line; a line that ends in a carriage return is followed by
+            another in its place. None to say nothing.
+        silent: called with the seconds for which the remote has been silent, ten by ten.
+        timeout: after so many seconds of silence it is given up; 0 waits for ever.
+        asks: whether git may ask for a password on the terminal.
+    """
+
+    said: Callable[[str], None] | None = None
+    silent: Callable[[float], None] = lambda seconds: None
+    timeout: float = 120.0
+    asks: bool = False
+
+
+class Pushed(NamedTuple):
+    """What a remote said to a push.
+
+    Attributes:
+        landed: whether it took it.
+        moved: whether somebody else was faster.
+        stumbled: whether it could not store it, as a `git gc` at the same moment can make happen.
+        words: its words.
+    """
+
+    landed: bool
+    moved: bool
+    stumbled: bool
+    words: str
+
+
+def tracking_ref(remote: str, branch: str) -> str:
+    """Where this clone remembers a remote's branch."""
+    return f"refs/remotes/{remote}/{branch}"
+
+
+def fetch(repo: Repository, remote: str, branch: str, talk: Talk) -> str | None:
+    """Bring a remote's branch here, and the ref that remembers it; the commit, None where the remote has none.
+
+    Raises:
+        GitError: the remote cannot be reached, refuses, or does not answer.
+    """
+    tracking = tracking_ref(remote, branch)
+    options = ["--progress", "--no-tags", "--no-prune", "--no-recurse-submodules", "--no-write-fetch-head"]
+    options += ["--no-auto-maintenance"]
+    # As a pack, like what is committed: loose objects would be in the way of a repacking in the background, and it in
+    # theirs.
+    code, _, err = _talk(
+        repo, ["-c", "fetch.unpackLimit=1", "fetch", *options, remote, f"+refs/heads/{branch}:{tracking}"], talk
+    )
+    if code and "couldn't find remote ref" in err:
+        drop_ref(repo, tracking)
+        return None
+    if code:
+        raise _remote_failure(remote, err)
+    return resolve(repo, [tracking])[0]
+
+
+def push(
+    repo: Repository,
+    remote: str,
+    branch: str,
+    commit: str,
+    expected: str | None,
+    talk: Talk,
+    settings: Mapping[str, str],
+) -> Pushed:
+    """Move a remote's branch from one commit to another that descends from it; None for a branch that is not there.
+
+    Raises:
+        GitError: the remote cannot be reached, or does not answer.
+    """
+    ref = f"refs/heads/{branch}"
+    options = ["--porcelain", "--progress", "--no-follow-tags", "--recurse-submodules=no"]
+    options.append(f"--force-with-lease={ref}:{expected or ''}")
+    code, out, err = _talk(repo, ["push", *options, remote, f"{commit}:{ref}"], talk)
+    report = next((line for line in out.splitlines() if line[1:2] == "\t" and f":{ref}\t" in line), "")
+    if code == 0 and not report.startswith("!"):
+        tracking = tracking_ref(remote, branch)
+        if (
+            settings.get(f"remote.{remote}.fetch") != f"+refs/heads/*:{tracking_ref(remote, '*')}"
+        ):  # else git has done it
+            with contextlib.suppress(GitError):
+                _git(repo, "update-ref", tracking, commit)
+        return Pushed(True, False, False, "")
+    if not report:
+        raise _remote_failure(remote, err)
+    words = report.rpartition("\t")[2]
+    moved = any(sign in words for sign in _FASTER)
+    return Pushed(False, moved, "unpacker error" in words, "\n".join([words, *_remote_words(err)]))
+
+
+# What a push comes back with when somebody else's has landed since, or is landing.
+_FASTER = ("stale info", "fetch first", "non-fast-forward", "cannot lock ref", "failed to update ref", "incorrect old")
+
+
+def _remote_words(err: str) -> list[str]:
+    """What the remote's own hooks and programs said."""
+    lines = [line.removeprefix("remote:").strip() for line in re.split(r"[\r\n]+", err) if line.startswith("remote:")]
+    return [line for line in lines if line and not _PROGRESS.match(line)]
+
+
+_PROGRESS = re.compile(r"(Enumerating|Counting|Compressing|Resolving|Unpacking|Total|Updating|Writing)\b.*\d")
+
+
+def _remote_failure(remote: str, err: str) -> GitError:
+    lines = [line.strip() for line in re.split(r"[\r\n]+", err) if line.strip()]
+    said = [line for line in lines if line.startswith(("fatal:", "error:", "ssh:")) or "ermission denied" in line]
+    said += _remote_words(err)
+    words = (
+        "; ".join(dict.fromkeys(line.removeprefix("fatal: ").removeprefix("error: ") for line in said)) or "no message"
+    )
+    hint = None
+    if any(sign in err for sign in _NOT_ALLOWED):
+        hint = f"git asks for what it needs in `git fetch {remote}`; see gitcredentials(7)"
+    return GitError(f"{remote}: {words[:500]}", hint)
+
+
+_NOT_ALLOWED = (
+    "Authentication failed",
+    "could not read Username",
+    "could not read Password",
+    "terminal prompts disabled",
+    "error: 403",
+    "Permission denied",
+)
+
+
+def _talk(repo: Repository, args: Sequence[str], talk: Talk) -> tuple[int, str, str]:
+    """Run a command that talks to a remote; its output, and what it said."""
+    # Where the user's own git would: a remote's path may be relative to the top of the work tree.
+    where = repo.work_tree or repo.common_dir
+    environment = {} if talk.asks else {"GIT_TERMINAL_PROMPT": "0"}
+    process = _start([f"--git-dir={repo.git_dir}", *args], where, environment=environment, asks=talk.asks)
+    heard: queue.SimpleQueue[tuple[bool, bytes]] = queue.SimpleQueue()
+    for stream, is_out in ((process.stdout, True), (process.stderr, False)):
+        assert stream is not None
+        threading.Thread(target=_listen, args=(stream, is_out, heard), daemon=True).start()
+    out, err, shown = b"", b"", 0
+    ended, silence, told = 0, 0.0, _WORD_AFTER
+    try:
+        while ended < 2:
+            try:
+                is_out, data = heard.get(timeout=min(1.0, talk.timeout or 1.0))
+            except queue.Empty:
+                silence += min(1.0, talk.timeout or 1.0)
+                if process.poll() is not None and silence > 2:  # something that it left behind has its pipes
+                    break
+                if talk.timeout and silence >= talk.timeout:
+                    raise GitError(
+                        f"{args[-2]} has said nothing for {silence:.0f} seconds",
+                        "`git config gxt.timeout SECONDS` waits longer; nothing is lost, try again",
+                    ) from None
+                if silence >= told:
+                    talk.silent(silence)
+                    told += _WORD_AFTER
+                continue
+            silence, told = 0.0, _WORD_AFTER
+            if not data:
+                ended += 1
+            elif is_out:
+                out += data
+            else:
+                err += data
+                shown = _say(err, shown, talk)
+        process.wait()
+    finally:
+        _end(process, own_group=not talk.asks)
+    _say(err + b"\n" if err[shown:] else err, shown, talk)
+    return process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
+
+
+def _listen(stream: IO[bytes], is_out: bool, heard: queue.SimpleQueue[tuple[bool, bytes]]) -> None:
+    with contextlib.suppress(OSError), stream:
+        while data := os.read(stream.fileno(), 1 << 16):
+            heard.put((is_out, data))
+    heard.put((is_out, b""))
+
+
+def _say(err: bytes, shown: int, talk: Talk) -> int:
+    """Pass on whole lines, so that nothing that is to be masked in them comes in two pieces."""
+    end = max(err.rfind(b"\n"), err.rfind(b"\r")) + 1
+    if end > shown and talk.said is not None:
+        talk.said(err[shown:end].decode("utf-8", "replace"))
+    return max(end, shown)
+
+
+def _end(process: subprocess.Popen[bytes], own_group: bool) -> None:
+    """End a git that is still at work, and what it has started."""
+    for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
+        if process.poll() is not None:
+            break
+        with contextlib.suppress(OSError):
+            if own_group and hasattr(os, "killpg"):
+                os.killpg(process.pid, number)
+            else:
+                process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(2)
 
 
 # --- objects ------------------------------------------------------------------------------------------------
@@ -829,26 +1159,29 @@ def read_objects(repo: Repository, names: Iterable[str], skip_damaged: bool = Fa
     Args:
         skip_damaged: None for an object that git finds broken too, which else is a GitError.
     """
-    read = _read_around_damage if skip_damaged else _read_batch
+    read = _read_around_damage if skip_damaged else read_batch
     return [found.content if found else None for found in read(repo, list(names))]
 
 
 def read_trees(repo: Repository, names: Iterable[str], skip_damaged: bool = False) -> list[list[TreeEntry] | None]:
     """The entries of each tree, named as for `read_objects`; None where there is none, or it is no tree."""
-    read = _read_around_damage if skip_damaged else _read_batch
+    read = _read_around_damage if skip_damaged else read_batch
     return [
         _entries(found.content, len(found.oid)) if found and found.kind == "tree" else None
         for found in read(repo, list(names))
     ]
 
 
-class _Object(NamedTuple):
+class Object(NamedTuple):
+    """An object's id, its kind ("blob", "tree", "commit"), and what is in it."""
+
     oid: str
     kind: str
     content: bytes
 
 
-def _read_batch(repo: Repository, names: Sequence[str]) -> list[_Object | None]:
+def read_batch(repo: Repository, names: Sequence[str]) -> list[Object | None]:
+    """As `read_objects`, with the objects' ids."""
     found, failure = _read_until_damage(repo, names)
     if failure is not None:
         raise failure
@@ -858,8 +1191,8 @@ def _read_batch(repo: Repository, names: Sequence[str]) -> list[_Object | None]:
 _MOST_DAMAGED = 20
 
 
-def _read_around_damage(repo: Repository, names: Sequence[str]) -> list[_Object | None]:
-    """As `_read_batch`; what git stops at is passed over, up to a number that says that nothing can be read here."""
+def _read_around_damage(repo: Repository, names: Sequence[str]) -> list[Object | None]:
+    """As `read_batch`; what git stops at is passed over, up to a number that says that nothing can be read here."""
     found, failure = _read_until_damage(repo, names)
     for _ in range(_MOST_DAMAGED):
         # A partial clone's remote that does not answer would not answer for the others either.
@@ -873,13 +1206,13 @@ def _read_around_damage(repo: Repository, names: Sequence[str]) -> list[_Object 
     return found
 
 
-def _read_until_damage(repo: Repository, names: Sequence[str]) -> tuple[list[_Object | None], GitError | None]:
+def _read_until_damage(repo: Repository, names: Sequence[str]) -> tuple[list[Object | None], GitError | None]:
     """The objects as far as git reads them, and why it stopped."""
     if not names:
         return [], None
     requests = "".join(name + "\n" for name in names).encode("utf-8", "surrogateescape")
     code, out, err = _ask(repo.common_dir, "cat-file", "--batch", stdin=requests)
-    found: list[_Object | None] = []
+    found: list[Object | None] = []
     at = 0
     while len(found) < len(names) and (end := out.find(b"\n", at)) >= 0:
         header = out[at:end].rsplit(b" ", 2)
@@ -888,7 +1221,7 @@ def _read_until_damage(repo: Repository, names: Sequence[str]) -> tuple[list[_Ob
             size = int(header[2])
             if at + size >= len(out):  # git stopped in the middle of it
                 break
-            found.append(_Object(header[0].decode(), header[1].decode(), out[at : at + size]))
+            found.append(Object(header[0].decode(), header[1].decode(), out[at : at + size]))
             at += size + 1
         else:
             found.append(None)  # `<name> missing`
@@ -907,7 +1240,7 @@ def read_at(repo: Repository, ref: str, paths: Sequence[str]) -> tuple[str | Non
 
     Somebody may move the ref in between: then the files may be those of its next commit.
     """
-    at, *files = _read_batch(repo, [f"{ref}^{{commit}}", *(f"{ref}:{path}" for path in paths)])
+    at, *files = read_batch(repo, [f"{ref}^{{commit}}", *(f"{ref}:{path}" for path in paths)])
     return at.oid if at else None, [found.content if found else None for found in files]
 
 
@@ -935,20 +1268,56 @@ class TreeChange(NamedTuple):
     old: TreeEntry | None
     new: TreeEntry | None
 
+    @property
+    def name(self) -> str:
+        """The entry's name."""
+        entry = self.old or self.new
+        assert entry is not None
+        return entry.name
+
 
 def changed_entries(repo: Repository, old: str, new: str) -> list[TreeChange]:
     """What two tree objects differ in, their own entries only."""
     out = _git(repo, "diff-tree", "-z", "--raw", "--no-renames", old, new).decode("utf-8", "surrogateescape")
     fields = out.split("\0")[:-1]
-    changes = []
-    for about, name in zip(fields[::2], fields[1::2], strict=True):
-        old_mode, new_mode, old_oid, new_oid, _ = about.removeprefix(":").split(" ")
-        sides = [
-            TreeEntry(name, oid, mode == "040000", mode.startswith("100")) if mode != "000000" else None
-            for mode, oid in ((old_mode, old_oid), (new_mode, new_oid))
-        ]
-        changes.append(TreeChange(sides[0], sides[1]))
-    return changes
+    return [_tree_change(about, name) for about, name in zip(fields[::2], fields[1::2], strict=True)]
+
+
+def changed_in_pairs(repo: Repository, pairs: Sequence[tuple[str, str]]) -> list[list[TreeChange]]:
+    """As `changed_entries`, for many pairs of trees by one process."""
+    if not pairs:
+        return []
+    asked = "".join(f"{old} {new}\n" for old, new in pairs)
+    out = _git(repo, "diff-tree", "--stdin", "-z", "--raw", "--no-renames", "--no-abbrev", stdin=asked.encode())
+    fields = iter(out.decode("utf-8", "surrogateescape").split("\0")[:-1])
+    found: dict[tuple[str, str], list[TreeChange]] = {}
+    at: list[TreeChange] = []
+    for field in fields:
+        text = field
+        while text and not text.startswith(":"):
+            # The ids of a pair end in a line break, whatever stands between the other fields.
+            ids, _, text = text.partition("\n")
+            old, _, new = ids.partition(" ")
+            at = found[old, new] = []
+        if text:
+            at.append(_tree_change(text, next(fields)))
+    return [found.get(pair, []) for pair in pairs]
+
+
+def _tree_change(about: str, name: str) -> TreeChange:
+    old_mode, new_mode, old_oid, new_oid, _ = about.removeprefix(":").split(" ")
+    sides = [
+        TreeEntry(name, oid, mode == "040000", mode.startswith("100")) if mode != "000000" else None
+        for mode, oid in ((old_mode, old_oid), (new_mode, new_oid))
+    ]
+    return TreeChange(sides[0], sides[1])
+
+
+def empty_tree(settings: Mapping[str, str]) -> str:
+    """The id of a tree with nothing in it, which git knows without having it."""
+    import hashlib  # here for start-up time
+
+    return hashlib.new(settings.get("extensions.objectformat", "sha1"), b"tree 0\0", usedforsecurity=False).hexdigest()
 
 
 class TreeFile(NamedTuple):
@@ -1024,8 +1393,17 @@ _UNSIGNED = "refs/gxt/unsigned"
 # Set for a commit's git, and so for its hooks: one that calls gxt must not wait for the commit that waits for it.
 IN_COMMIT = "GXT_IN_COMMIT"
 
-Content = bytes | tuple[Path, int | None] | None
-"""A file's new content: bytes, a file and how many of its bytes (None for all), or None to take the path away."""
+
+class Entry(NamedTuple):
+    """A file or a folder that is in the repository already, by its object id."""
+
+    oid: str
+    is_tree: bool
+
+
+Content = bytes | tuple[Path, int | None] | Entry | None
+"""A path's new content: bytes, a file and how many of its bytes (None for all), what another tree has, or None to take
+the path away."""
 
 
 def commit_files(
@@ -1036,11 +1414,13 @@ def commit_files(
     changes: Iterable[tuple[str, Content]],
     message: str,
     settings: Mapping[str, str],
+    joined: str | None = None,
 ) -> str:
     """Commit changes on top of `parent` and move `ref` from `old` to the new commit, all in one `git fast-import`.
 
     Nothing is checked out and no index is used. `old` is None for a ref that does not exist yet. The ref moves only
-    if that is a fast-forward; where `commit.gpgSign` is set, the commit is signed as `git commit` would.
+    if that is a fast-forward; where `commit.gpgSign` is set, the commit is signed as `git commit` would. `joined` is a
+    second parent; the changes are those against the first.
 
     Raises:
         RefMovedError: somebody else moved the ref; read its new tip and try again.
@@ -1056,6 +1436,8 @@ def commit_files(
     script = "\n".join(head_lines).encode() + b"\n" + _data(message.encode())
     if parent is not None:
         script += f"from {parent}\n".encode()
+    if joined is not None:
+        script += f"merge {joined}\n".encode()
     # Kept as a pack, which git marks `.keep` until the ref has moved: a `git gc --prune=now` meanwhile would take loose
     # objects away, since nothing reaches them yet.
     command = [f"--git-dir={repo.common_dir}", "-c", "fastimport.unpackLimit=1", "-c", "core.bigFileThreshold=32m"]
@@ -1063,7 +1445,8 @@ def commit_files(
     if sign:
         command.append("--force")  # a crash may have left the private ref behind
     commit = _fast_import(repo, command, script, changes, ref, old)
-    return _sign(repo, ref, target, commit, old, parent, message, (author, committer, when)) if sign else commit
+    parents = [known for known in (parent, joined) if known is not None]
+    return _sign(repo, ref, target, commit, old, parents, message, (author, committer, when)) if sign else commit
 
 
 def _fast_import(
@@ -1138,6 +1521,10 @@ def _write_change(stream: IO[bytes], path: str, content: Content) -> None:
     if content is None:
         write(b"D " + quoted + b"\n")
         return
+    if isinstance(content, Entry):
+        mode = b"040000" if content.is_tree else b"100644"
+        write(b"M " + mode + b" " + content.oid.encode() + b" " + quoted + b"\n")
+        return
     write(b"M 100644 inline " + quoted + b"\n")
     if isinstance(content, bytes):
         write(_data(content))
@@ -1167,7 +1554,7 @@ def _sign(
     unsigned_ref: str,
     unsigned: str,
     old: str | None,
-    parent: str | None,
+    parents: Sequence[str],
     message: str,
     by: tuple[Identity, Identity, str],
 ) -> str:
@@ -1180,14 +1567,14 @@ def _sign(
         "GIT_COMMITTER_EMAIL": committer.email,
         "GIT_COMMITTER_DATE": when,
     }
-    tree = ["commit-tree", "-S", f"{unsigned}^{{tree}}", *(["-p", parent] if parent else [])]
+    tree = ["commit-tree", "-S", f"{unsigned}^{{tree}}", *(part for parent in parents for part in ("-p", parent))]
     command = [f"--git-dir={repo.common_dir}", *tree]
     try:
         code, out, err = _call(command, repo.common_dir, message.encode(), environment, _SIGNING_TIMEOUT)
     except GitError as error:
         code, out, err = -1, b"", error.message
     if code:
-        _drop_ref(repo, unsigned_ref)
+        drop_ref(repo, unsigned_ref)
         raise GitError(
             f"the commit could not be signed: {_words(err)}",
             "commit.gpgSign is set: check user.signingKey and your agent",
@@ -1197,11 +1584,12 @@ def _sign(
     try:
         _git(repo, "update-ref", "--stdin", stdin=update.encode())
     except GitError as error:
-        _drop_ref(repo, unsigned_ref)
+        drop_ref(repo, unsigned_ref)
         raise RefMovedError(error.message) from None
     return signed
 
 
-def _drop_ref(repo: Repository, ref: str) -> None:
+def drop_ref(repo: Repository, ref: str) -> None:
+    """Delete a ref, if there is one and git lets us."""
     with contextlib.suppress(GitError):  # `remove_leftovers` takes it later
         _git(repo, "update-ref", "-d", ref)

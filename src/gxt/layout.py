@@ -55,7 +55,10 @@ GITATTRIBUTES_TEXT = b"""\
 # Written by gxt: how git treats the runs on this branch.
 # Bytes stay as they were recorded, on every platform.
 * -text
-# Points that two sides added to one run are all kept.
+# Merged key by key, where `gxt init` has set git up for it.
+/gxt.yaml merge=gxt
+/experiments/** merge=gxt
+# Points that two sides added to one run are all kept, by any git.
 metrics.csv merge=union
 system.csv merge=union
 # Generated or bulky: folded away in a review on hosts that know the attribute.
@@ -103,12 +106,22 @@ def run_files(run: Run) -> dict[str, bytes]:
     files = {
         RUN_YAML: dump(_fields(run, _RUN_FIELDS)),
         PARAMS_YAML: dump(_sorted(run.params)),
-        METRICS_YAML: dump({name: Flow(vars(summary)) for name, summary in sorted(run.metrics.items())}),
+        METRICS_YAML: metrics_document(run.metrics),
     }
     if run.inputs:
-        # Sorted but for what is inside: the order of a table's columns is its own.
-        files[INPUTS_YAML] = dump({name: dict(sorted(about.items())) for name, about in sorted(run.inputs.items())})
+        files[INPUTS_YAML] = _inputs_document(run.inputs)
     return files
+
+
+def metrics_document(metrics: Mapping[str, Summary]) -> bytes:
+    """metrics.yaml."""
+    return dump({name: Flow(vars(summary)) for name, summary in sorted(metrics.items())})
+
+
+def _inputs_document(inputs: Mapping[str, Any]) -> bytes:
+    # Sorted but for what is inside: the order of a table's columns is its own.
+    abouts = {name: dict(sorted(about.items())) if isinstance(about, dict) else about for name, about in inputs.items()}
+    return dump(dict(sorted(abouts.items())))
 
 
 class Unread(NamedTuple):
@@ -298,6 +311,26 @@ def with_artifact_settings(data: bytes, changes: Mapping[str, str | None]) -> by
     settings = {key: value for key, value in {**read_artifact_settings(data), **changes}.items() if value is not None}
     document.pop("artifacts", None)
     return dump({**document, **({"artifacts": dict(sorted(settings.items()))} if settings else {})})
+
+
+def write_document(name: str, content: Mapping[str, Any]) -> bytes:
+    """The document of that file name, in the form in which gxt writes it; the mapping may hold more than gxt knows."""
+    if name == INPUTS_YAML:
+        return _inputs_document(content)
+    fields = {RUN_YAML: _RUN_FIELDS, EXPERIMENT_YAML: _EXPERIMENT_FIELDS}.get(name)
+    if fields is None:
+        return dump(_sorted(content))
+    known: dict[str, Any] = {}
+    for key, _, kind in fields:
+        if key in content:
+            value = content[key]
+            if kind == "time" and isinstance(value, str) and _TIME.fullmatch(value):
+                value = Plain(value)
+            known[key] = _sorted(value) if kind == "sorted" and isinstance(value, Mapping) else value
+    return dump(known | _sorted({key: value for key, value in content.items() if key not in known}))
+
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 # --- fields -------------------------------------------------------------------------------------------------

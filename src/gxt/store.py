@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from gxt import git, large, layout, live
+from gxt import git, joining, large, layout, live
 from gxt.errors import (
     FileChangedError,
     FormatError,
@@ -240,11 +240,8 @@ def missing_runs(repo: Repository, have: str | None, other: str) -> set[str]:
 
     So a run that was purged here is not missed.
     """
-    base = git.merge_base(repo, have, other) if have is not None else None
-    if base == other:
-        return set()
-    known = {run.run_id for commit in (have, base) for run in list_runs(repo, commit)}
-    return {run.run_id for run in list_runs(repo, other)} - known
+    since = joining.moved_since(repo, git.config(repo), have, other)
+    return {moved.run for moved in since if moved.what == "new"}
 
 
 # --- writing -----------------------------------------------------------------------------------------------------
@@ -604,11 +601,13 @@ def _commit(
     plan: Callable[[Tip], tuple[Changes, str]],
     experiments: Iterable[str] = (),
     beside: dict[str, bytes | None] | None = None,
+    joined: str | None = None,
 ) -> str:
     """Commit what `plan` says for the tip, again from the start while somebody else is faster.
 
     The paths in `beside` are read along with the tip, for `plan` to look at.
-    What the branch itself needs comes along: gxt.yaml, .gitattributes, and the documents of new experiments.
+    What the branch itself needs comes along: gxt.yaml, .gitattributes, and the documents of new experiments. `joined`
+    is the commit's second parent.
     """
     names = sorted(set(experiments))
     settings = git.config(repo)
@@ -618,12 +617,7 @@ def _commit(
         if beside:
             beside.update(zip(beside, documents[len(of_branch) :], strict=True))
             del documents[len(of_branch) :]
-        if holder := git.checked_out_in(repo, at.ref, settings):
-            # Its index would still be the old tip's: everything new would look deleted, and `git commit -a` do it.
-            raise GitError(
-                f"the run branch is checked out in {holder}, where new runs would look deleted",
-                "check out another branch there, then `gxt recover` commits what waits",
-            )
+        check_not_checked_out(repo, at.ref, settings)
         _compare_with_last(repo, at)
         changes, message = plan(at)
         begun = [name for name, document in zip(names, documents[1:], strict=True) if document is None]
@@ -636,6 +630,7 @@ def _commit(
                 _new_documents(repo, at, names, documents) + changes,
                 layout.with_new_experiments(message, begun),
                 settings,
+                joined,
             )
         except (RefMovedError, RefLockedError) as error:
             if locks := _remove_stale_locks(repo, at.ref):
@@ -659,6 +654,89 @@ def change(repo: Repository, plan: Callable[[Tip], tuple[Changes, str]]) -> str:
     """Commit the changes, with their message, that `plan` says for the tip, which it may be asked for again."""
     with committing(repo):
         return _commit(repo, plan)
+
+
+def check_not_checked_out(repo: Repository, ref: str, settings: Mapping[str, str]) -> None:
+    """Raise GitError where a work tree has the run branch checked out.
+
+    Its index would still be the old tip's: everything new would look deleted, and `git commit -a` do it.
+    """
+    if holder := git.checked_out_in(repo, ref, settings):
+        raise GitError(
+            f"the run branch is checked out in {holder}, where new runs would look deleted",
+            "check out another branch there, then `gxt recover` commits what waits",
+        )
+
+
+def join(repo: Repository, theirs: str, name: str) -> str:
+    """Have the local run branch contain another commit of it: as it is, by moving on to it, or by a merge.
+
+    `name` is what the merge's message calls it. Returns where the branch stands then.
+
+    Raises:
+        FormatError: theirs is in a later format, or no run branch at all.
+        GitError: git does not take the commit, or the branch is checked out in a work tree.
+    """
+    with committing(repo):
+        settings = git.config(repo)
+        for _ in range(_TRIES):
+            at = tip(repo, settings)
+            if at.local_commit == theirs:
+                return theirs
+            if at.commit is None or git.is_ancestor(repo, at.commit, theirs):
+                joining.check_format(repo, theirs, name, writing=False)
+                with contextlib.suppress(RefMovedError):
+                    return _move_to(repo, at, theirs, settings)
+                continue
+            if git.is_ancestor(repo, theirs, at.commit):
+                if at.local_commit is not None:
+                    return at.local_commit
+                with contextlib.suppress(RefMovedError):
+                    return _move_to(repo, at, at.commit, settings)
+                continue
+
+            def plan(at: Tip) -> tuple[Changes, str]:
+                assert at.commit is not None
+                merge = joining.plan(repo, settings, at.commit, theirs, name)
+                return merge.changes, merge.message
+
+            return _commit(repo, plan, joined=theirs)
+    raise RefMovedError(f"{_ref(settings)} moves faster than it can be merged", "try again")
+
+
+def _move_to(repo: Repository, at: Tip, commit: str, settings: Mapping[str, str]) -> str:
+    check_not_checked_out(repo, at.ref, settings)
+    _compare_with_last(repo, at)
+    git.move_ref(repo, at.ref, at.local_commit, commit)
+    _remember(repo, at.ref, commit)
+    return commit
+
+
+def replace_tip(repo: Repository, commit: str, plan: Callable[[str], tuple[Changes, str] | None]) -> tuple[str, str]:
+    """Have the local run branch go on from a commit that it does not descend from, with what `plan` says for it.
+
+    What it held before is kept under refs/gxt/kept/. `plan` gets where the branch stood, and gives None where there is
+    nothing to add. Returns where the branch stands, and the ref that keeps what was there.
+    """
+    with committing(repo):
+        settings = git.config(repo)
+        at = tip(repo, settings)
+        assert at.local_commit is not None
+        check_not_checked_out(repo, at.ref, settings)
+        kept = f"refs/gxt/kept/{branch_name(settings)}-{at.local_commit[:12]}"
+        with contextlib.suppress(RefMovedError):  # it is kept already
+            git.create_ref(repo, kept, at.local_commit)
+        new = commit
+        if planned := plan(at.local_commit):
+            aside = f"refs/gxt/replacing/{os.getpid()}"
+            git.drop_ref(repo, aside)
+            new = git.commit_files(repo, aside, None, commit, *planned, settings)
+            git.move_ref(repo, at.ref, at.local_commit, new)
+            git.drop_ref(repo, aside)
+        else:
+            git.move_ref(repo, at.ref, at.local_commit, new)
+        _remember(repo, at.ref, new)
+        return new, kept
 
 
 def leftovers(repo: Repository) -> list[Path]:

@@ -1,0 +1,385 @@
+"""Sharing runs with remotes: sending what is new here, and joining what is new there.
+
+Whatever a remote is told to do, it does at once or not at all; so does the local branch. A sync that is killed anywhere
+has done a part of the work, and the next one does the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from gxt import git, joining, layout, store
+from gxt.capture import mask_urls
+from gxt.errors import FormatError, GitError, NotFoundError, UsageError
+from gxt.git import Entry, Repository, Talk
+from gxt.joining import Moved
+from gxt.yamltext import load_mapping
+
+_PATIENCE = 1800.0  # seconds for which others may be faster
+_PAUSE, _LONGEST_PAUSE = 0.1, 3.0  # seconds
+_STUMBLES = 3
+_SEEN = "remotes.json"
+_TIMEOUT = 120.0
+
+TAKE, UNDO = "take", "undo"
+"""What to do about a branch that was rewritten: go on from what it is now, or bring back what was taken away."""
+
+
+class RewrittenError(GitError):
+    """A remote's branch does not contain any more what it was known to contain."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a sync with one remote.
+
+    Attributes:
+        remote: its name.
+        received: runs that came from there, or changed by that.
+        sent: runs that it got, or got changes of.
+        commit: where the local branch stands; None where there is none.
+        merges: how many merge commits that took.
+        tries: how often it was sent; more than once where others were faster.
+        kept: the ref that keeps what was here before, where a rewritten branch was taken over.
+        there: where the remote's branch stands, as far as is known.
+    """
+
+    remote: str
+    received: Sequence[Moved] = ()
+    sent: Sequence[Moved] = ()
+    commit: str | None = None
+    merges: int = 0
+    tries: int = 0
+    kept: str | None = None
+    there: str | None = None
+
+
+def default_remote(settings: Mapping[str, str]) -> str:
+    """The remote to share with: what git's configuration says for the run branch (branch.NAME.remote), or for pushing
+    (remote.pushDefault), the only one, or origin.
+
+    Raises:
+        NotFoundError: there is none, or nothing tells which.
+    """
+    remotes = git.remote_urls(settings)
+    branch = store.branch_name(settings)
+    said = settings.get(f"branch.{branch}.remote") or settings.get("remote.pushdefault")
+    if said and said in remotes:
+        return said
+    if len(remotes) == 1:
+        return next(iter(remotes))
+    if "origin" in remotes:
+        return "origin"
+    if not remotes:
+        raise NotFoundError("this repository has no remote", "`git remote add origin URL` adds one")
+    names = ", ".join(sorted(remotes))
+    raise NotFoundError(f"which remote of {names}?", f"`git config branch.{branch}.remote NAME` sets the usual one")
+
+
+def timeout(settings: Mapping[str, str]) -> float:
+    """For how many seconds a remote may be silent: git config gxt.timeout; 0 for ever."""
+    text = settings.get("gxt.timeout")
+    try:
+        return max(0.0, float(text)) if text is not None else _TIMEOUT
+    except ValueError:
+        raise UsageError(f"git config gxt.timeout: {text!r} is no number of seconds") from None
+
+
+# --- what would go and come ---------------------------------------------------------------------------------------
+
+
+def preview(repo: Repository, remote: str, talk: Talk) -> Outcome:
+    """The runs that a sync would send and receive. Fetches, but changes neither side's branch."""
+    settings = git.config(repo)
+    talk = _prepare(settings, remote, talk)
+    branch = store.branch_name(settings)
+    there = _fetch(repo, remote, branch, talk)
+    (here,) = git.resolve(repo, [f"refs/heads/{branch}"])
+    return Outcome(
+        remote,
+        there=there,
+        received=joining.moved_since(repo, settings, here, there) if there else [],
+        sent=joining.moved_since(repo, settings, there, here) if here else [],
+        commit=here,
+    )
+
+
+def names(repo: Repository, commits: Sequence[str | None], runs: Sequence[Moved]) -> dict[str, str]:
+    """The names of runs, as the first of some commits has them that has them at all."""
+    found: dict[str, str] = {}
+    for commit in commits:
+        left = [moved for moved in runs if moved.run not in found]
+        paths = [f"{commit}:{layout.EXPERIMENTS}/{moved.folder}/{moved.run}/{layout.RUN_YAML}" for moved in left]
+        for moved, data in zip(left, git.read_objects(repo, paths if commit else []), strict=bool(commit)):
+            with contextlib.suppress(FormatError):
+                if data is not None:
+                    found[moved.run] = str(load_mapping(data, layout.RUN_YAML).get("name") or moved.run)
+    return found
+
+
+class Distance(NamedTuple):
+    """How far apart the local branch and what is known of a remote's are: runs, and commits, that only one has."""
+
+    ref: str
+    ahead: Sequence[Moved]
+    behind: Sequence[Moved]
+    commits_ahead: int
+    commits_behind: int
+
+
+def distances(repo: Repository, settings: Mapping[str, str], at: store.Tip) -> list[Distance]:
+    """How far the local branch is from what is known of each remote's."""
+    found = []
+    for ref, commit in git.remote_branches(repo, store.branch_name(settings), settings).items():
+        here = at.local_commit
+        found.append(
+            Distance(
+                ref,
+                joining.moved_since(repo, settings, commit, here) if here else [],
+                joining.moved_since(repo, settings, at.commit, commit),
+                git.count_commits(repo, here, commit) if here else 0,
+                git.count_commits(repo, commit, at.commit) if at.commit else 0,
+            )
+        )
+    return found
+
+
+# --- sync ---------------------------------------------------------------------------------------------------------
+
+
+def sync(
+    repo: Repository,
+    remote: str,
+    talk: Talk,
+    *,
+    receive: bool = True,
+    send: bool = True,
+    rewritten: str | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Have the local run branch and a remote's contain each other's runs.
+
+    Runs that wait to be committed should be committed before.
+
+    Args:
+        receive: bring what is new there; else only where the remote does not take ours without.
+        send: send what is new here.
+        rewritten: TAKE or UNDO, where the remote's branch was rewritten.
+        settings: git's configuration, where the caller has it already.
+
+    Raises:
+        RewrittenError: it was, and nobody said what to do.
+        NotFoundError: no such remote, or it has no run branch to receive.
+        GitError: the remote cannot be reached, refuses, or does not answer; or the run branch is checked out.
+    """
+    settings = git.config(repo) if settings is None else settings
+    talk = _prepare(settings, remote, talk)
+    branch = store.branch_name(settings)
+    before, known = git.resolve(repo, [f"refs/heads/{branch}", git.tracking_ref(remote, branch)])
+    here = before
+    done = Outcome(remote)
+    began = time.monotonic()
+    for attempt in itertools.count():
+        # The first time, in the hope that nothing is new there: the remote refuses if that is not so.
+        there = known
+        hopeful = not attempt and send and here is not None and (here != known or not receive)
+        asked = not (hopeful and _goes_on_from(repo, here, known, remote))
+        if asked:
+            there = _fetch(repo, remote, branch, talk)
+            if there is None and not send:
+                raise NotFoundError(f"{remote} has no branch {branch} yet", "`gxt push` makes it")
+            here, done = _join(repo, settings, remote, there, done, rewritten)
+        if here is None and (send or there is None):
+            return done  # neither side has any run
+        if (here == there and asked) or not send:
+            return _finish(repo, settings, done, before, here, there)
+        assert here is not None
+        done = replace(done, tries=done.tries + 1)
+        pushed = _push(repo, settings, remote, here, there, talk)
+        if pushed.landed:
+            return _finish(repo, settings, done, before, here, there, landed=True)
+        if not (pushed.moved or (pushed.stumbled and attempt < _STUMBLES)):
+            raise _refused(remote, branch, pushed.words)
+        if time.monotonic() - began > _PATIENCE:
+            break
+        if attempt:  # who only hoped that nothing was new there has been in nobody's way
+            time.sleep(random.uniform(0, min(_LONGEST_PAUSE, _PAUSE * 2 ** min(attempt, 10))))
+    raise GitError(f"others push to {remote} faster than this clone can join them", "try again; nothing is lost")
+
+
+def _prepare(settings: Mapping[str, str], remote: str, talk: Talk) -> Talk:
+    if remote not in git.remote_urls(settings):
+        known = ", ".join(sorted(git.remote_urls(settings)))
+        hint = f"there is {known}" if known else "`git remote add NAME URL` adds one"
+        raise NotFoundError(f"no remote {mask_urls(remote)!r}", hint)
+    said = talk.said
+    masked = None if said is None else lambda text: said(mask_urls(text))
+    return replace(talk, said=masked, timeout=timeout(settings))
+
+
+def _fetch(repo: Repository, remote: str, branch: str, talk: Talk) -> str | None:
+    with _masking():
+        return git.fetch(repo, remote, branch, talk)
+
+
+def _push(
+    repo: Repository, settings: Mapping[str, str], remote: str, commit: str, expected: str | None, talk: Talk
+) -> git.Pushed:
+    with _masking():
+        _send_what_runs_need(repo, settings, remote, commit, expected)
+        branch = store.branch_name(settings)
+        return git.push(repo, remote, branch, commit, expected, talk, settings)
+
+
+def _send_what_runs_need(
+    repo: Repository, settings: Mapping[str, str], remote: str, commit: str, expected: str | None
+) -> None:
+    """Whatever the runs of a commit refer to goes to the remote before the commit itself, so that nobody who sees a
+    run finds a part of it missing: their large artifacts."""
+    changed = git.changed_paths(repo, expected or git.empty_tree(settings), commit, layout.EXPERIMENTS)
+    parts = [path.split("/", 4) for status, path in changed if status != "D"]
+    runs = {part[2] for part in parts if len(part) == 5 and part[3] == layout.ARTIFACTS}
+    if runs:
+        from gxt import catalog, transfer  # here for start-up time
+        from gxt.query import Field, In
+
+        asked = In(Field("attributes", "run_id"), tuple(sorted(runs)))
+        found = [run for run in catalog.listing(repo, deleted=None, where=asked).runs if run.place == "branch"]
+        transfer.push(repo, remote, found).check()
+
+
+@contextlib.contextmanager
+def _masking() -> Iterator[None]:
+    try:
+        yield
+    except GitError as error:
+        raise type(error)(mask_urls(error.message), error.hint and mask_urls(error.hint)) from None
+
+
+def _refused(remote: str, branch: str, words: str) -> GitError:
+    first, *rest = mask_urls(words).splitlines()
+    said = f": {'; '.join(rest)[:400]}" if rest else ""
+    return GitError(f"{remote} refuses the branch {branch} {first}{said}", "the runs stay here, committed")
+
+
+def _finish(
+    repo: Repository,
+    settings: Mapping[str, str],
+    done: Outcome,
+    before: str | None,
+    here: str | None,
+    there: str | None,
+    landed: bool = False,
+) -> Outcome:
+    """What came of it: `before` was our branch, `here` it is now, and the remote's was `there` until ours landed."""
+    now_there = here if landed else there
+    if now_there is not None:
+        _remember(repo, done.remote, now_there)
+    came = joining.moved(repo, settings, before, here) if before != here else []
+    went = joining.moved(repo, settings, there, here) if landed and here != there else []
+    return replace(done, received=came, sent=went, commit=here, there=now_there)
+
+
+def _join(
+    repo: Repository,
+    settings: Mapping[str, str],
+    remote: str,
+    there: str | None,
+    done: Outcome,
+    rewritten: str | None,
+) -> tuple[str | None, Outcome]:
+    """Have the local branch contain the remote's; where it stands then."""
+    (here,) = git.resolve(repo, [f"refs/heads/{store.branch_name(settings)}"])
+    if there is None:
+        return here, done
+    name = f"{remote}/{store.branch_name(settings)}"
+    seen = _seen(repo).get(remote)
+    if here is not None and seen is not None and _lost(repo, here, seen, there):
+        if rewritten is None:
+            raise _rewritten(repo, settings, name, seen, there)
+        if rewritten == TAKE:
+            new, kept = store.replace_tip(
+                repo, there, lambda local: _carried_over(repo, settings, local, seen, there, name)
+            )
+            _remember(repo, remote, there)
+            return new, replace(done, kept=kept)
+    joined = store.join(repo, there, name)
+    return joined, replace(done, merges=done.merges + (joined not in (here, there)))
+
+
+def _goes_on_from(repo: Repository, here: str | None, known: str | None, remote: str) -> bool:
+    """Whether ours goes on from what is known of the remote's branch."""
+    seen = _seen(repo).get(remote)
+    if known is None or here is None:
+        return seen is None
+    return (seen is None or seen == known) and git.is_ancestor(repo, known, here)
+
+
+# --- a branch that was rewritten ----------------------------------------------------------------------------------
+
+
+def _seen(repo: Repository) -> dict[str, str]:
+    """Where each remote's branch stood when this clone last had all of it."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        found = json.loads((store.root(repo) / _SEEN).read_bytes())
+        return {str(remote): commit for remote, commit in found.items() if isinstance(commit, str)}
+    return {}
+
+
+def _remember(repo: Repository, remote: str, commit: str) -> None:
+    seen = _seen(repo)
+    if seen.get(remote) == commit:
+        return
+    path = store.root(repo) / _SEEN
+    with contextlib.suppress(OSError):  # else a rewritten branch may go unnoticed, no more
+        path.parent.mkdir(exist_ok=True)
+        beside = path.with_suffix(f".{os.getpid()}.tmp")
+        beside.write_text(json.dumps(_seen(repo) | {remote: commit}))
+        beside.replace(path)
+
+
+def _lost(repo: Repository, here: str, seen: str, there: str) -> bool:
+    """Whether a remote's branch has lost what it was seen to have, and what we still have."""
+    return seen != there and git.is_ancestor(repo, seen, here) and not git.is_ancestor(repo, seen, there)
+
+
+def _rewritten(repo: Repository, settings: Mapping[str, str], name: str, seen: str, there: str) -> RewrittenError:
+    gone = [moved for moved in joining.moved(repo, settings, seen, there) if moved.what != "new"]
+    runs = f"; {len(gone)} run{' is' if len(gone) == 1 else 's are'} gone from it or changed" if gone else ""
+    return RewrittenError(
+        f"{name} was rewritten: it has no longer {seen[:10]}, which it had when this clone last saw it{runs}",
+        "--take-rewrite goes on from what it is now, with what was not sent yet on top; "
+        "--undo-rewrite brings back what was taken away",
+    )
+
+
+def _carried_over(
+    repo: Repository, settings: Mapping[str, str], local: str, seen: str, there: str, name: str
+) -> tuple[store.Changes, str] | None:
+    """What was new here since `seen`, as changes to the rewritten branch; what the rewriting took away stays away."""
+    changes: store.Changes = []
+    runs: list[str] = []
+    for unit in joining.differing(repo, settings, seen, local, there):
+        (now_there,) = unit.bases
+        if not unit.theirs or unit.theirs == now_there or (unit.ours and not now_there):
+            continue
+        if unit.ours is None or unit.ours == now_there or not unit.is_run:
+            changes.append((unit.path, Entry(unit.theirs.oid, unit.theirs.is_tree)))
+        else:
+            old, new = ({f.path: f.oid for f in git.list_files(repo, e.oid)} for e in (unit.ours, unit.theirs))
+            changes += [(f"{unit.path}/{path}", Entry(oid, False)) for path, oid in new.items() if old.get(path) != oid]
+        if unit.is_run:
+            runs.append(unit.path.rpartition("/")[2])
+    if not changes:
+        return None
+    count = f"{len(runs)} run{'' if len(runs) == 1 else 's'}"
+    trailers = "".join(f"{layout.RUN_TRAILER}: {run}\n" for run in runs)
+    return changes, f"carry over {count} onto {name}, which was rewritten\n\n{trailers}"
