@@ -99,7 +99,7 @@ def test_init_makes_the_branch_once(gxt: Gxt, work: Path) -> None:
 def test_status_names_live_and_unpushed_runs(gxt: Gxt, three: dict[str, str], work: Path, tmp_path: Path) -> None:
     git("init", "-q", "--bare", str(tmp_path / "origin.git"), cwd=work)
     git("remote", "add", "origin", str(tmp_path / "origin.git"), cwd=work)
-    assert "not pushed yet: git push origin gxt" in gxt("status").out
+    assert "not pushed yet: `gxt push` does it" in gxt("status").out
     git("push", "-q", "origin", "gxt", cwd=work)
     run_id = gxt("log").out.strip()
     live = gxt("start", "-n", "alive").out.strip()
@@ -212,7 +212,7 @@ def test_deletions_that_are_not_pushed_count_and_purged_runs_are_not_missed(
     git("push", "-q", "origin", "gxt", cwd=work)
     assert "everything pushed" in gxt("status").out
     gxt("rm", "one")
-    assert "1 commit not pushed" in gxt("status").out
+    assert "changes to 1 run not pushed, in 1 commit" in gxt("status").out
     gxt("purge", "--yes")
     assert "lacks" not in gxt("table").err
     (remote,) = gxt("status", "--json").json["remotes"]

@@ -36,6 +36,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "restore": "annotate",
         "purge": "annotate",
     },
+    "Share": {"sync": "share", "push": "share", "pull": "share", "merge-driver": "share"},
     "Get back": {"checkout": "checkout", "get": "checkout", "artifacts": "artifacts"},
     "Set up and look after": {
         "init": "upkeep",
@@ -60,7 +61,7 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"gxt.cli.{COMMANDS[cmd_name]}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
     def resolve_command(

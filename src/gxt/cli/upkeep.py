@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
-from gxt import catalog, edits, git, live, render, store
+from gxt import catalog, driver, edits, git, live, render, sharing, store
 from gxt.cli import output
 from gxt.cli.params import complete_run, json_option, repository
 from gxt.git import Repository
@@ -18,11 +22,29 @@ from gxt.model import KILLED, Run, now
 @click.command("init")
 @click.pass_context
 def init_command(ctx: click.Context) -> None:
-    """Make the run branch. Not needed: the first run makes it too."""
+    """Make the run branch, and set git up to merge and fetch it.
+
+    Not needed: the first run makes the branch, and `gxt sync` merges without any set-up. `git merge` and `git rebase`
+    of the run branch give the same result once this clone's git knows how (merge.gxt.driver, and a line in
+    .git/info/attributes); and `git fetch` brings the run branch in clones of a single branch too.
+    """
     repo = repository(ctx)
     branch = store.branch_name(git.config(repo))
     made = store.init(repo)
     output.say(f"{'made the run branch' if made else 'there is the run branch'} {branch} in {repo.common_dir}")
+    for done in driver.set_up(repo, _own_command()):
+        output.say(done)
+    for remote in driver.fetch_always(repo, branch):
+        output.say(f"`git fetch {remote}` brings {branch}")
+
+
+def _own_command() -> str:
+    """How git, which may run without this environment's PATH, starts this gxt."""
+    found = shutil.which("gxt")
+    own = Path(sys.executable).parent / "gxt"
+    if found and os.path.realpath(found) == os.path.realpath(own):
+        return "gxt"
+    return shlex.join([sys.executable, "-m", "gxt"])
 
 
 @click.command("status")
@@ -47,7 +69,7 @@ def status_command(ctx: click.Context, as_json: bool) -> None:
     for remote in state["remotes"]:
         output.say(f"  {remote['ref']}: {_ahead_and_behind(remote)}")
     if not state["remotes"] and state["has_remote"] and state["tip"]:
-        output.say(f"  not pushed yet: git push origin {state['branch']}")
+        output.say("  not pushed yet: `gxt push` does it")
     disk = state["disk"]
     output.say(
         f"disk: {render.size(disk['objects'])} of git objects, {render.size(disk['gxt'])} of live runs and caches"
@@ -61,12 +83,21 @@ def _count(number: int, what: str) -> str:
 
 
 def _ahead_and_behind(remote: dict[str, Any]) -> str:
-    runs, commits = _count(remote["unpushed"], "run"), _count(remote["commits"], "commit")
-    ahead = f"{runs} not pushed, in {commits}" if remote["unpushed"] else f"{commits} not pushed"
-    said = ahead if remote["commits"] else "everything pushed"
-    if remote["missing"]:
-        said += f"; {_count(remote['missing'], 'run')} there that {'is' if remote['missing'] == 1 else 'are'} not here"
+    ahead, behind = remote["commits"], remote["commits_behind"]
+    said = f"{_moved(remote['unpushed'], remote['changed'])} not pushed" if ahead else "everything pushed"
+    said += f", in {_count(ahead, 'commit')}" if ahead and remote["unpushed"] + remote["changed"] else ""
+    if remote["missing"] or remote["missing_changes"]:
+        verb = "is" if remote["missing"] + remote["missing_changes"] == 1 and remote["missing"] else "are"
+        said += f"; {_moved(remote['missing'], remote['missing_changes'])} there that {verb} not here"
+    elif behind:
+        said += f"; {_count(behind, 'commit')} there that {'is' if behind == 1 else 'are'} not here"
     return said
+
+
+def _moved(new: int, changed: int) -> str:
+    said = [_count(new, "run")] if new else []
+    said += [f"changes to {_count(changed, 'run')}"] if changed else []
+    return " and ".join(said) or "a commit"
 
 
 def _state(repo: Repository) -> dict[str, Any]:
@@ -75,12 +106,15 @@ def _state(repo: Repository) -> dict[str, Any]:
     at = found.tip
     remotes = [
         {
-            "ref": ref.removeprefix("refs/remotes/"),
-            "unpushed": len(store.missing_runs(repo, commit, at.local_commit)) if at.local_commit else 0,
-            "commits": git.count_commits(repo, at.local_commit, commit) if at.local_commit else 0,
-            "missing": len(store.missing_runs(repo, at.commit, commit)),
+            "ref": distance.ref.removeprefix("refs/remotes/"),
+            "unpushed": sum(moved.what == "new" for moved in distance.ahead),
+            "changed": sum(moved.what != "new" for moved in distance.ahead),
+            "commits": distance.commits_ahead,
+            "missing": sum(moved.what == "new" for moved in distance.behind),
+            "missing_changes": sum(moved.what != "new" for moved in distance.behind),
+            "commits_behind": distance.commits_behind,
         }
-        for ref, commit in git.remote_branches(repo, store.branch_name(settings), settings).items()
+        for distance in sharing.distances(repo, settings, at)
     ]
     return {
         "branch": store.branch_name(settings),

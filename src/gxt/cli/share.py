@@ -1,0 +1,221 @@
+"""Sharing runs with remotes: sync, push, pull; and merging files for git."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gxt import git, live, sharing, showing, store
+from gxt.cli import output
+from gxt.cli.params import json_option, repository
+from gxt.errors import GxtError
+from gxt.git import Repository, Talk
+from gxt.joining import Moved
+from gxt.model import experiment_name
+from gxt.sharing import Outcome
+
+_LISTED = 20
+
+
+def _sharing_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    options: list[Callable[..., Any]] = [
+        click.argument("remotes", nargs=-1, metavar="[REMOTE…]"),
+        click.option("--all", "everywhere", is_flag=True, help="With every remote."),
+        click.option("-n", "--dry-run", is_flag=True, help="Only list the runs that would go and come."),
+        click.option("-q", "--quiet", is_flag=True, help="No progress."),
+        json_option,
+        click.pass_context,
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _rewritten_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    take = click.option(
+        "--take-rewrite",
+        "rewritten",
+        flag_value=sharing.TAKE,
+        help="Where the remote's branch was rewritten: go on from it, with what was not sent yet on top.",
+    )
+    undo = click.option(
+        "--undo-rewrite",
+        "rewritten",
+        flag_value=sharing.UNDO,
+        help="Where the remote's branch was rewritten: bring back what was taken away.",
+    )
+    return take(undo(command))
+
+
+@click.command("sync")
+@_rewritten_options
+@_sharing_options
+def sync_command(ctx: click.Context, remotes: Sequence[str], **options: Any) -> int:
+    """Bring a remote's runs here, and send it ours.
+
+    Where both sides have new runs, they are joined, and so are changes to one run; nobody has to resolve anything.
+    Without a name, the remote is what git config branch.gxt.remote or remote.pushDefault say, the only one, or origin.
+
+    \b
+    gxt sync
+    gxt sync --all
+    gxt sync backup --dry-run
+    """
+    return _share(ctx, remotes, receive=True, send=True, **options)
+
+
+@click.command("push")
+@_rewritten_options
+@_sharing_options
+def push_command(ctx: click.Context, remotes: Sequence[str], **options: Any) -> int:
+    """Send our runs to a remote.
+
+    Where it has runs that are not here, they are brought here and joined first, as `gxt sync` does.
+    """
+    return _share(ctx, remotes, receive=False, send=True, **options)
+
+
+@click.command("pull")
+@_rewritten_options
+@_sharing_options
+def pull_command(ctx: click.Context, remotes: Sequence[str], **options: Any) -> int:
+    """Bring a remote's runs here, and join them with ours."""
+    return _share(ctx, remotes, receive=True, send=False, **options)
+
+
+def _share(
+    ctx: click.Context,
+    remotes: Sequence[str],
+    everywhere: bool,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
+    receive: bool,
+    send: bool,
+    rewritten: str | None,
+) -> int:
+    repo = repository(ctx)
+    settings = git.config(repo)
+    if everywhere and remotes:
+        raise click.UsageError("name remotes, or say --all")
+    names = list(git.remote_urls(settings)) if everywhere else list(remotes)
+    names = names or [sharing.default_remote(settings)]
+    waiting = [folder.name for folder in live.pending_runs(store.root(repo))]
+    if not dry_run and (waiting or live.live_runs(store.root(repo))):
+        store.commit_pending(repo)
+    found: list[Outcome | tuple[str, GxtError]] = []
+    for name in names:
+        talk = _talk(name, quiet)
+        try:
+            if dry_run:
+                found.append(sharing.preview(repo, name, talk))
+            else:
+                found.append(
+                    sharing.sync(repo, name, talk, receive=receive, send=send, rewritten=rewritten, settings=settings)
+                )
+        except GxtError as error:
+            if len(names) == 1:
+                raise
+            found.append((name, error))
+    if as_json:
+        from gxt import render  # here for start-up time
+
+        click.echo(render.json_text({"remotes": [_json(one) for one in found]}), nl=False)
+    code = 0
+    for one in found:
+        if isinstance(one, tuple):
+            code = code or output.show_error(one[1])
+        elif not as_json and dry_run:
+            _show_preview(repo, one, waiting, receive, send)
+        elif not as_json:
+            _show(one)
+    return code
+
+
+def _talk(remote: str, quiet: bool) -> Talk:
+    def said(text: str) -> None:
+        sys.stderr.write(showing.drawn(text, keep="\r"))
+        sys.stderr.flush()
+
+    def silent(seconds: float) -> None:
+        output.note(f"{remote} has said nothing for {seconds:.0f} seconds; Ctrl-C stops waiting, and loses nothing")
+
+    shown = sys.stderr.isatty() and not quiet
+    return Talk(said=said if shown else None, silent=silent, asks=sys.stdin.isatty())
+
+
+def _show(done: Outcome) -> None:
+    parts = [f"received {_runs(done.received)}"] if done.received else []
+    parts += [f"sent {_runs(done.sent)}"] if done.sent else []
+    if done.tries > 1:
+        parts.append(f"others were faster {done.tries - 1} time{'' if done.tries == 2 else 's'}")
+    click.echo(f"{done.remote}: {'; '.join(parts) or 'nothing new'}")
+    if done.kept:
+        output.note(f"what was here before is kept as {done.kept} (`git update-ref -d {done.kept}` lets it go)")
+
+
+def _runs(moved: Sequence[Moved]) -> str:
+    counts = {what: sum(one.what == what for one in moved) for what in ("new", "changed", "gone")}
+    said = [f"{counts['new']} run{'' if counts['new'] == 1 else 's'}"] if counts["new"] else []
+    said += [f"changes to {counts['changed']} run{'' if counts['changed'] == 1 else 's'}"] if counts["changed"] else []
+    said += [f"the purge of {counts['gone']} run{'' if counts['gone'] == 1 else 's'}"] if counts["gone"] else []
+    return " and ".join(said)
+
+
+def _show_preview(repo: Repository, found: Outcome, waiting: Sequence[str], receive: bool, send: bool) -> None:
+    comes = found.received if receive else []
+    goes = found.sent if send else []
+    names = sharing.names(repo, [found.there, found.commit], [*comes[:_LISTED], *goes[:_LISTED]])
+    for title, moved in (("would receive", comes), ("would send", goes)):
+        if moved:
+            click.echo(f"{found.remote}: {title} {_runs(moved)}")
+        for one in moved[:_LISTED]:
+            experiment = experiment_name(one.folder)
+            click.echo(f"  {one.what:<7} {showing.one_line(names.get(one.run, one.run))} ({one.run}) in {experiment}")
+        if len(moved) > _LISTED:
+            click.echo(f"  and {len(moved) - _LISTED} more")
+    for run_id in waiting if send else ():
+        click.echo(f"{found.remote}: would commit and send {run_id}")
+    if not comes and not goes and not waiting:
+        click.echo(f"{found.remote}: nothing new")
+
+
+def _json(one: Outcome | tuple[str, GxtError]) -> dict[str, Any]:
+    done, error = (Outcome(one[0]), one[1]) if isinstance(one, tuple) else (one, None)
+    return {
+        "remote": done.remote,
+        "received": [_moved_json(moved) for moved in done.received],
+        "sent": [_moved_json(moved) for moved in done.sent],
+        "commit": done.commit,
+        "merges": done.merges,
+        "tries": done.tries,
+        "kept": done.kept,
+        "error": None if error is None else {"message": error.message, "hint": error.hint},
+    }
+
+
+def _moved_json(moved: Moved) -> dict[str, str]:
+    return {"id": moved.run, "experiment": experiment_name(moved.folder), "what": moved.what}
+
+
+@click.command("merge-driver")
+@click.argument("base", type=click.Path(path_type=Path))
+@click.argument("ours", type=click.Path(path_type=Path))
+@click.argument("theirs", type=click.Path(path_type=Path))
+@click.argument("path")
+@click.pass_context
+def merge_driver_command(ctx: click.Context, base: Path, ours: Path, theirs: Path, path: str) -> None:
+    """Merge a file of the run branch for git.
+
+    git starts this for `git merge` and `git rebase` of the run branch, once `gxt init` has set it up: BASE, OURS and
+    THEIRS are the versions of the file at PATH, and what they come to is written to OURS.
+    """
+    from gxt import driver  # here for start-up time
+
+    repo = repository(ctx)
+    merged = driver.merge_file(repo, base.read_bytes(), ours.read_bytes(), theirs.read_bytes(), path)
+    ours.write_bytes(merged)

@@ -1,0 +1,417 @@
+"""gxt sync, push and pull between clones: what goes, what comes, branches that were rewritten, processes that die."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gxt.git
+from gxt import edits, live, recorder, sharing, store
+from gxt.errors import FormatError, GitError, GxtError, NotFoundError
+from gxt.git import Repository, Talk
+from gxt.model import Run
+from gxt.sharing import RewrittenError
+from helpers import git, record
+from soundness import check_sound
+
+GXT = [sys.executable, "-m", "gxt"]
+Clone = Callable[[str], Repository]
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Path:
+    folder = tmp_path / "hub.git"
+    git("init", "-q", "--bare", str(folder))
+    return folder
+
+
+@pytest.fixture
+def clone(hub: Path, tmp_path: Path) -> Clone:
+    """`clone("one")`: another clone of the hub."""
+
+    def make(name: str) -> Repository:
+        git("clone", "-q", str(hub), str(tmp_path / name))
+        return gxt.git.find(tmp_path / name)
+
+    return make
+
+
+def sync(repo: Repository, **options: Any) -> sharing.Outcome:
+    return sharing.sync(repo, "origin", Talk(), **options)
+
+
+def tip(repo: Repository) -> str:
+    return git("rev-parse", "refs/heads/gxt", cwd=repo.common_dir)
+
+
+def runs(repo: Repository) -> dict[str, Run]:
+    experiments, _ = store.read_experiments(repo, tip(repo))
+    found, problems = store.read_runs(repo, store.list_runs(repo, tip(repo)), experiments)
+    assert problems == []
+    return {run.id: run for run in found}
+
+
+def ids(folder: Path, ref: str = "gxt") -> set[str]:
+    """The ids of the runs at a ref of a repository."""
+    commit = git("rev-parse", ref, cwd=folder)
+    return {run.run_id for run in store.list_runs(gxt.git.find(folder), commit)}
+
+
+def command(repo: Repository, *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*GXT, *args], cwd=repo.work_tree, capture_output=True, text=True, check=False, timeout=120)
+
+
+def shared_run(one: Repository, two: Repository, **about: Any) -> str:
+    run_id = record(one, **about)
+    sync(one)
+    sync(two)
+    return run_id
+
+
+# --- what goes and comes ------------------------------------------------------------------------------------------
+
+
+def test_both_sides_edits_of_one_run_are_kept(clone: Clone) -> None:
+    one, two = clone("one"), clone("two")
+    run_id = shared_run(one, two, name="first", tags={"stage": "dev"}, metrics={"loss": 1.0})
+    edits.tag(one, runs(one)[run_id], {"owner": "ada"}, ["stage"])
+    edits.note(two, runs(two)[run_id], "looks good")
+    late = recorder.amend(two, run_id)
+    late.log_metric("acc", 0.5, 7)
+    late.end()
+    again = recorder.resume(one, run_id)
+    again.log_metric("loss", 0.5, 2)
+    again.end("failed")
+    sync(one)
+    sync(two)
+    sync(one)
+    assert tip(one) == tip(two)
+    merged = runs(one)[run_id]
+    assert (merged.tags, merged.note, merged.status) == ({"owner": "ada"}, "looks good", "failed")
+    assert {name: summary.count for name, summary in merged.metrics.items()} == {"acc": 1, "loss": 2}
+    assert git("log", "-1", "--format=%s", "gxt", cwd=two.common_dir).startswith("merge origin/gxt")
+
+
+def test_the_later_edit_wins_and_the_other_is_named(clone: Clone) -> None:
+    one, two = clone("one"), clone("two")
+    run_id = shared_run(one, two, name="first")
+    edits.tag(two, runs(two)[run_id], {"stage": "early"})
+    time.sleep(1.1)  # commits have their times in seconds
+    edits.tag(one, runs(one)[run_id], {"stage": "late"})
+    sync(one)
+    sync(two)
+    assert runs(two)[run_id].tags == {"stage": "late"}
+    said = git("log", "-1", "--format=%B", "gxt", cwd=two.common_dir)
+    assert f"taxi/{run_id}/run.yaml: tags.stage: early gave way to late" in said
+    assert f"Gxt-Run: {run_id}" in said
+
+
+def test_a_purged_run_that_somebody_edits_meanwhile_stays(clone: Clone) -> None:
+    one, two = clone("one"), clone("two")
+    kept, gone = shared_run(one, two), shared_run(one, two)
+    for run_id in (kept, gone):
+        edits.delete(one, runs(one)[run_id])
+    store.purge(one, [kept, gone])
+    edits.tag(two, runs(two)[kept], {"paper": "yes"})
+    sync(one)
+    sync(two)
+    assert set(runs(two)) == {kept}
+    assert runs(two)[kept].tags == {"paper": "yes"} and runs(two)[kept].deleted
+
+
+def test_branches_that_began_apart_join(clone: Clone) -> None:
+    one, two = clone("one"), clone("two")
+    first, second = record(one), record(two)
+    sync(one)
+    began = store.read_experiments(one, tip(one))[0]["taxi"]
+    sync(two)
+    assert set(runs(two)) == {first, second}
+    assert store.read_experiments(two, tip(two))[0]["taxi"] == began  # it was begun first
+
+
+def test_pending_runs_go_too_and_a_dry_run_changes_nothing(clone: Clone, hub: Path) -> None:
+    one, two = clone("one"), clone("two")
+    record(one, name="there")
+    sync(one)
+    record(two, name="here")
+    git("switch", "-q", "gxt", cwd=two.work_tree)
+    with pytest.warns(gxt.errors.GxtWarning):
+        waiting = record(two, name="waiting")
+    git("switch", "-q", "--orphan", "main", cwd=two.work_tree)
+    before = tip(two), tip(gxt.git.find(hub))
+    said = command(two, "sync", "--dry-run").stdout
+    assert (tip(two), tip(gxt.git.find(hub))) == before and live.pending_runs(store.root(two))
+    assert "new     there (" in said and "new     here (" in said and waiting in said
+    found = json.loads(command(two, "sync", "--json").stdout)["remotes"][0]
+    assert waiting in [one["id"] for one in found["sent"]] and len(found["sent"]) == 2
+    assert [one["what"] for one in found["received"]] == ["new"] and found["merges"] == 1
+    assert found["error"] is None and found["commit"] == tip(two)
+
+
+def test_push_sends_and_pull_brings(clone: Clone) -> None:
+    one, two = clone("one"), clone("two")
+    first = record(one)
+    assert [moved.run for moved in sync(one, receive=False).sent] == [first]
+    record(two)
+    done = sync(two, send=False)
+    assert [moved.run for moved in done.received] == [first] and done.tries == 0
+    assert not sync(one).received
+    assert len(sync(two, receive=False).sent) == 1
+    assert len(sync(one, send=False).received) == 1
+    assert tip(one) == tip(two)
+
+
+def test_a_push_of_nothing_new_asks_the_remote_too(clone: Clone, hub: Path) -> None:
+    repo = clone("one")
+    record(repo)
+    sync(repo)
+    assert not sync(repo, receive=False).sent
+    hub.rename(hub.with_name("gone.git"))
+    with pytest.raises(GitError):
+        sync(repo, receive=False)
+
+
+def test_a_remote_without_runs(clone: Clone) -> None:
+    repo = clone("one")
+    assert not sync(repo).sent
+    with pytest.raises(NotFoundError, match="has no branch gxt yet"):
+        sync(repo, send=False)
+
+
+def test_the_branch_of_a_new_clone_is_made(clone: Clone) -> None:
+    one = clone("one")
+    record(one)
+    sync(one)
+    two = clone("two")
+    sync(two, send=False)
+    assert tip(two) == tip(one)
+
+
+def test_something_else_called_gxt_is_not_joined(clone: Clone, hub: Path) -> None:
+    repo, other = clone("one"), clone("other")
+    git("commit", "-q", "--allow-empty", "-m", "code", cwd=other.work_tree)
+    git("push", "-q", "origin", "HEAD:gxt", cwd=other.work_tree)
+    record(repo)
+    with pytest.raises(FormatError, match="no branch of runs"):
+        sync(repo)
+
+
+def test_a_branch_that_is_checked_out_waits(clone: Clone) -> None:
+    one, two = clone("one"), clone("two")
+    record(one)
+    sync(one)
+    record(two)
+    git("switch", "-q", "gxt", cwd=two.work_tree)
+    before = tip(two)
+    with pytest.raises(GitError, match="checked out"):
+        sync(two)
+    assert tip(two) == before and git("status", "--short", cwd=two.work_tree) == ""
+
+
+def test_large_artifacts_go_before_the_runs_that_name_them(clone: Clone, tmp_path: Path) -> None:
+    one, two = clone("one"), clone("two")
+    content = os.urandom(1 << 21)
+    git("config", "gxt.artifactStore", str(tmp_path / "nowhere" / "there"), cwd=one.work_tree)
+    (tmp_path / "nowhere").write_text("a file, where the store is to be")
+    run = recorder.begin(one, "taxi", name="large")
+    (tmp_path / "model.bin").write_bytes(content)
+    run.log_artifact(tmp_path / "model.bin")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the store cannot be reached while it records either
+        run.end()
+    with pytest.raises(GxtError):
+        sync(one)
+    assert git("for-each-ref", cwd=tmp_path / "hub.git") == ""
+    for repo in (one, two):
+        git("config", "gxt.artifactStore", str(tmp_path / "there"), cwd=repo.work_tree)
+    sync(one)
+    sync(two)
+    assert command(two, "get", "large", "model.bin", "-o", str(tmp_path / "back.bin")).returncode == 0
+    assert (tmp_path / "back.bin").read_bytes() == content
+
+
+def test_a_running_checkpoint_and_the_finished_run(clone: Clone) -> None:
+    one, two = clone("one"), clone("two")
+    run = recorder.begin(one, "taxi", name="long")
+    run.log_metric("loss", 1.0, 0)
+    run.commit()
+    sync(one)
+    sync(two)
+    assert runs(two)[run.run_id].status == "running"
+    edits.tag(two, runs(two)[run.run_id], {"seen": "yes"})
+    run.log_metric("loss", 0.5, 1)
+    run.end("finished")
+    sync(two)
+    sync(one)
+    sync(two)
+    merged = runs(two)[run.run_id]
+    assert (merged.status, merged.tags, merged.metrics["loss"].count) == ("finished", {"seen": "yes"}, 2)
+
+
+def test_several_remotes(clone: Clone, tmp_path: Path) -> None:
+    repo = clone("one")
+    backup = tmp_path / "backup.git"
+    git("init", "-q", "--bare", str(backup))
+    git("remote", "add", "backup", "../backup.git", cwd=repo.work_tree)  # seen from the work tree, as git has it
+    git("remote", "add", "gone", str(tmp_path / "gone"), cwd=repo.work_tree)
+    run_id = record(repo)
+    done = command(repo, "sync", "--all")
+    assert done.returncode == 5
+    assert "backup: sent 1 run" in done.stdout and "origin: sent 1 run" in done.stdout and "gone" in done.stderr
+    assert ids(backup) == {run_id}
+    record(repo)
+    assert command(repo, "push", "backup").stdout == "backup: sent 1 run\n"
+    said = command(repo, "status").stdout
+    assert "backup/gxt: everything pushed" in said and "origin/gxt: 1 run not pushed, in 1 commit" in said
+
+
+def test_the_usual_remote() -> None:
+    def usual(**settings: str) -> str:
+        urls = {f"remote.{name}.url": "x" for name in settings.pop("remotes").split()}
+        return sharing.default_remote(urls | {key.replace("_", "."): value for key, value in settings.items()})
+
+    assert usual(remotes="hub") == "hub"
+    assert usual(remotes="hub origin") == "origin"
+    assert usual(remotes="hub origin", remote_pushdefault="hub") == "hub"
+    assert usual(remotes="hub origin", remote_pushdefault="hub", branch_gxt_remote="origin") == "origin"
+    with pytest.raises(NotFoundError, match="which remote"):
+        usual(remotes="hub backup")
+    with pytest.raises(NotFoundError, match="no remote"):
+        usual(remotes="")
+
+
+# --- a branch that was rewritten ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def rewritten(clone: Clone) -> tuple[Repository, str, str, str]:
+    """A clone, a run that was taken out of the remote's history, one that is still there, and one not sent yet."""
+    one, two = clone("one"), clone("two")
+    kept = record(one, name="kept")
+    sync(one)
+    start = tip(one)
+    secret = record(one, name="secret")
+    sync(one)
+    sync(two)
+    git("push", "-q", "--force", "origin", f"{start}:refs/heads/gxt", cwd=one.common_dir)
+    return two, secret, kept, record(two, name="new")
+
+
+def test_a_rewritten_branch_is_not_undone_by_chance(rewritten: tuple[Repository, str, str, str], hub: Path) -> None:
+    repo, secret, *_ = rewritten
+    for options in ({}, {"send": False}, {"receive": False}):
+        with pytest.raises(RewrittenError, match=r"was rewritten.*1 run is gone"):
+            sync(repo, **options)
+    assert secret not in ids(hub)
+
+
+def test_a_rewritten_branch_can_be_taken_over(rewritten: tuple[Repository, str, str, str], hub: Path) -> None:
+    repo, secret, kept, new = rewritten
+    done = sync(repo, rewritten=sharing.TAKE)
+    assert set(runs(repo)) == {kept, new} and [moved.run for moved in done.sent] == [new]
+    there = gxt.git.find(hub)
+    assert tip(there) == tip(repo)
+    assert secret not in git("log", "--format=%B", "gxt", cwd=hub)
+    assert done.kept is not None
+    assert secret in ids(repo.common_dir, done.kept)
+    assert not sync(repo).sent
+
+
+def test_a_rewriting_can_be_undone(rewritten: tuple[Repository, str, str, str], hub: Path) -> None:
+    repo, secret, kept, new = rewritten
+    sync(repo, rewritten=sharing.UNDO)
+    assert ids(hub) == {secret, kept, new}
+
+
+# --- who dies -----------------------------------------------------------------------------------------------------
+
+
+def kill_syncs(one: Repository, two: Repository, hub: Path, rounds: int, seed: int) -> None:
+    """Two clones record and sync, and one of them, or the remote's side of it, is killed somewhere in the middle."""
+    chance = random.Random(seed)
+    expected = set()
+    for number in range(rounds):
+        repo = (one, two)[number % 2]
+        expected |= {record(one, name=f"one-{number}"), record(two, name=f"two-{number}")}
+        process = subprocess.Popen(
+            [*GXT, "sync"],
+            cwd=repo.work_tree,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(chance.uniform(0.0, 0.8))
+        _kill_one_of(process.pid, chance)
+        process.wait(60)
+    _clear_locks(hub, *(repo.common_dir for repo in (one, two)))
+    for repo in (one, two, one):
+        sync(repo)
+    assert set(runs(one)) == set(runs(two)) == expected
+    assert tip(one) == tip(two) == tip(gxt.git.find(hub))
+    for repo in (one, two, gxt.git.find(hub)):
+        check_sound(repo)
+
+
+def _kill_one_of(parent: int, chance: random.Random) -> None:
+    """Kill the process, or one that it has started: git, or the git-receive-pack or git-upload-pack of the remote."""
+    found = [parent]
+    for pid in found:
+        try:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        except OSError:
+            continue
+        found += map(int, children)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(chance.choice(found), signal.SIGKILL)
+
+
+def _clear_locks(*folders: Path) -> None:
+    """What gxt and git's administrators do a minute later: locks of refs that nobody holds any more."""
+    time.sleep(1)
+    for folder in folders:
+        for lock in [*folder.glob("refs/**/*.lock"), *folder.glob("*.lock")]:
+            if lock.parent.name != "gxt":
+                lock.unlink()
+
+
+def test_a_sync_that_is_killed_loses_nothing(clone: Clone, hub: Path) -> None:
+    kill_syncs(clone("one"), clone("two"), hub, rounds=4, seed=1)
+
+
+@pytest.mark.slow
+def test_many_syncs_that_are_killed_lose_nothing(clone: Clone, hub: Path) -> None:
+    kill_syncs(clone("one"), clone("two"), hub, rounds=30, seed=2)
+
+
+def test_clones_that_sync_at_once_all_land(clone: Clone, hub: Path) -> None:
+    code = """
+import sys, gxt
+from gxt import git, sharing
+from pathlib import Path
+repo = git.find(Path("."))
+for number in range(4):
+    with gxt.start_run(run_name=f"{sys.argv[1]}-{number}"):
+        gxt.log_metric("loss", number)
+    sharing.sync(repo, "origin", git.Talk())
+"""
+    repos = [clone(name) for name in "abcd"]
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, str(number)], cwd=repo.work_tree, stderr=subprocess.PIPE)
+        for number, repo in enumerate(repos)
+    ]
+    said = [process.communicate(timeout=120)[1].decode() for process in started]
+    assert [process.returncode for process in started] == [0] * 4, said
+    assert len(ids(hub)) == 16
+    check_sound(gxt.git.find(hub))
