@@ -27,6 +27,11 @@ def test_the_benchmark_of_large_artifacts_runs(tmp_path: Path) -> None:
     ("script", "arguments", "results"),
     [
         ("ratios.py", ["all", "--rounds", "1"], {"log-metric", "import", "tiny-run", "cli-append", "parallel"}),
+        (
+            "sharing.py",
+            "all --clones 3 --runs 3 --size 60 --new 40 --kills 4 --rounds 2".split(),
+            {"crowd", "large", "parted", "killed"},
+        ),
         ("curve.py", ["--sizes", "10,60", "--window", "3"], {"curve"}),
         ("queries.py", ["curve", "--sizes", "50", "--rounds", "1"], {"queries"}),
     ],
