@@ -343,3 +343,28 @@ def test_a_journal_line_stays_short_with_many_metrics() -> None:
     metrics = {f"a_rather_long_metric_name_{i}": Summary(1 / 3, 0, 1, 1 / 3, 0, 1) for i in range(9)}
     subject = layout.runs_message([Run(RUN_ID, "taxi", "calm-otter", metrics=metrics)]).splitlines()[0]
     assert len(subject) <= 100 and "0.333333" in subject
+
+
+POINT_LINES = st.sampled_from(
+    [
+        b"0,a,1,5",
+        b"-1,a,nan,5",
+        b'1,"a,b",-inf,5',
+        b"1,a,1e-5,-5",
+        b"x1,a,1,5",
+        b"1,a,1",
+        b"1,a,x,5",
+        b"",
+        b"1,a,1,5,",
+        b"1,a,e,5",
+    ]
+)
+
+
+@given(st.lists(POINT_LINES, max_size=5), st.booleans(), st.sampled_from([b"", b"1,a,1,5"]))
+def test_broken_lines_are_those_that_are_no_points(lines: list[bytes], has_header: bool, rest: bytes) -> None:
+    data = (layout.METRICS_HEADER if has_header else b"") + b"".join(line + b"\n" for line in lines) + rest
+    broken = layout.broken_lines(data)
+    count = len(lines) + bool(rest)
+    assert len(broken) == count - len(list(layout.read_points(data)))
+    assert set(broken) <= {*lines, rest}
