@@ -84,9 +84,21 @@ class Moved(NamedTuple):
 
 def moved(repo: Repository, settings: Mapping[str, str], old: str | None, new: str | None) -> list[Moved]:
     """The runs that two commits differ in, by id; None for a commit stands for no runs at all."""
+    return moved_in(changed_files(repo, settings, old, new))
+
+
+def changed_files(
+    repo: Repository, settings: Mapping[str, str], old: str | None, new: str | None
+) -> list[tuple[str, str]]:
+    """The files of experiments that two commits differ in, each with A where it was added, D deleted, else M."""
     empty = git.empty_tree(settings)
+    return git.changed_paths(repo, old or empty, new or empty, layout.EXPERIMENTS)
+
+
+def moved_in(changed: Sequence[tuple[str, str]]) -> list[Moved]:
+    """The runs that these files are of, by id."""
     found: dict[tuple[str, str], str] = {}
-    for status, path in git.changed_paths(repo, old or empty, new or empty, layout.EXPERIMENTS):
+    for status, path in changed:
         parts = path.split("/", 3)
         if len(parts) == 4 and RUN_ID.fullmatch(parts[2]):
             run = parts[2], parts[1]

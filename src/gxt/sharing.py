@@ -203,9 +203,10 @@ def sync(
             return _finish(repo, settings, done, before, here, there)
         assert here is not None
         done = replace(done, tries=done.tries + 1)
-        pushed = _push(repo, settings, remote, here, there, talk)
+        changed = joining.changed_files(repo, settings, there, here) if here != there else []
+        pushed = _push(repo, settings, remote, here, there, changed, talk)
         if pushed.landed:
-            return _finish(repo, settings, done, before, here, there, landed=True)
+            return _finish(repo, settings, replace(done, sent=joining.moved_in(changed)), before, here, here)
         if not (pushed.moved or (pushed.stumbled and attempt < _STUMBLES)):
             raise _refused(remote, branch, pushed.words)
         if time.monotonic() - began > _PATIENCE:
@@ -231,20 +232,23 @@ def _fetch(repo: Repository, remote: str, branch: str, talk: Talk) -> str | None
 
 
 def _push(
-    repo: Repository, settings: Mapping[str, str], remote: str, commit: str, expected: str | None, talk: Talk
+    repo: Repository,
+    settings: Mapping[str, str],
+    remote: str,
+    commit: str,
+    expected: str | None,
+    changed: Sequence[tuple[str, str]],
+    talk: Talk,
 ) -> git.Pushed:
+    _send_what_runs_need(repo, remote, changed)
     with _masking():
-        _send_what_runs_need(repo, settings, remote, commit, expected)
-        branch = store.branch_name(settings)
-        return git.push(repo, remote, branch, commit, expected, talk, settings)
+        return git.push(repo, remote, store.branch_name(settings), commit, expected, talk, settings)
 
 
-def _send_what_runs_need(
-    repo: Repository, settings: Mapping[str, str], remote: str, commit: str, expected: str | None
-) -> None:
-    """Whatever the runs of a commit refer to goes to the remote before the commit itself, so that nobody who sees a
-    run finds a part of it missing: their large artifacts."""
-    changed = git.changed_paths(repo, expected or git.empty_tree(settings), commit, layout.EXPERIMENTS)
+def _send_what_runs_need(repo: Repository, remote: str, changed: Sequence[tuple[str, str]]) -> None:
+    """Whatever runs refer to goes to the remote before the commit that has them, so that nobody who sees a run finds a
+    part of it missing: so far, large artifacts. `changed` are the files that the commit has and the remote's has not.
+    """
     parts = [path.split("/", 4) for status, path in changed if status != "D"]
     runs = {part[2] for part in parts if len(part) == 5 and part[3] == layout.ARTIFACTS}
     if runs:
@@ -277,15 +281,12 @@ def _finish(
     before: str | None,
     here: str | None,
     there: str | None,
-    landed: bool = False,
 ) -> Outcome:
-    """What came of it: `before` was our branch, `here` it is now, and the remote's was `there` until ours landed."""
-    now_there = here if landed else there
-    if now_there is not None:
-        _remember(repo, done.remote, now_there)
+    """What came of it: our branch was at `before`, and is at `here`; the remote's is at `there`."""
+    if there is not None:
+        _remember(repo, done.remote, there)
     came = joining.moved(repo, settings, before, here) if before != here else []
-    went = joining.moved(repo, settings, there, here) if landed and here != there else []
-    return replace(done, received=came, sent=went, commit=here, there=now_there)
+    return replace(done, received=came, commit=here, there=there)
 
 
 def _join(
