@@ -415,3 +415,18 @@ for number in range(4):
     assert [process.returncode for process in started] == [0] * 4, said
     assert len(ids(hub)) == 16
     check_sound(gxt.git.find(hub))
+
+
+def test_what_was_seen_of_one_branch_says_nothing_of_another(repo: Repository, tmp_path: Path) -> None:
+    """A colleague's review branch that forked earlier lacks what the run branch was seen to have, and is no rewrite."""
+    hub = tmp_path / "hub.git"
+    git("init", "-q", "--bare", str(hub))
+    git("remote", "add", "origin", str(hub))
+    record(repo, name="first")
+    git("push", "-q", "origin", "gxt", "gxt:gxt-lr")
+    record(repo, name="second")
+    sharing.sync(repo, "origin", Talk())
+    git("branch", "gxt-lr", "gxt")
+    git("config", "gxt.branch", "gxt-lr")
+    sharing.sync(repo, "origin", Talk())
+    assert git("rev-parse", "refs/heads/gxt-lr", cwd=hub) == git("rev-parse", "gxt")

@@ -624,9 +624,12 @@ Content = git.TreeFile | LargeFile | live.Piece | bytes
 journal."""
 
 
-def contents(repo: Repository, run: Run) -> dict[str, Content]:
-    """A run's files: path in its folder, and where to read each. For a resumed run, those of before too."""
-    found: dict[str, Content] = dict(_files_on_branch(repo, run))
+def contents(repo: Repository, run: Run, also_at: str | None = None) -> dict[str, Content]:
+    """A run's files: path in its folder, and where to read each. For a resumed run, those of before too.
+
+    `also_at` is a commit where runs are looked for that the branch has not.
+    """
+    found: dict[str, Content] = dict(_files_on_branch(repo, run, also_at))
     found.pop(layout.GITATTRIBUTES, None)  # of the branch's making, and no part of the run
     folder = folder_of(repo, run)
     if folder is not None:
@@ -644,10 +647,12 @@ def size_of(content: Content) -> int:
     return len(content) if isinstance(content, bytes) else content.size
 
 
-def _files_on_branch(repo: Repository, run: Run) -> dict[str, git.TreeFile | LargeFile]:
+def _files_on_branch(repo: Repository, run: Run, also_at: str | None = None) -> dict[str, git.TreeFile | LargeFile]:
     """A run's files on the branch by path; none for a run that has never been there."""
-    commit = store.tip(repo, git.config(repo)).commit
-    if commit is None or store.read_file(repo, commit, run, layout.RUN_YAML) is None:
+    commits = [commit for commit in (store.tip(repo, git.config(repo)).commit, also_at) if commit is not None]
+    has_it = (commit for commit in commits if store.read_file(repo, commit, run, layout.RUN_YAML) is not None)
+    commit = next(has_it, None)
+    if commit is None:
         return {}
     files: dict[str, git.TreeFile | LargeFile] = {file.path: file for file in store.run_files(repo, commit, run)}
     return files | _large_files(repo, [file for file in files.values() if isinstance(file, git.TreeFile)])

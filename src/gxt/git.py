@@ -388,6 +388,17 @@ def add_config(repo: Repository, key: str, value: str) -> None:
     _git(repo, "config", "--local", "--add", key, value)
 
 
+def local_config(repo: Repository, key: str) -> str | None:
+    """A key of the repository's own configuration, whatever the user's says."""
+    code, out, _ = _ask(repo.git_dir, "config", "--local", "--get", key)
+    return out.decode("utf-8", "replace").rstrip("\n") if code == 0 else None
+
+
+def remove_config_section(repo: Repository, section: str) -> None:
+    """Take a section such as `branch.topic` out of the repository's own configuration, if it is there."""
+    _ask(repo.git_dir, "config", "--local", "--remove-section", section)
+
+
 def is_true(value: str | None) -> bool:
     """git's reading of a boolean in its configuration."""
     return value is not None and value.lower() in ("true", "yes", "on", "1")
@@ -726,9 +737,22 @@ def ref_exists(repo: Repository, ref: str) -> bool:
     return _ask(repo.common_dir, "rev-parse", "--verify", "-q", ref)[0] == 0
 
 
-def count_commits(repo: Repository, have: str, lack: str) -> int:
+def commits_that_change(repo: Repository, lack: str | None, have: str, paths: Sequence[str]) -> list[str]:
+    """The commits that `have` contains and `lack` does not, in which something at one of some paths is another than
+    before."""
+    asked = [have, *([f"^{lack}"] if lack else [])]
+    found: dict[str, None] = {}
+    for start in range(0, len(paths), _MOST_PATHS):
+        out = _git(
+            repo, "rev-list", "--full-history", *asked, "--", *(f":(literal){p}" for p in paths[start:][:_MOST_PATHS])
+        )
+        found |= dict.fromkeys(out.decode().split())
+    return list(found)
+
+
+def count_commits(repo: Repository, have: str, lack: str | None = None) -> int:
     """How many commits `have` contains that `lack` does not."""
-    return int(_git(repo, "rev-list", "--count", f"{lack}..{have}"))
+    return int(_git(repo, "rev-list", "--count", f"{lack}..{have}" if lack else have))
 
 
 def commit_before(repo: Repository, commit: str, seconds: int) -> str | None:
@@ -1148,6 +1172,33 @@ def _end(process: subprocess.Popen[bytes], own_group: bool) -> None:
             process.wait(2)
 
 
+def delete_ref(repo: Repository, ref: str, commit: str) -> None:
+    """Take a ref away that is at a commit. Raises RefMovedError where it is at another."""
+    try:
+        _git(repo, "update-ref", "-d", ref, commit)
+    except GitError as error:
+        raise RefMovedError(error.message) from None
+
+
+def delete_remote_branch(repo: Repository, remote: str, branch: str, commit: str, talk: Talk) -> None:
+    """Take a branch off a remote where it is at a commit there.
+
+    Raises:
+        GitError: it is not, the remote refuses, cannot be reached, or does not answer.
+    """
+    ref = f"refs/heads/{branch}"
+    options = ["--progress", "--recurse-submodules=no", f"--force-with-lease={ref}:{commit}"]
+    code, _, err = _talk(repo, ["push", *options, remote, f":{ref}"], talk)
+    if code:
+        raise _remote_failure(remote, err)
+    drop_ref(repo, tracking_ref(remote, branch))
+
+
+def is_shallow(repo: Repository) -> bool:
+    """Whether history was cut off when it was fetched."""
+    return (repo.common_dir / "shallow").exists()
+
+
 # --- objects ------------------------------------------------------------------------------------------------
 
 
@@ -1226,6 +1277,15 @@ def _read_until_damage(repo: Repository, names: Sequence[str]) -> tuple[list[Obj
         else:
             found.append(None)  # `<name> missing`
     return found, _failure(["cat-file"], err) if code else None
+
+
+def object_ids(repo: Repository, names: Iterable[str]) -> list[str | None]:
+    """The id of each object, named as `<commit>:<path>`; None where there is none. One process for all."""
+    asked = "".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape")
+    if not asked:
+        return []
+    out = _git(repo, "cat-file", "--batch-check=%(objectname)", stdin=asked)
+    return [None if line.endswith(b" missing") else line.decode() for line in out.splitlines()]
 
 
 def is_same(repo: Repository, one: str, other: str) -> bool:

@@ -61,14 +61,31 @@ GITATTRIBUTES_TEXT = b"""\
 # Points that two sides added to one run are all kept, by any git.
 metrics.csv merge=union
 system.csv merge=union
-# Generated or bulky: folded away in a review on hosts that know the attribute.
-metrics.csv linguist-generated
-system.csv linguist-generated
-environment.txt linguist-generated
-output.log linguist-generated
-code.patch linguist-generated -whitespace
-experiments/*/*/artifacts/** linguist-generated
+# Generated or bulky: folded away in a review, on GitHub and on GitLab, so that what is open is the small YAML.
+metrics.csv linguist-generated gitlab-generated
+system.csv linguist-generated gitlab-generated -diff
+environment.txt linguist-generated gitlab-generated
+output.log linguist-generated gitlab-generated
+code.patch linguist-generated gitlab-generated -whitespace
+experiments/*/*/artifacts/** linguist-generated gitlab-generated
 """
+
+# What earlier versions of gxt wrote.
+_FORMER_ATTRIBUTES = {
+    b"# Points that two sides added to one run are all kept.",
+    b"# Generated or bulky: folded away in a review on hosts that know the attribute.",
+    b"metrics.csv linguist-generated",
+    b"system.csv linguist-generated",
+    b"environment.txt linguist-generated",
+    b"output.log linguist-generated",
+    b"code.patch linguist-generated -whitespace",
+    b"experiments/*/*/artifacts/** linguist-generated",
+}
+
+
+def is_own_gitattributes(data: bytes) -> bool:
+    """Whether a branch's .gitattributes has nothing in it but what some version of gxt wrote."""
+    return set(data.splitlines()) <= _FORMER_ATTRIBUTES | set(GITATTRIBUTES_TEXT.splitlines())
 
 
 def run_path(experiment: str, run_id: str) -> str:

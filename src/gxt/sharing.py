@@ -191,7 +191,7 @@ def sync(
         # The first time, in the hope that nothing is new there: the remote refuses if that is not so.
         there = known
         hopeful = not attempt and send and here is not None and (here != known or not receive)
-        asked = not (hopeful and _goes_on_from(repo, here, known, remote))
+        asked = not (hopeful and _goes_on_from(repo, here, known, _name(settings, remote)))
         if asked:
             there = _fetch(repo, remote, branch, talk)
             if there is None and not send:
@@ -284,7 +284,7 @@ def _finish(
 ) -> Outcome:
     """What came of it: our branch was at `before`, and is at `here`; the remote's is at `there`."""
     if there is not None:
-        _remember(repo, done.remote, there)
+        _remember(repo, _name(settings, done.remote), there)
     came = joining.moved(repo, settings, before, here) if before != here else []
     return replace(done, received=came, commit=here, there=there)
 
@@ -301,8 +301,8 @@ def _join(
     (here,) = git.resolve(repo, [f"refs/heads/{store.branch_name(settings)}"])
     if there is None:
         return here, done
-    name = f"{remote}/{store.branch_name(settings)}"
-    seen = _seen(repo).get(remote)
+    name = _name(settings, remote)
+    seen = _seen(repo).get(name)
     if here is not None and seen is not None and _lost(repo, here, seen, there):
         if rewritten is None:
             raise _rewritten(repo, settings, name, seen, there)
@@ -310,15 +310,20 @@ def _join(
             new, kept = store.replace_tip(
                 repo, there, lambda local: _carried_over(repo, settings, local, seen, there, name)
             )
-            _remember(repo, remote, there)
+            _remember(repo, name, there)
             return new, replace(done, kept=kept)
     joined = store.join(repo, there, name)
     return joined, replace(done, merges=done.merges + (joined not in (here, there)))
 
 
-def _goes_on_from(repo: Repository, here: str | None, known: str | None, remote: str) -> bool:
+def _name(settings: Mapping[str, str], remote: str) -> str:
+    """What a remote's branch is called, such as `origin/gxt`."""
+    return f"{remote}/{store.branch_name(settings)}"
+
+
+def _goes_on_from(repo: Repository, here: str | None, known: str | None, name: str) -> bool:
     """Whether ours goes on from what is known of the remote's branch."""
-    seen = _seen(repo).get(remote)
+    seen = _seen(repo).get(name)
     if known is None or here is None:
         return seen is None
     return (seen is None or seen == known) and git.is_ancestor(repo, known, here)
@@ -331,19 +336,19 @@ def _seen(repo: Repository) -> dict[str, str]:
     """Where each remote's branch stood when this clone last had all of it."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         found = json.loads((store.root(repo) / _SEEN).read_bytes())
-        return {str(remote): commit for remote, commit in found.items() if isinstance(commit, str)}
+        return {str(name): commit for name, commit in found.items() if isinstance(commit, str)}
     return {}
 
 
-def _remember(repo: Repository, remote: str, commit: str) -> None:
+def _remember(repo: Repository, name: str, commit: str) -> None:
     seen = _seen(repo)
-    if seen.get(remote) == commit:
+    if seen.get(name) == commit:
         return
     path = store.root(repo) / _SEEN
     with contextlib.suppress(OSError):  # else a rewritten branch may go unnoticed, no more
         path.parent.mkdir(exist_ok=True)
         beside = path.with_suffix(f".{os.getpid()}.tmp")
-        beside.write_text(json.dumps(_seen(repo) | {remote: commit}))
+        beside.write_text(json.dumps(_seen(repo) | {name: commit}))
         beside.replace(path)
 
 

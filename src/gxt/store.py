@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from gxt import git, joining, large, layout, live
+from gxt import git, joining, large, layout, live, pins
 from gxt.errors import (
     FileChangedError,
     FormatError,
@@ -86,6 +86,11 @@ def branch_name(settings: Mapping[str, str]) -> str:
 
 def _ref(settings: Mapping[str, str]) -> str:
     return f"refs/heads/{branch_name(settings)}"
+
+
+def branch_tip(repo: Repository, branch: str, settings: Mapping[str, str]) -> Tip:
+    """Where a run branch of any name stands now; a remote's, while there is no local one."""
+    return tip(repo, {**settings, "gxt.branch": branch})
 
 
 def tip(repo: Repository, settings: Mapping[str, str]) -> Tip:
@@ -265,7 +270,7 @@ def commit_pending(repo: Repository, run_id: str | None = None) -> list[Run]:
 def withdraw(repo: Repository, run: Run) -> None:
     """Take the folder of a run off the tip of the branch that was put there while it recorded."""
     path = layout.run_path(run.experiment, run.id)
-    change(repo, lambda at: ([(path, None)], layout.edit_message(run, "withdrawn")))
+    change(repo, lambda at: ([(path, None)], layout.edit_message(run, "withdrawn")), branch_of(repo, run.id))
 
 
 def commit_waiting(repo: Repository) -> list[Run]:
@@ -285,7 +290,7 @@ def commit_waiting(repo: Repository) -> list[Run]:
         if not taken:
             break
         try:
-            _commit_snapshots(repo, taken)
+            _commit_by_branch(repo, taken)
         except FileChangedError:  # somebody is still at it
             if rounds_left:
                 continue
@@ -294,6 +299,7 @@ def commit_waiting(repo: Repository) -> list[Run]:
         grown = [snapshot for snapshot in taken if not live.discard(base, snapshot)]
         if not grown:
             break
+    pins.drop(base, committed)
     return list(committed.values())
 
 
@@ -343,16 +349,106 @@ def _commit_checkpoint(repo: Repository, snapshot: Snapshot, since: Checkpoint |
             same = {path for path, about in snapshot.extent.items() if since.snapshot.extent.get(path) == about}
         return _snapshot_changes(snapshot, same) + attributes(), layout.runs_message([run])
 
-    return _commit(repo, plan, [run.experiment], before)
+    return _commit(repo, plan, [run.experiment], before, branch_of(repo, run.id))
 
 
-def _commit_snapshots(repo: Repository, taken: Sequence[Snapshot]) -> None:
+def _commit_by_branch(repo: Repository, taken: Sequence[Snapshot]) -> None:
+    by_branch: dict[str | None, list[Snapshot]] = {}
+    for snapshot in taken:
+        by_branch.setdefault(branch_of(repo, snapshot.run.id), []).append(snapshot)
+    for branch, some in by_branch.items():
+        _commit_snapshots(repo, some, branch)
+
+
+def _commit_snapshots(repo: Repository, taken: Sequence[Snapshot], branch: str | None) -> None:
     taken = _with_pointers(repo, taken)
     changes = [change for snapshot in taken for change in _snapshot_changes(snapshot)]
     runs = [snapshot.run for snapshot in taken]
     before, attributes = _attributes(repo, taken)
     message = layout.runs_message(runs)
-    _commit(repo, lambda at: (changes + attributes(), message), [run.experiment for run in runs], before)
+    _commit(repo, lambda at: (changes + attributes(), message), [run.experiment for run in runs], before, branch)
+
+
+# --- runs that record while the branch is switched ---------------------------------------------------------------
+
+
+def switch_branch(repo: Repository, branch: str) -> None:
+    """Have this clone record on another run branch from now on, by git config `gxt.branch` of the repository's own.
+
+    Runs that have begun by now go to the branch that they began on, whenever they end.
+
+    Raises:
+        UsageError: something else than the repository's own configuration has the last word on it.
+    """
+    with committing(repo):
+        commit_waiting(repo)
+        before = branch_name(git.config(repo))
+        pins.add(root(repo), _begun(repo), before)
+        git.set_config(repo, "gxt.branch", None)
+        if branch_name(git.config(repo)) != branch:  # the user's own configuration may say it
+            git.set_config(repo, "gxt.branch", branch)
+        if (now_on := branch_name(git.config(repo))) != branch:
+            raise UsageError(f"git config gxt.branch stays {now_on}", "`git config --show-origin gxt.branch` says why")
+
+
+def branch_of(repo: Repository, run_id: str) -> str | None:
+    """The branch that a run which has not ended goes to, where that is not the one that runs begin on now."""
+    branch = pins.read(root(repo)).get(run_id)
+    if branch is None or branch == branch_name(settings := git.config(repo)):
+        return None
+    # A branch that is gone meanwhile would come back with this run alone on it.
+    return branch if branch_tip(repo, branch, settings).commit is not None else None
+
+
+def runs_begun_on(repo: Repository, branch: str) -> list[str]:
+    """The ids of the runs that have begun on a branch and are not committed yet."""
+    pinned, current = pins.read(root(repo)), branch_name(git.config(repo))
+    return [run_id for run_id in _begun(repo) if pinned.get(run_id, current) == branch]
+
+
+def _begun(repo: Repository) -> list[str]:
+    return sorted({folder.name for find in (live.live_runs, live.pending_runs) for folder in find(root(repo))})
+
+
+def forward(repo: Repository, branch: str, commit: str) -> bool:
+    """Move a local run branch on to a commit that has it in its history; False where that is not so.
+
+    Raises:
+        GitError: the branch is checked out in a work tree.
+    """
+    with committing(repo):
+        settings = git.config(repo)
+        at = branch_tip(repo, branch, settings)
+        if at.local_commit is None or not git.is_ancestor(repo, at.local_commit, commit):
+            return at.local_commit is None
+        if at.local_commit != commit:
+            check_not_checked_out(repo, at.ref, settings)
+            git.move_ref(repo, at.ref, at.local_commit, commit)
+            _remember(repo, at.ref, commit)
+    return True
+
+
+def make_branch(repo: Repository, branch: str, commit: str) -> None:
+    """A run branch that begins at a commit of another. Raises RefMovedError where there is one of that name."""
+    with committing(repo):
+        ref = f"refs/heads/{branch}"
+        git.create_ref(repo, ref, commit)
+        _remember(repo, ref, commit)
+
+
+def drop_branch(repo: Repository, branch: str, commit: str) -> None:
+    """Take a local run branch away that stands at a commit, and all that git's configuration says of it.
+
+    Raises:
+        RefMovedError: it stands elsewhere by now.
+        GitError: it is checked out in a work tree.
+    """
+    with committing(repo):
+        ref = f"refs/heads/{branch}"
+        check_not_checked_out(repo, ref, git.config(repo))
+        git.delete_ref(repo, ref, commit)
+        _remember(repo, ref, "")
+        git.remove_config_section(repo, f"branch.{branch}")
 
 
 # --- large artifacts ---------------------------------------------------------------------------------------------
@@ -602,15 +698,16 @@ def _commit(
     experiments: Iterable[str] = (),
     beside: dict[str, bytes | None] | None = None,
     joined: str | None = None,
+    branch: str | None = None,
 ) -> str:
     """Commit what `plan` says for the tip, again from the start while somebody else is faster.
 
     The paths in `beside` are read along with the tip, for `plan` to look at.
     What the branch itself needs comes along: gxt.yaml, .gitattributes, and the documents of new experiments. `joined`
-    is the commit's second parent.
+    is the commit's second parent, `branch` another run branch than the one that runs begin on now.
     """
     names = sorted(set(experiments))
-    settings = git.config(repo)
+    settings = git.config(repo) | ({"gxt.branch": branch} if branch is not None else {})
     for attempt in range(_TRIES):
         of_branch = _branch_documents(names)
         at, documents = _tip_and_files(repo, settings, [*of_branch, *(beside or ())])
@@ -650,10 +747,10 @@ def _commit(
     raise AssertionError("unreachable")
 
 
-def change(repo: Repository, plan: Callable[[Tip], tuple[Changes, str]]) -> str:
+def change(repo: Repository, plan: Callable[[Tip], tuple[Changes, str]], branch: str | None = None) -> str:
     """Commit the changes, with their message, that `plan` says for the tip, which it may be asked for again."""
     with committing(repo):
-        return _commit(repo, plan)
+        return _commit(repo, plan, branch=branch)
 
 
 def check_not_checked_out(repo: Repository, ref: str, settings: Mapping[str, str]) -> None:
@@ -666,6 +763,18 @@ def check_not_checked_out(repo: Repository, ref: str, settings: Mapping[str, str
             f"the run branch is checked out in {holder}, where new runs would look deleted",
             "check out another branch there, then `gxt recover` commits what waits",
         )
+
+
+def refresh_attributes(repo: Repository) -> bool:
+    """Have the branch's .gitattributes say what this gxt would write on a new branch; False where it does, or where
+    somebody has put lines of their own in it."""
+    at = tip(repo, git.config(repo))
+    (before,) = git.read_objects(repo, [f"{at.commit}:{layout.GITATTRIBUTES}"]) if at.commit else [None]
+    if before is None or before == layout.GITATTRIBUTES_TEXT or not layout.is_own_gitattributes(before):
+        return False
+    message = "Have git and hosts show runs as this gxt means it\n"
+    change(repo, lambda at: ([(layout.GITATTRIBUTES, layout.GITATTRIBUTES_TEXT)], message))
+    return True
 
 
 def join(repo: Repository, theirs: str, name: str) -> str:

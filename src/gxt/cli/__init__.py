@@ -37,6 +37,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "purge": "annotate",
     },
     "Share": {"sync": "share", "push": "share", "pull": "share", "merge-driver": "share"},
+    "Review": {"review": "review", "report": "report", "check": "check"},
     "Get back": {"checkout": "checkout", "get": "checkout", "artifacts": "artifacts"},
     "Set up and look after": {
         "init": "upkeep",

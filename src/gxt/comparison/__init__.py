@@ -145,14 +145,18 @@ def of(
     goals: Mapping[str, str],
     files: bool | Sequence[str],
     tolerance: float = TOLERANCE,
+    also_at: str | None = None,
 ) -> Comparison:
-    """The comparison of runs that have been found. Raises as `compare` does."""
+    """The comparison of runs that have been found. Raises as `compare` does.
+
+    `also_at` is a commit where the files of those are that the branch has not.
+    """
     if not 0 <= tolerance < 1:
         raise UsageError(f"a tolerance of {tolerance:g}?", "a share from 0 to below 1, such as 0.01")
     if len(runs) < 2:
         raise UsageError(f"{len(runs)} run{'' if len(runs) == 1 else 's'} to compare", "name two or more")
     if isinstance(files, bool):
-        found = gather.compare_runs(repo, runs, goals, files, tolerance)
+        found = gather.compare_runs(repo, runs, goals, files, tolerance, also_at)
     else:
         found = gather.compare_files(repo, runs, files)
     return Comparison(**vars(found))

@@ -25,18 +25,24 @@ Files = Mapping[str, Content]
 
 
 def compare_runs(
-    repo: Repository, runs: Sequence[Run], goals: Mapping[str, str], with_files: bool, tolerance: float
+    repo: Repository,
+    runs: Sequence[Run],
+    goals: Mapping[str, str],
+    with_files: bool,
+    tolerance: float,
+    also_at: str | None = None,
 ) -> Findings:
     """Everything that differs between runs, metrics by more than the tolerance.
 
-    With `with_files`, also the contents of the artifacts of two of them.
+    With `with_files`, also the contents of the artifacts of two of them. `also_at` is a commit where the files of those
+    are that the branch has not.
 
     Raises:
         NotFoundError: a goal is for a metric that no run has.
         UsageError: a goal is neither min nor max, or the contents of more than two runs are asked for.
     """
     stated = _stated_goals(repo, runs, goals)
-    files = [catalog.contents(repo, run) for run in runs]
+    files = [catalog.contents(repo, run, also_at) for run in runs]
     environments = _read(repo, [of_run.get(layout.ENVIRONMENT_TXT) for of_run in files])
     return Findings(
         runs=tuple(runs),
