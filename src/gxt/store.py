@@ -349,7 +349,7 @@ def _commit_checkpoint(repo: Repository, snapshot: Snapshot, since: Checkpoint |
             same = {path for path, about in snapshot.extent.items() if since.snapshot.extent.get(path) == about}
         return _snapshot_changes(snapshot, same) + attributes(), layout.runs_message([run])
 
-    return _commit(repo, plan, [run.experiment], before, branch_of(repo, run.id))
+    return _commit(repo, plan, [run.experiment], before, branch=branch_of(repo, run.id))
 
 
 def _commit_by_branch(repo: Repository, taken: Sequence[Snapshot]) -> None:
@@ -366,7 +366,7 @@ def _commit_snapshots(repo: Repository, taken: Sequence[Snapshot], branch: str |
     runs = [snapshot.run for snapshot in taken]
     before, attributes = _attributes(repo, taken)
     message = layout.runs_message(runs)
-    _commit(repo, lambda at: (changes + attributes(), message), [run.experiment for run in runs], before, branch)
+    _commit(repo, lambda at: (changes + attributes(), message), [run.experiment for run in runs], before, branch=branch)
 
 
 # --- runs that record while the branch is switched ---------------------------------------------------------------
