@@ -72,7 +72,7 @@ def test_end_run_takes_a_status_and_no_run(repo: Repository) -> None:
     ],
 )
 def test_a_server_s_address_is_refused(repo: Repository, uri: str) -> None:
-    with pytest.raises(UsageError, match="set_tracking_uri"):
+    with pytest.raises(UsageError, match="no address of a git repository"):
         gxt.set_tracking_uri(uri)
 
 

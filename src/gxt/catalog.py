@@ -108,6 +108,24 @@ def listing(
     return _ask(repo, ask, experiments, deleted, run_id, at, progress)
 
 
+def pages(
+    repo: Repository, experiments: Sequence[str] | None = None, *, where: Where = (), size: int
+) -> Iterator[list[Run]]:
+    """The runs that `listing` would give, by id, so many at a time: for more runs than may be in memory.
+
+    What comes or goes meanwhile may or may not be among them. Raises as `listing` does.
+    """
+    last = ""
+
+    def ask(look: _Look) -> list[Run]:
+        beyond = And((_filter(look, where), Comparison(_RUN_ID, ">", last)))
+        return look.select(beyond, [SortKey(_RUN_ID, False)], size)[0]
+
+    while some := _ask(repo, ask, experiments):
+        yield some
+        last = some[-1].id
+
+
 class Count(NamedTuple):
     """An experiment in numbers: its runs that are not deleted, those that record, and when the latest of them started
     (milliseconds since 1970 UTC).
@@ -124,12 +142,14 @@ def counts(
     experiments: Sequence[str] | None = None,
     *,
     where: Where = (),
+    at: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[Count], list[FormatError]]:
     """Every experiment that has runs or a document on the branch, deleted ones included, by name; and what could not
     be read.
 
-    With `where`, only the runs that it holds for are counted, and experiments without any are left out.
+    With `where`, only the runs that it holds for are counted, and experiments without any are left out. `at` as for
+    `listing`.
     """
 
     def ask(look: _Look) -> tuple[list[Count], list[FormatError]]:
@@ -147,7 +167,7 @@ def counts(
                 found.append(Count(experiment, runs + len(beside), live_now, max(starts, default=None)))
         return sorted(found, key=lambda count: count.experiment.name), [*look.problems, *look.view.problems()]
 
-    return _ask(repo, ask, experiments, progress=progress)
+    return _ask(repo, ask, experiments, at=at, progress=progress)
 
 
 class Values(NamedTuple):
@@ -171,6 +191,7 @@ def values(
     deleted: bool = False,
     *,
     where: Where = (),
+    at: str | None = None,
     progress: Progress | None = None,
 ) -> list[Values]:
     """Every param ("params") or tag ("tags") of the runs that `listing` would give, by name.
@@ -190,7 +211,7 @@ def values(
                 times[about.type[0], about.text] = times.get((about.type[0], about.text), 0) + 1
         return [_values(name, found[name]) for name in sorted(found)]
 
-    return _ask(repo, ask, experiments, deleted, progress=progress)
+    return _ask(repo, ask, experiments, deleted, at=at, progress=progress)
 
 
 def _values(name: str, times: dict[tuple[str, str | None], int]) -> Values:
@@ -215,6 +236,7 @@ def metric_ranges(
     deleted: bool = False,
     *,
     where: Where = (),
+    at: str | None = None,
     progress: Progress | None = None,
 ) -> list[MetricRange]:
     """Every metric of the runs that `listing` would give, by name. Raises as `listing` does."""
@@ -227,7 +249,7 @@ def metric_ranges(
                 found[name] = _widened(found.get(name, MetricRange(name, 0, None, None)), summary.last)
         return [found[name] for name in sorted(found)]
 
-    return _ask(repo, ask, experiments, deleted, progress=progress)
+    return _ask(repo, ask, experiments, deleted, at=at, progress=progress)
 
 
 def _widened(known: MetricRange, value: float) -> MetricRange:
@@ -363,6 +385,17 @@ def _moment(repo: Repository, tip: store.Tip, text: str) -> str:
     return commit
 
 
+def commit_at(repo: Repository, at: str | None) -> str | None:
+    """The commit that `at` means for `listing`; the tip's for None, and None where there is no run branch.
+
+    Raises:
+        NotFoundError: it is neither a commit nor a time, or the branch had no commit then.
+        UsageError: it is a commit without runs.
+    """
+    tip = store.tip(repo, git.config(repo))
+    return tip.commit if at is None else _moment(repo, tip, at)
+
+
 _MOMENTS = "a commit or tag of the run branch, or a time: gxt~3, v1-runs, 2026-11-23, '2 weeks ago', yesterday"
 
 
@@ -412,9 +445,9 @@ def find(
         NotFoundError: none answers to it, or several do; the message lists them.
     """
     if RUN_ID.fullmatch(text):
-        runs = listing(repo, deleted=deleted, run_id=text, progress=progress, at=at).runs
+        runs = listing(repo, deleted=deleted, run_id=text, at=at, progress=progress).runs
         if not runs:
-            raise NotFoundError(f"no run {text}", _deleted_hint(repo, text, deleted))
+            raise NotFoundError(f"no run {text}{_then(at)}", _deleted_hint(repo, text, deleted))
         return runs[0]
     experiment, slash, reference = text.rpartition("/@")
     if slash or text.startswith("@"):
@@ -432,7 +465,7 @@ def find(
     if len(matching) == 1:
         return matching[0]
     if not matching:
-        raise NotFoundError(f"no run {text!r}", _elsewhere_hint(repo, text, deleted))
+        raise NotFoundError(f"no run {text!r}{_then(at)}", _elsewhere_hint(repo, text, deleted))
     several = ", ".join(f"{run.id} ({run.name}, {run.experiment})" for run in matching[-_LISTED:])
     more = f" and {len(matching) - _LISTED} more" if len(matching) > _LISTED else ""
     raise NotFoundError(f"{text!r} names {len(matching)} runs: {several}{more}", "say the id")
@@ -443,11 +476,15 @@ def is_run(repo: Repository, text: str) -> bool:
     return bool(RUN_ID.fullmatch(text) or _matching(repo, text, False, None))
 
 
-def find_all(repo: Repository, texts: Sequence[str]) -> list[Run]:
+def find_all(repo: Repository, texts: Sequence[str], at: str | None = None) -> list[Run]:
     """The run that each text names, as `find` has it; ids are looked up all at once."""
     ids = tuple(text for text in dict.fromkeys(texts) if RUN_ID.fullmatch(text))
-    found = {run.id: run for run in listing(repo, where=In(_RUN_ID, ids)).runs} if len(ids) > 1 else {}
-    return [found.get(text) or find(repo, text) for text in texts]
+    found = {run.id: run for run in listing(repo, where=In(_RUN_ID, ids), at=at).runs} if len(ids) > 1 else {}
+    return [found.get(text) or find(repo, text, at=at) for text in texts]
+
+
+def _then(at: str | None) -> str:
+    return f" at {at}" if at is not None else ""
 
 
 def _matching(
@@ -624,12 +661,12 @@ Content = git.TreeFile | LargeFile | live.Piece | bytes
 journal."""
 
 
-def contents(repo: Repository, run: Run, also_at: str | None = None) -> dict[str, Content]:
+def contents(repo: Repository, run: Run, also_at: str | None = None, at: str | None = None) -> dict[str, Content]:
     """A run's files: path in its folder, and where to read each. For a resumed run, those of before too.
 
-    `also_at` is a commit where runs are looked for that the branch has not.
+    `also_at` is a commit where runs are looked for that the branch has not; `at` as for `listing`.
     """
-    found: dict[str, Content] = dict(_files_on_branch(repo, run, also_at))
+    found: dict[str, Content] = dict(_files_on_branch(repo, run, also_at, at))
     found.pop(layout.GITATTRIBUTES, None)  # of the branch's making, and no part of the run
     folder = folder_of(repo, run)
     if folder is not None:
@@ -637,9 +674,9 @@ def contents(repo: Repository, run: Run, also_at: str | None = None) -> dict[str
     return dict(sorted(found.items()))
 
 
-def files(repo: Repository, run: Run) -> dict[str, int]:
+def files(repo: Repository, run: Run, at: str | None = None) -> dict[str, int]:
     """The same with each file's size in bytes."""
-    return {path: size_of(content) for path, content in contents(repo, run).items()}
+    return {path: size_of(content) for path, content in contents(repo, run, at=at).items()}
 
 
 def size_of(content: Content) -> int:
@@ -647,9 +684,11 @@ def size_of(content: Content) -> int:
     return len(content) if isinstance(content, bytes) else content.size
 
 
-def _files_on_branch(repo: Repository, run: Run, also_at: str | None = None) -> dict[str, git.TreeFile | LargeFile]:
+def _files_on_branch(
+    repo: Repository, run: Run, also_at: str | None, at: str | None
+) -> dict[str, git.TreeFile | LargeFile]:
     """A run's files on the branch by path; none for a run that has never been there."""
-    commits = [commit for commit in (store.tip(repo, git.config(repo)).commit, also_at) if commit is not None]
+    commits = [commit for commit in (commit_at(repo, at), also_at) if commit is not None]
     has_it = (commit for commit in commits if store.read_file(repo, commit, run, layout.RUN_YAML) is not None)
     commit = next(has_it, None)
     if commit is None:
@@ -691,14 +730,17 @@ def points(repo: Repository, run: Run) -> list[MetricPoint]:
 _AT_ONCE = 16  # histories in memory; each may have millions of points
 
 
-def histories(repo: Repository, runs: Sequence[Run], commit: str | None = None) -> Iterator[tuple[Run, bytes]]:
-    """Each run, in order, with its metrics.csv as it stands, or stood at a commit; a live run's last line may be
-    cut."""
-    at = store.tip(repo, git.config(repo))
-    at = at if commit is None else at._replace(commit=commit)
-    for start in range(0, len(runs), _AT_ONCE):
-        some = runs[start : start + _AT_ONCE]
-        on_branch = store.read_histories(repo, at.commit, some) if at.commit else [None] * len(some)
+def histories(
+    repo: Repository, runs: Sequence[Run], commit: str | None = None, at_once: int = _AT_ONCE
+) -> Iterator[tuple[Run, bytes]]:
+    """Each run, in order, with its metrics.csv as it stands, or stood at a commit; a live run's last line may be cut.
+
+    `at_once` says how many of them may be in memory.
+    """
+    at = commit or store.tip(repo, git.config(repo)).commit
+    for start in range(0, len(runs), at_once):
+        some = runs[start : start + at_once]
+        on_branch = store.read_histories(repo, at, some) if at else [None] * len(some)
         for run, committed in zip(some, on_branch, strict=True):
             if run.place == "branch":
                 remark_broken_lines(run, committed or b"")

@@ -15,7 +15,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from gxt import git, lifecycle, live, recorder, store
 from gxt.capture import mask_value
@@ -72,27 +71,49 @@ if RUN_ID.fullmatch(os.environ.get(RUN_ID_VARIABLE, "")):
 def set_tracking_uri(uri: str | os.PathLike[str]) -> None:
     """Choose the repository: a path to it, or to anything in it. The default is the current directory's.
 
+    The URL of a repository elsewhere (`https://…`, `ssh://…`, `git@host:path`) is for looking at its runs, with
+    `search_runs` and the like: only the run branch is fetched, what is read of it, and what is new from time to time.
+
     Raises:
-        UsageError: a server's or a database's address; gxt records into git repositories.
+        UsageError: an address that is none of a git repository, such as a tracking server's `databricks`.
         NotARepositoryError: there is none at that path.
+        GitError, NotFoundError: the one elsewhere cannot be reached, or has no runs.
+
+    >>> gxt.set_tracking_uri("https://example.com/team/taxi.git")  # doctest: +SKIP
+    >>> gxt.search_runs(order_by=["rmse"])  # doctest: +SKIP
     """
-    text = os.fspath(uri)
-    scheme, colon, _ = text.partition("://")
-    if colon and scheme != "file":
-        raise UsageError(f"{text!r} is no path", "gxt records to a git repository: set_tracking_uri('.')")
-    _process.repo = git.find(Path(unquote(urlsplit(text).path) if colon else text).expanduser())
+    _process.repo = _located(os.fspath(uri))
+
+
+def _located(place: str) -> Repository:
+    if "://" not in place and ":" not in place:
+        return git.find(Path(place).expanduser())
+    from gxt import mirrors  # here for start-up time: recording does without
+
+    return mirrors.locate(place, remark=_remark)
+
+
+def _remark(text: str) -> None:
+    warnings.warn(GxtWarning(text), stacklevel=7)  # the call of set_tracking_uri
 
 
 def get_tracking_uri() -> str:
-    """The path of the repository that runs go to."""
+    """The path of the repository that runs go to; for one elsewhere, its URL without credentials."""
     repo = repository()
-    return str(repo.work_tree or repo.common_dir)
+    return repo.origin.name if repo.origin is not None else str(repo.work_tree or repo.common_dir)
+
+
+_FRESH = 30.0  # seconds, for which nobody asks again what is new elsewhere
 
 
 def repository() -> Repository:
     """The repository that runs go to: what was set, or GXT_TRACKING_URI, or the current directory's."""
     if _process.repo is None:
-        _process.repo = git.find(Path(os.environ.get(TRACKING_URI_VARIABLE) or "."))
+        _process.repo = _located(os.environ.get(TRACKING_URI_VARIABLE) or ".")
+    if _process.repo.origin is not None:
+        from gxt import mirrors  # here for start-up time: recording does without
+
+        _process.repo = mirrors.refreshed(_process.repo, _FRESH, _remark)
     return _process.repo
 
 

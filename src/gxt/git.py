@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import os
 import queue
 import re
@@ -22,7 +23,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from gxt.errors import FileChangedError, GitError, NotARepositoryError, RefLockedError, RefMovedError, UsageError
+from gxt.errors import (
+    FileChangedError,
+    FormatError,
+    GitError,
+    NotARepositoryError,
+    RefLockedError,
+    RefMovedError,
+    UsageError,
+)
 
 # Inside a hook, and in `git rebase --exec`, git names its own directory, index and object store in the environment;
 # a command that means another repository must not inherit them (githooks(5)). What `git rev-parse --local-env-vars`
@@ -52,6 +61,39 @@ _LOCAL_VARIABLES = frozenset(
 
 
 @dataclass(frozen=True)
+class Talk:
+    """How a remote is talked to.
+
+    Attributes:
+        said: called with what git says meanwhile, line by line; a line that ends in a carriage return is followed by
+            another in its place. None to say nothing.
+        silent: called with the seconds for which the remote has been silent, ten by ten.
+        timeout: after so many seconds of silence it is given up; 0 waits for ever.
+        asks: whether git may ask for a password on the terminal.
+    """
+
+    said: Callable[[str], None] | None = None
+    silent: Callable[[float], None] = lambda seconds: None
+    timeout: float = 120.0
+    asks: bool = False
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The repository elsewhere that one here is a copy of, which lacks what nobody has asked for yet.
+
+    Attributes:
+        name: its URL as it may be shown.
+        url: its URL, which may hold credentials: it is kept in memory alone, and reaches git by its environment.
+        talk: how it is talked to; None where nothing may be fetched.
+    """
+
+    name: str
+    url: str = dataclasses.field(repr=False)
+    talk: Talk | None = dataclasses.field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class Repository:
     """A repository as found from some path in it.
 
@@ -59,11 +101,13 @@ class Repository:
         common_dir: the git directory that all linked work trees share; refs and gxt's own files are under it.
         git_dir: this work tree's own git directory, where its HEAD is; the same as common_dir but in linked ones.
         work_tree: the top of the work tree, None in a bare repository.
+        origin: for a copy of a repository elsewhere, which is only read: that one.
     """
 
     common_dir: Path
     git_dir: Path
     work_tree: Path | None
+    origin: Origin | None = None
 
 
 class Head(NamedTuple):
@@ -276,7 +320,7 @@ def _lfs(repo: Repository, args: Sequence[str], stdin: bytes, progress: bool, op
                 [*options, "lfs", *args],
                 where,
                 source,
-                environment | {"GIT_LFS_SKIP_SMUDGE": "0"},
+                environment | {"GIT_LFS_SKIP_SMUDGE": "0"} | _to_origin(repo),
                 None if progress else words,
                 asks=progress,
                 stdout=subprocess.DEVNULL,
@@ -366,6 +410,8 @@ def config(repo: Repository) -> dict[str, str]:
     for item in out.decode("utf-8", "replace").split("\0")[:-1]:
         key, equals, value = item.partition("\n")
         values[key] = value if equals else "true"  # `[commit] gpgSign` alone means true
+    if repo.origin is not None:
+        values[f"remote.{_ORIGIN}.url"] = repo.origin.url
     return values
 
 
@@ -968,24 +1014,6 @@ def move_ref(repo: Repository, ref: str, old: str | None, new: str) -> None:
 _WORD_AFTER = 10.0  # seconds of silence before somebody is told
 
 
-@dataclass(frozen=True)
-class Talk:
-    """How a remote is talked to.
-
-    Attributes:
-        said: called with what git says meanwhile, line by line; a line that ends in a carriage return is followed by
-            another in its place. None to say nothing.
-        silent: called with the seconds for which the remote has been silent, ten by ten.
-        timeout: after so many seconds of silence it is given up; 0 waits for ever.
-        asks: whether git may ask for a password on the terminal.
-    """
-
-    said: Callable[[str], None] | None = None
-    silent: Callable[[float], None] = lambda seconds: None
-    timeout: float = 120.0
-    asks: bool = False
-
-
 class Pushed(NamedTuple):
     """What a remote said to a push.
 
@@ -1099,12 +1127,15 @@ _NOT_ALLOWED = (
 )
 
 
-def _talk(repo: Repository, args: Sequence[str], talk: Talk) -> tuple[int, str, str]:
+def _talk(
+    repo: Repository, args: Sequence[str], talk: Talk, stdin: IO[bytes] | None = None, partly: bool = True
+) -> tuple[int, str, str]:
     """Run a command that talks to a remote; its output, and what it said."""
     # Where the user's own git would: a remote's path may be relative to the top of the work tree.
     where = repo.work_tree or repo.common_dir
-    environment = {} if talk.asks else {"GIT_TERMINAL_PROMPT": "0"}
-    process = _start([f"--git-dir={repo.git_dir}", *args], where, environment=environment, asks=talk.asks)
+    environment = ({} if talk.asks else {"GIT_TERMINAL_PROMPT": "0"}) | _to_origin(repo, partly)
+    source = subprocess.DEVNULL if stdin is None else stdin
+    process = _start([f"--git-dir={repo.git_dir}", *args], where, source, environment, asks=talk.asks)
     heard: queue.SimpleQueue[tuple[bool, bytes]] = queue.SimpleQueue()
     for stream, is_out in ((process.stdout, True), (process.stderr, False)):
         assert stream is not None
@@ -1121,7 +1152,7 @@ def _talk(repo: Repository, args: Sequence[str], talk: Talk) -> tuple[int, str, 
                     break
                 if talk.timeout and silence >= talk.timeout:
                     raise GitError(
-                        f"{args[-2]} has said nothing for {silence:.0f} seconds",
+                        f"{repo.origin.name if repo.origin else args[-2]} has said nothing for {silence:.0f} seconds",
                         "`git config gxt.timeout SECONDS` waits longer; nothing is lost, try again",
                     ) from None
                 if silence >= told:
@@ -1199,6 +1230,180 @@ def is_shallow(repo: Repository) -> bool:
     return (repo.common_dir / "shallow").exists()
 
 
+# --- copies of repositories elsewhere -------------------------------------------------------------------------
+#
+# git calls them partial clones: commits and trees are there, and blobs come when they are asked for. By itself it would
+# fetch them one by one, wherever it meets one. So a copy's configuration does not say where to fetch from, git
+# takes what is not here for missing, and what is asked for is fetched at once by `_bring`.
+
+_ORIGIN = "origin"
+_FILTER = "blob:none"
+OBJECT_FORMATS = ("sha1", "sha256")
+
+
+def _to_origin(repo: Repository, partly: bool = True) -> dict[str, str]:
+    """What tells git in its environment where a copy's objects come from; arguments could be read by other users.
+
+    Without `partly`, git takes what is not here for damage, and brings all of it.
+    """
+    if repo.origin is None:
+        return {}
+    said = {"url": repo.origin.url} | ({"promisor": "true", "partialclonefilter": _FILTER} if partly else {})
+    text = os.environ.get("GIT_CONFIG_COUNT", "")
+    first = int(text) if text.isdigit() else 0
+    environment = {"GIT_CONFIG_COUNT": str(first + len(said))}
+    for at, (key, value) in enumerate(said.items(), first):
+        environment |= {f"GIT_CONFIG_KEY_{at}": f"remote.{_ORIGIN}.{key}", f"GIT_CONFIG_VALUE_{at}": value}
+    return environment
+
+
+def make_bare(path: Path, object_format: str, objects: Path | None = None) -> Repository:
+    """Make an empty bare repository, which may borrow the objects of another from their folder."""
+    code, _, err = _call(["init", "--quiet", "--bare", "--template=", f"--object-format={object_format}", str(path)])
+    if code:
+        raise _failure(["init"], err)
+    if objects is not None:
+        (path / "objects" / "info").mkdir(exist_ok=True)
+        (path / "objects" / "info" / "alternates").write_bytes(os.fsencode(objects) + b"\n")
+    return Repository(path, path, None)
+
+
+def refresh(repo: Repository, branch: str) -> str | None:
+    """Bring a copy's branch up to date, all but files; its commit, None where the repository has no such branch.
+
+    A server that cannot leave files out sends all of them.
+
+    Raises:
+        GitError: it cannot be reached, refuses, or does not answer.
+    """
+    ref = f"refs/heads/{branch}"
+    code, err = _from_origin(repo, [f"--filter={_FILTER}"], [f"+{ref}:{ref}"])
+    if code and "couldn't find remote ref" in err:
+        drop_ref(repo, ref)
+        return None
+    if code:
+        raise _origin_failure(repo, err)
+    return resolve(repo, [ref])[0]
+
+
+def _from_origin(
+    repo: Repository, options: Sequence[str], refs: Sequence[str], stdin: IO[bytes] | None = None, partly: bool = True
+) -> tuple[int, str]:
+    assert repo.origin is not None
+    if repo.origin.talk is None:
+        raise GitError(f"files of {repo.origin.name} are needed that were not fetched yet", "leave --offline out")
+    always = ["--progress", "--no-tags", "--no-prune", "--recurse-submodules=no", "--no-write-fetch-head"]
+    # What is named by its id is all that comes then; and nothing is spared that may be here.
+    alone = [] if refs and partly else ["-c", "fetch.negotiationAlgorithm=noop"]
+    args = [*alone, "fetch", *always, *options, _ORIGIN, *refs]
+    code, _, err = _talk(repo, args, repo.origin.talk, stdin, partly)
+    return code, err
+
+
+def _bring(repo: Repository, oids: Sequence[str]) -> None:
+    """Have those of some objects here that are not, in one go."""
+    missing = _missing(repo, oids)
+    if not missing:
+        return
+    with _scratch() as source:
+        source.write("".join(f"{oid}\n" for oid in missing).encode())
+        source.seek(0)
+        code, err = _from_origin(repo, [f"--filter={_FILTER}", "--no-auto-maintenance", "--stdin"], [], source)
+    if code and "unadvertised object" in err:  # the server gives whole histories only, as in git's older protocol
+        code, err = _bring_all(repo)
+    if code:
+        raise _origin_failure(repo, err)
+    if left := _missing(repo, missing):
+        assert repo.origin is not None
+        raise GitError(f"{repo.origin.name} does not give what its runs consist of: {left[0]}")
+
+
+def _missing(repo: Repository, oids: Sequence[str]) -> list[str]:
+    asked = "".join(f"{oid}\n" for oid in dict.fromkeys(oids)).encode()
+    lines = _git(repo, "cat-file", "--batch-check", stdin=asked).decode().splitlines() if oids else []
+    return [line.split(" ")[0] for line in lines if line.endswith(" missing")]
+
+
+def _bring_all(repo: Repository) -> tuple[int, str]:
+    refs = list_refs(repo, "refs/heads/")
+    for ref in refs:  # else git asks for nothing that these already lead to
+        drop_ref(repo, ref)
+    code, err = -1, ""
+    try:
+        code, err = _from_origin(repo, [], [f"+{ref}:{ref}" for ref in refs], partly=False)
+    finally:
+        for ref, commit in refs.items() if code else ():
+            move_ref(repo, ref, None, commit)
+    return code, err
+
+
+def _absent(repo: Repository, names: Sequence[str]) -> list[str]:
+    """The ids of the files that some names mean, of which none is here."""
+    found = [name for name in names if len(name) in (40, 64) and ":" not in name]
+    by_folder: dict[str, set[str]] = {}
+    for name in names:
+        tree, colon, path = name.partition(":")
+        folder, _, file = path.rpartition("/")
+        if colon:
+            by_folder.setdefault(f"{tree}:{folder}", set()).add(file)
+    trees, _ = _read_until_damage(repo, list(by_folder))
+    for tree_object, files in zip(trees, by_folder.values(), strict=False):
+        if tree_object is not None and tree_object.kind == "tree":
+            entries = _entries(tree_object.content, len(tree_object.oid))
+            found += [entry.oid for entry in entries if entry.name in files and not entry.is_tree]
+    return found
+
+
+def _origin_failure(repo: Repository, err: str) -> GitError:
+    assert repo.origin is not None
+    plain = re.sub(r"(?<=://)[^/@\s]+@", "", err.replace(repo.origin.url, repo.origin.name))
+    failure = _remote_failure(repo.origin.name, plain)
+    # git's own hint would name a remote that only this process knows of.
+    hint = failure.hint and "credentials are found as `git clone` of the same URL finds them; see gitcredentials(7)"
+    return GitError(failure.message, hint)
+
+
+# --- bundles ------------------------------------------------------------------------------------------------------
+
+
+def create_bundle(
+    repo: Repository, file: Path, ref: str, lacks: str | None, said: Callable[[str], None] | None
+) -> None:
+    """Write a ref with its history to a git bundle, less what a commit has already."""
+    args = ["bundle", "create", "--progress", str(file), ref, *([f"^{lacks}"] if lacks else [])]
+    code, _, err = _talk(repo, args, Talk(said=said, timeout=0))
+    if code:
+        raise _failure(["bundle"], err)
+
+
+def missing_for_bundle(repo: Repository, file: Path) -> list[str]:
+    """The commits that a git bundle builds on and that are not here with all their history.
+
+    Raises:
+        FormatError: the file is no git bundle.
+    """
+    code, _, err = _ask(repo.common_dir, "bundle", "verify", str(file))
+    lacking: list[str] = re.findall(r"^error: ([0-9a-f]{40,64})\b", err, re.MULTILINE)
+    if code and not lacking:
+        raise FormatError(f"the git bundle cannot be read: {_words(err)[-300:] or 'no message'}")
+    return lacking
+
+
+def bundle_refs(repo: Repository, file: Path) -> dict[str, str]:
+    """The refs in a git bundle, and the commits that they are at."""
+    lines = _git(repo, "bundle", "list-heads", str(file)).decode("utf-8", "replace").splitlines()
+    return {ref: oid for oid, _, ref in (line.partition(" ") for line in lines)}
+
+
+def fetch_bundle(repo: Repository, file: Path, ref: str, target: str, said: Callable[[str], None] | None) -> None:
+    """Bring a ref of a git bundle here, under another name."""
+    options = ["--progress", "--no-tags", "--no-prune", "--recurse-submodules=no", "--no-write-fetch-head"]
+    args = ["-c", "fetch.unpackLimit=1", "fetch", *options, "--no-auto-maintenance", str(file), f"+{ref}:{target}"]
+    code, _, err = _talk(repo, args, Talk(said=said, timeout=0))
+    if code:
+        raise FormatError(f"the git bundle cannot be read: {_failure(['fetch'], err).message}")
+
+
 # --- objects ------------------------------------------------------------------------------------------------
 
 
@@ -1236,6 +1441,19 @@ def read_batch(repo: Repository, names: Sequence[str]) -> list[Object | None]:
     found, failure = _read_until_damage(repo, names)
     if failure is not None:
         raise failure
+    return _completed(repo, names, found)
+
+
+def _completed(repo: Repository, names: Sequence[str], found: list[Object | None]) -> list[Object | None]:
+    """What was read, with the files that a copy did not have yet."""
+    lacking = [name for name, one in zip(names, found, strict=True) if one is None] if repo.origin else []
+    if lacking and (absent := _absent(repo, lacking)):
+        _bring(repo, absent)
+        brought, failure = _read_until_damage(repo, lacking)
+        if failure is not None:
+            raise failure
+        more = iter(brought)
+        return [next(more) if one is None else one for one in found]
     return found
 
 
@@ -1254,7 +1472,7 @@ def _read_around_damage(repo: Repository, names: Sequence[str]) -> list[Object |
         found += more
     if failure is not None:
         raise failure
-    return found
+    return _completed(repo, names, found)
 
 
 def _read_until_damage(repo: Repository, names: Sequence[str]) -> tuple[list[Object | None], GitError | None]:
@@ -1391,6 +1609,9 @@ class TreeFile(NamedTuple):
 
 def list_files(repo: Repository, tree: str) -> list[TreeFile]:
     """Every file below a tree, given by id or as `<commit>:<path>`."""
+    if repo.origin is not None:  # how long they are is known of what is here
+        entries = [entry.split(b"\t")[0].split(b" ") for entry in _git(repo, "ls-tree", "-r", "-z", tree).split(b"\0")]
+        _bring(repo, [about[2].decode() for about in entries if about[1:2] == [b"blob"]])
     out = _git(repo, "ls-tree", "-r", "-l", "-z", tree)
     files = []
     for line in out.decode("utf-8", "surrogateescape").split("\0")[:-1]:
@@ -1436,6 +1657,8 @@ def blob_id(chunks: Iterable[bytes], size: int, settings: Mapping[str, str]) -> 
 @contextlib.contextmanager
 def open_blob(repo: Repository, oid: str) -> Iterator[IO[bytes]]:
     """A blob's content as a stream, for files of any size."""
+    if repo.origin is not None:
+        _bring(repo, [oid])
     process = _start([f"--git-dir={repo.common_dir}", "cat-file", "blob", oid], repo.common_dir)
     assert process.stdout and process.stderr
     with process, process.stdout as stream:

@@ -249,15 +249,16 @@ class Series(NamedTuple):
     points: list[MetricPoint]
 
 
-def series(repo: Repository, runs: Sequence[Run], metrics: Sequence[str]) -> list[Series]:
-    """The histories of some metrics, by names or patterns, in each of some runs.
+def series(repo: Repository, runs: Sequence[Run], metrics: Sequence[str], at: str | None = None) -> list[Series]:
+    """The histories of some metrics, by names or patterns, in each of some runs; as the branch was at a commit or time
+    with `at`.
 
     Raises:
         NotFoundError: none of the runs has a metric of a name.
     """
     found: list[Series] = []
     known: set[str] = set()
-    for run, data in catalog.histories(repo, runs):
+    for run, data in catalog.histories(repo, runs, catalog.commit_at(repo, at)):
         by_name: dict[str, list[MetricPoint]] = {}
         for point in layout.read_points(data):
             by_name.setdefault(point.metric, []).append(point)

@@ -771,7 +771,11 @@ def begin(
         settings: git's configuration, where the caller has it already.
         origin: the command and entrypoint to record; this Python program's when None.
         owned: False for a run that goes on when this process ends, until `gxt finish`.
+
+    Raises:
+        UsageError: the experiment's name cannot be one, or the repository is only read.
     """
+    store.check_writable(repo)
     check_experiment_name(experiment)
     with contextlib.suppress(GitError, FormatError, OSError):  # recording does not need the answer
         store.check_open(repo, experiment)

@@ -79,6 +79,15 @@ def root(repo: Repository) -> Path:
     return live.home(repo.common_dir)
 
 
+def check_writable(repo: Repository) -> None:
+    """Raise UsageError for the copy of a repository elsewhere, which is only read."""
+    if repo.origin is not None:
+        raise UsageError(
+            f"the runs of {repo.origin.name} can only be looked at from here",
+            "clone that repository to record into it, or to change its runs",
+        )
+
+
 def branch_name(settings: Mapping[str, str]) -> str:
     """The run branch's name: git config `gxt.branch`, or "gxt"."""
     return settings.get("gxt.branch", DEFAULT_BRANCH)
@@ -226,11 +235,22 @@ def read_file(repo: Repository, commit: str, run: Run, path: str) -> bytes | Non
     return git.read_objects(repo, [f"{commit}:{layout.run_path(run.experiment, run.id)}/{path}"])[0]
 
 
+_FEW = 8  # runs, for which their experiment's list of runs is not read
+
+
 def read_histories(repo: Repository, commit: str, runs: Sequence[Run]) -> list[bytes | None]:
-    """Each run's metrics.csv on the branch, None where it has none, by one call of git."""
-    return git.read_objects(
-        repo, [f"{commit}:{layout.run_path(run.experiment, run.id)}/{layout.METRICS_CSV}" for run in runs]
-    )
+    """Each run's metrics.csv on the branch, None where it has none."""
+    paths = [f"{commit}:{layout.run_path(run.experiment, run.id)}" for run in runs]
+    if len(runs) > _FEW:
+        # git would go through the list of an experiment's runs for each path: with many runs, that takes milliseconds.
+        folders = {f"{commit}:{layout.EXPERIMENTS}/{experiment_folder(name)}" for name in {r.experiment for r in runs}}
+        wanted = set(paths)
+        trees: dict[str, str] = {}
+        for folder, entries in zip(folders, git.read_trees(repo, folders), strict=True):
+            places = ((f"{folder}/{entry.name}", entry.oid) for entry in entries or ())
+            trees |= {path: oid for path, oid in places if path in wanted}
+        paths = [trees.get(path, path) for path in paths]
+    return git.read_objects(repo, [f"{path}{'/' if ':' in path else ':'}{layout.METRICS_CSV}" for path in paths])
 
 
 @contextlib.contextmanager
@@ -984,6 +1004,7 @@ def committing(repo: Repository, unless: Callable[[], bool] = lambda: False) -> 
 
 def _acquire(repo: Repository, unless: Callable[[], bool]) -> FileLock | None:
     """The committers' lock; None where there is no need for it any more while somebody else has it."""
+    check_writable(repo)
     from filelock import FileLock, Timeout  # here for start-up time
 
     if os.environ.get(git.IN_COMMIT):
@@ -1025,6 +1046,7 @@ def experiment(repo: Repository, name: str) -> Experiment:
     path = layout.experiment_path(name)
     (data,) = git.read_objects(repo, [f"{commit}:{path}"]) if commit else [None]
     if data is None:
+        check_writable(repo)
         return live.new_experiment(root(repo), name)
     found = layout.read_experiment(experiment_folder(name), data)
     if found.deleted:

@@ -74,7 +74,7 @@ def named(repo: Repository, runs: Sequence[Run] | None = None) -> Named:
     """The large artifacts of some runs, or of every run at the tip of the run branch."""
     if runs is None:
         commit = store.tip(repo, git.config(repo)).commit
-        return _pointers_at(repo, [commit]) if commit else {}
+        return pointers_at(repo, [commit]) if commit else {}
     return {
         content.pointer: f"{run.id}/{path.removeprefix(f'{layout.ARTIFACTS}/')}"
         for run in runs
@@ -83,7 +83,7 @@ def named(repo: Repository, runs: Sequence[Run] | None = None) -> Named:
     }
 
 
-def _pointers_at(repo: Repository, commits: Iterable[str]) -> Named:
+def pointers_at(repo: Repository, commits: Iterable[str]) -> Named:
     """Every pointer in the trees of these commits, a run's or not; those of runs are named."""
     places: dict[str, str] = {}
     for commit in commits:
@@ -392,7 +392,7 @@ def _in_use(repo: Repository) -> set[str]:
     """The digests that any ref names, branches of code included (their own Git LFS files may have the same bytes), or
     a run that waits."""
     waiting = _waiting(repo)  # first: a run that is committed meanwhile is then seen at least once
-    return waiting | {pointer.oid for pointer in _pointers_at(repo, git.tips(repo))}
+    return waiting | {pointer.oid for pointer in pointers_at(repo, git.tips(repo))}
 
 
 def _waiting(repo: Repository) -> set[str]:

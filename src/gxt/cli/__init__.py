@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import click
 
@@ -36,9 +37,16 @@ SECTIONS: dict[str, dict[str, str]] = {
         "restore": "annotate",
         "purge": "annotate",
     },
-    "Share": {"sync": "share", "push": "share", "pull": "share", "merge-driver": "share"},
+    "Share": {
+        "sync": "share",
+        "push": "share",
+        "pull": "share",
+        "bundle": "bundle",
+        "unbundle": "bundle",
+        "merge-driver": "share",
+    },
     "Review": {"review": "review", "report": "report", "check": "check"},
-    "Get back": {"checkout": "checkout", "get": "checkout", "artifacts": "artifacts"},
+    "Get back": {"checkout": "checkout", "get": "checkout", "export": "export", "artifacts": "artifacts"},
     "Set up and look after": {
         "init": "upkeep",
         "status": "upkeep",
@@ -50,6 +58,13 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
 }
 COMMANDS = {name: module for section in SECTIONS.values() for name, module in section.items()}
+
+
+class Place(NamedTuple):
+    """Which repository the command line names, and whether nothing may be fetched from one elsewhere."""
+
+    repo: str
+    offline: bool
 
 
 class _Commands(click.Group):
@@ -98,16 +113,22 @@ class _Commands(click.Group):
     "-C",
     "--repo",
     "repo_path",
-    metavar="PATH",
+    metavar="PATH|URL",
     default=".",
     envvar="GXT_TRACKING_URI",
-    help="The repository: a path in it. Default: the current directory.",
+    help="The repository: a path in it, or the URL of one elsewhere, to look at its runs. Default: here.",
+)
+@click.option(
+    "--offline",
+    is_flag=True,
+    envvar="GXT_OFFLINE",
+    help="Of a repository elsewhere, look only at what was fetched before.",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="gxt", message="%(prog)s %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, repo_path: str) -> None:
+def cli(ctx: click.Context, repo_path: str, offline: bool) -> None:
     """gxt tracks experiments in git: each run is a folder of plain files on the branch gxt."""
-    ctx.obj = repo_path
+    ctx.obj = Place(repo_path, offline)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

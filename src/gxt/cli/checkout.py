@@ -10,7 +10,7 @@ import click
 from gxt import catalog, layout
 from gxt.cli import output
 from gxt.cli.moving import transfer_progress
-from gxt.cli.params import repository, run_argument
+from gxt.cli.params import readable_repository, run_argument
 from gxt.errors import NotFoundError, UsageError
 
 
@@ -26,7 +26,7 @@ def checkout_command(ctx: click.Context, run: str, path: str, target: str | None
     All of them, or those below PATH (such as artifacts/models). Prints the folder. The repository's work tree and
     branches stay as they are.
     """
-    repo = repository(ctx)
+    repo = readable_repository(ctx)
     found = catalog.find(repo, run)
     folder = Path(target or found.id)
     if folder.exists() and not folder.is_dir():
@@ -62,7 +62,7 @@ def get_command(ctx: click.Context, run: str, path: str, target: str | None, for
     gxt get @best:rmse model.pkl
     gxt get calm-otter output.log -o -
     """
-    repo = repository(ctx)
+    repo = readable_repository(ctx)
     found = catalog.find(repo, run)
     files = catalog.contents(repo, found)
     name = PurePosixPath(path).as_posix()

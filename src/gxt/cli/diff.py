@@ -9,7 +9,7 @@ import click
 
 from gxt import catalog, comparison, render, stats
 from gxt.cli import output
-from gxt.cli.params import complete_goal, complete_run, json_option, repository
+from gxt.cli.params import complete_goal, complete_run, json_option, readable_repository
 from gxt.comparison.outline import stat_table
 from gxt.comparison.terminal import terminal
 from gxt.comparison.values import TOLERANCE
@@ -100,7 +100,7 @@ def diff_command(
     form = "json" if as_json else form
     if stat and form in ("html", "json"):
         raise UsageError(f"--stat does not go with {form}", "text and markdown have it")
-    repo = repository(ctx)
+    repo = readable_repository(ctx)
     paths = ctx.meta[_PATHS]
     found = comparison.of(
         repo,

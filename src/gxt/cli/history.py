@@ -8,7 +8,7 @@ import click
 
 from gxt import catalog, history, render
 from gxt.cli import output
-from gxt.cli.params import complete_metric, complete_run, json_option, repository, sequence
+from gxt.cli.params import complete_metric, complete_run, json_option, readable_repository, sequence
 from gxt.history import Series
 from gxt.model import format_time, now
 from gxt.render import Column, Table
@@ -18,6 +18,7 @@ from gxt.render import Column, Table
 @click.argument("metric", metavar="METRIC", shell_complete=complete_metric)
 @click.argument("runs", nargs=-1, metavar="[RUN…]", shell_complete=complete_run)
 @click.option("-n", "--lines", type=click.IntRange(min=0), default=0, help="The last so many lines. Default: all.")
+@click.option("--at", metavar="REV|TIME", help="As the branch was at a commit, tag or time.")
 @json_option
 @click.option(
     "--format",
@@ -27,7 +28,9 @@ from gxt.render import Column, Table
     help="How to write it. csv and json have every value in full.",
 )
 @click.pass_context
-def history_command(ctx: click.Context, metric: str, runs: Sequence[str], lines: int, as_json: bool, form: str) -> None:
+def history_command(
+    ctx: click.Context, metric: str, runs: Sequence[str], lines: int, at: str | None, as_json: bool, form: str
+) -> None:
     """Show the points of a metric; of the latest run by default.
 
     Of one run: step, value and time. Of several, or of several metrics, their values side by side by step.
@@ -39,10 +42,10 @@ def history_command(ctx: click.Context, metric: str, runs: Sequence[str], lines:
     gxt history rmse ridge lasso -n 10
     gxt history 'train_*,val_*' @last --format csv
     """
-    repo = repository(ctx)
-    found = catalog.find_all(repo, list(dict.fromkeys(runs)) or ["@last"])
+    repo = readable_repository(ctx)
+    found = catalog.find_all(repo, list(dict.fromkeys(runs)) or ["@last"], at)
     unique = list({run.id: run for run in found}.values())
-    series = history.series(repo, unique, sequence([metric]))
+    series = history.series(repo, unique, sequence([metric]), at)
     if as_json or form == "json":
         output.page(render.json_text(_points(series, lines)))
         return

@@ -10,7 +10,7 @@ import click
 
 from gxt import journal, render
 from gxt.cli import output
-from gxt.cli.params import experiments_option, json_option, repository
+from gxt.cli.params import experiments_option, json_option, readable_repository
 from gxt.journal import Event
 from gxt.model import format_time
 from gxt.showing import one_line, shortened
@@ -50,7 +50,9 @@ def journal_command(
     gxt journal --since yesterday
     gxt journal -e nyc-taxi -n 10
     """
-    found, more = journal.journal(repository(ctx), experiments or None, since=since, until=until, limit=limit or None)
+    found, more = journal.journal(
+        readable_repository(ctx), experiments or None, since=since, until=until, limit=limit or None
+    )
     if as_json:
         output.page(render.json_text([_json(event) for event in found]))
     elif not found:

@@ -9,7 +9,7 @@ import click
 
 from gxt import catalog, render
 from gxt.cli import output
-from gxt.cli.params import experiments_option, json_option, repository
+from gxt.cli.params import experiments_option, json_option, readable_repository
 from gxt.git import Repository
 from gxt.model import now
 from gxt.render import Column, Table
@@ -22,6 +22,7 @@ class _Asked(NamedTuple):
     experiments: Sequence[str] | None
     where: Sequence[str]
     deleted: bool
+    at: str | None
 
 
 @click.command("list")
@@ -29,10 +30,17 @@ class _Asked(NamedTuple):
 @experiments_option("Only of this experiment; may be given several times.")
 @click.option("--where", multiple=True, metavar="FILTER", help="Only of these runs: rmse < 6.5. Of several, all hold.")
 @click.option("--deleted", is_flag=True, help="The deleted experiments, or what deleted runs have, instead.")
+@click.option("--at", metavar="REV|TIME", help="As the branch was at a commit, tag or time.")
 @json_option
 @click.pass_context
 def list_command(
-    ctx: click.Context, what: str, experiments: Sequence[str], where: Sequence[str], deleted: bool, as_json: bool
+    ctx: click.Context,
+    what: str,
+    experiments: Sequence[str],
+    where: Sequence[str],
+    deleted: bool,
+    at: str | None,
+    as_json: bool,
 ) -> None:
     """List experiments, or the params, metrics or tags of runs.
 
@@ -44,7 +52,7 @@ def list_command(
     gxt list metrics -e nyc-taxi
     gxt list params --where "rmse < 5"
     """
-    rows = _ROWS[what](_Asked(repository(ctx), experiments or None, where, deleted))
+    rows = _ROWS[what](_Asked(readable_repository(ctx), experiments or None, where, deleted, at))
     if as_json:
         output.page(render.json_text([_json(row) for row in rows]))
     elif not rows:
@@ -58,7 +66,9 @@ def _json(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _experiments(asked: _Asked) -> list[dict[str, Any]]:
-    counts, problems = catalog.counts(asked.repo, asked.experiments, where=asked.where, progress=output.progress())
+    counts, problems = catalog.counts(
+        asked.repo, asked.experiments, where=asked.where, at=asked.at, progress=output.progress()
+    )
     output.problems(problems)
     return [
         {
@@ -76,7 +86,13 @@ def _experiments(asked: _Asked) -> list[dict[str, Any]]:
 def _values(kind: str) -> Callable[[_Asked], list[dict[str, Any]]]:
     def rows(asked: _Asked) -> list[dict[str, Any]]:
         found = catalog.values(
-            asked.repo, kind, asked.experiments, asked.deleted, where=asked.where, progress=output.progress()
+            asked.repo,
+            kind,
+            asked.experiments,
+            asked.deleted,
+            where=asked.where,
+            at=asked.at,
+            progress=output.progress(),
         )
         return [{kind.removesuffix("s"): name, "runs": runs, "values": n, "examples": e} for name, runs, n, e in found]
 
@@ -85,7 +101,7 @@ def _values(kind: str) -> Callable[[_Asked], list[dict[str, Any]]]:
 
 def _metrics(asked: _Asked) -> list[dict[str, Any]]:
     found = catalog.metric_ranges(
-        asked.repo, asked.experiments, asked.deleted, where=asked.where, progress=output.progress()
+        asked.repo, asked.experiments, asked.deleted, where=asked.where, at=asked.at, progress=output.progress()
     )
     return [{"metric": name, "runs": runs, "lowest": low, "highest": high} for name, runs, low, high in found]
 

@@ -9,7 +9,7 @@ import click
 
 from gxt import catalog, git, layout, live, render, stats, store
 from gxt.cli import output
-from gxt.cli.params import complete_goal, complete_run, experiments_option, json_option, repository
+from gxt.cli.params import complete_goal, complete_run, experiments_option, json_option, readable_repository
 from gxt.git import Repository
 from gxt.model import MetricPoint, Run, now
 
@@ -30,13 +30,14 @@ def elsewhere(repo: Repository, tip: store.Tip) -> Iterator[str]:
 
 @click.command("show")
 @click.argument("run", metavar="[RUN]", default="@last", shell_complete=complete_run)
+@click.option("--at", metavar="REV|TIME", help="As the branch was at a commit, tag or time.")
 @json_option
 @click.pass_context
-def show_command(ctx: click.Context, run: str, as_json: bool) -> None:
+def show_command(ctx: click.Context, run: str, at: str | None, as_json: bool) -> None:
     """Show everything about a run; the latest by default."""
-    repo = repository(ctx)
-    found = catalog.find(repo, run, progress=output.progress())
-    files = catalog.files(repo, found)
+    repo = readable_repository(ctx)
+    found = catalog.find(repo, run, progress=output.progress(), at=at)
+    files = catalog.files(repo, found, at)
     if as_json:
         output.page(render.json_text(render.run_json(found) | {"files": files}))
         return
@@ -66,7 +67,7 @@ def best_command(
     gxt best rmse
     gxt best acc:max -e nyc-taxi --where "params.model = 'xgb'"
     """
-    repo = repository(ctx)
+    repo = readable_repository(ctx)
     name, goal = metric, None
     if metric.endswith((":min", ":max")):
         name, goal = stats.parse_goal(metric)
@@ -94,7 +95,7 @@ def tail_command(ctx: click.Context, run: str, lines: int, log: bool, no_follow:
 
     Ends when the run does.
     """
-    repo = repository(ctx)
+    repo = readable_repository(ctx)
     found = catalog.find(repo, run)
     name = layout.OUTPUT_LOG if log else layout.METRICS_CSV
     data = catalog.read_file(repo, found, name) or b""

@@ -13,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from gxt import git
-from gxt.errors import GxtError
+from gxt.errors import GxtError, UsageError
 from gxt.git import Repository
 
 _COMPLETED = 1000  # of the latest runs, names are completed
@@ -22,14 +22,61 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def repository(ctx: click.Context) -> Repository:
-    """The repository that the command is for."""
-    return git.find(Path(ctx.find_root().obj or "."))
+    """The repository that the command is for, which has to be here: it may be changed, or has to be whole."""
+    place = ctx.find_root().obj
+    if place is not None and is_address(place.repo):
+        from gxt.capture import mask_urls  # here for start-up time
+
+        raise UsageError(
+            f"`gxt {ctx.info_name}` is for a repository here, not for {mask_urls(place.repo)}",
+            "the runs of one elsewhere can be looked at; clone it to record into it, or to change its runs",
+        )
+    return _found(place.repo if place is not None else ".")
+
+
+def readable_repository(ctx: click.Context) -> Repository:
+    """The repository that the command looks at, which may be elsewhere."""
+    place = ctx.find_root().obj
+    if place is None or ("://" not in place.repo and ":" not in place.repo):
+        return _found(place.repo if place is not None else ".")
+    from gxt import mirrors  # here for start-up time
+    from gxt.cli import moving, output
+
+    return mirrors.locate(
+        place.repo, moving.talk("the repository"), lambda text: output.note(f"gxt: {text}"), place.offline
+    )
+
+
+def is_address(text: str) -> bool:
+    """Whether what names a repository is the URL of one elsewhere."""
+    if ":" not in text:
+        return False
+    from gxt import mirrors  # here for start-up time
+
+    return mirrors.is_url(text)
+
+
+def _found(place: str) -> Repository:
+    if "://" not in place:
+        return git.find(Path(place))
+    from gxt import mirrors  # here for start-up time
+
+    return mirrors.locate(place)
+
+
+def _nearby(place: str) -> Repository:
+    """The repository, or what was fetched before of one elsewhere: nobody waits for a network to complete a name."""
+    if ":" not in place:
+        return git.find(Path(place))
+    from gxt import mirrors
+
+    return mirrors.locate(place, offline=True)
 
 
 def _completing(find: Callable[[Repository], list[tuple[str, str]]]) -> Callable[..., list[CompletionItem]]:
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         try:
-            candidates = find(git.find(Path(ctx.find_root().params.get("repo_path") or ".")))
+            candidates = find(_nearby(ctx.find_root().params.get("repo_path") or "."))
         except (GxtError, OSError):
             return []  # no repository: nothing to complete, and no place for a message
         return [CompletionItem(value, help=about) for value, about in candidates if value.startswith(incomplete)]

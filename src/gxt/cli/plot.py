@@ -9,7 +9,14 @@ import click
 
 from gxt import plots, render, stats
 from gxt.cli import output
-from gxt.cli.params import complete_field, complete_goal, complete_run, experiments_option, json_option, repository
+from gxt.cli.params import (
+    complete_field,
+    complete_goal,
+    complete_run,
+    experiments_option,
+    json_option,
+    readable_repository,
+)
 from gxt.errors import UsageError
 from gxt.plots import Options
 
@@ -112,7 +119,7 @@ def plot_command(
     ending = PurePath(target).suffix.lower().removeprefix(".") if target else ""
     if target and ending not in plots.ENDINGS:
         raise UsageError(f"{target!r} does not say what to write", f"end it in .{', .'.join(plots.ENDINGS)}")
-    repo = repository(ctx)
+    repo = readable_repository(ctx)
     fields, named = plots.told_apart(repo, names)
     selection = plots.select(repo, [*runs, *named], experiments, where, at)
     width = output.width() or _PIPE_WIDTH

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gxt import git, live, sharing, showing, store
-from gxt.cli import output
+from gxt import git, live, sharing, store
+from gxt.cli import moving, output
 from gxt.cli.params import json_option, repository
 from gxt.errors import GxtError
-from gxt.git import Repository, Talk
-from gxt.joining import Moved
-from gxt.model import experiment_name
+from gxt.git import Repository
 from gxt.sharing import Outcome
-
-_LISTED = 20
 
 
 def _sharing_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -109,7 +104,7 @@ def _share(
         store.commit_pending(repo)
     found: list[Outcome | tuple[str, GxtError]] = []
     for name in names:
-        talk = _talk(name, quiet)
+        talk = moving.talk(name, quiet)
         try:
             if dry_run:
                 found.append(sharing.preview(repo, name, talk))
@@ -136,21 +131,9 @@ def _share(
     return code
 
 
-def _talk(remote: str, quiet: bool) -> Talk:
-    def said(text: str) -> None:
-        sys.stderr.write(showing.drawn(text, keep="\r"))
-        sys.stderr.flush()
-
-    def silent(seconds: float) -> None:
-        output.note(f"{remote} has said nothing for {seconds:.0f} seconds; Ctrl-C stops waiting, and loses nothing")
-
-    shown = sys.stderr.isatty() and not quiet
-    return Talk(said=said if shown else None, silent=silent, asks=sys.stdin.isatty())
-
-
 def _show(done: Outcome) -> None:
-    parts = [f"received {_runs(done.received)}"] if done.received else []
-    parts += [f"sent {_runs(done.sent)}"] if done.sent else []
+    parts = [f"received {moving.runs_text(done.received)}"] if done.received else []
+    parts += [f"sent {moving.runs_text(done.sent)}"] if done.sent else []
     if done.tries > 1:
         parts.append(f"others were faster {done.tries - 1} time{'' if done.tries == 2 else 's'}")
     click.echo(f"{done.remote}: {'; '.join(parts) or 'nothing new'}")
@@ -158,26 +141,15 @@ def _show(done: Outcome) -> None:
         output.note(f"what was here before is kept as {done.kept} (`git update-ref -d {done.kept}` lets it go)")
 
 
-def _runs(moved: Sequence[Moved]) -> str:
-    counts = {what: sum(one.what == what for one in moved) for what in ("new", "changed", "gone")}
-    said = [f"{counts['new']} run{'' if counts['new'] == 1 else 's'}"] if counts["new"] else []
-    said += [f"changes to {counts['changed']} run{'' if counts['changed'] == 1 else 's'}"] if counts["changed"] else []
-    said += [f"the purge of {counts['gone']} run{'' if counts['gone'] == 1 else 's'}"] if counts["gone"] else []
-    return " and ".join(said)
-
-
 def _show_preview(repo: Repository, found: Outcome, waiting: Sequence[str], receive: bool, send: bool) -> None:
     comes = found.received if receive else []
     goes = found.sent if send else []
-    names = sharing.names(repo, [found.there, found.commit], [*comes[:_LISTED], *goes[:_LISTED]])
+    names = sharing.names(repo, [found.there, found.commit], [*comes[: moving.LISTED], *goes[: moving.LISTED]])
     for title, moved in (("would receive", comes), ("would send", goes)):
         if moved:
-            click.echo(f"{found.remote}: {title} {_runs(moved)}")
-        for one in moved[:_LISTED]:
-            experiment = experiment_name(one.folder)
-            click.echo(f"  {one.what:<7} {showing.one_line(names.get(one.run, one.run))} ({one.run}) in {experiment}")
-        if len(moved) > _LISTED:
-            click.echo(f"  and {len(moved) - _LISTED} more")
+            click.echo(f"{found.remote}: {title} {moving.runs_text(moved)}")
+        for line in moving.run_lines(moved, names):
+            click.echo(line)
     for run_id in waiting if send else ():
         click.echo(f"{found.remote}: would commit and send {run_id}")
     if not comes and not goes and not waiting:
@@ -188,18 +160,14 @@ def _json(one: Outcome | tuple[str, GxtError]) -> dict[str, Any]:
     done, error = (Outcome(one[0]), one[1]) if isinstance(one, tuple) else (one, None)
     return {
         "remote": done.remote,
-        "received": [_moved_json(moved) for moved in done.received],
-        "sent": [_moved_json(moved) for moved in done.sent],
+        "received": [moving.run_json(moved) for moved in done.received],
+        "sent": [moving.run_json(moved) for moved in done.sent],
         "commit": done.commit,
         "merges": done.merges,
         "tries": done.tries,
         "kept": done.kept,
         "error": None if error is None else {"message": error.message, "hint": error.hint},
     }
-
-
-def _moved_json(moved: Moved) -> dict[str, str]:
-    return {"id": moved.run, "experiment": experiment_name(moved.folder), "what": moved.what}
 
 
 @click.command("merge-driver")

@@ -19,7 +19,7 @@ from gxt.cli.params import (
     complete_goal,
     experiments_option,
     json_option,
-    repository,
+    readable_repository,
     sequence,
 )
 from gxt.errors import UsageError
@@ -170,7 +170,7 @@ def table_command(
     )
     asked.check()
     form = _format(form, as_json, target)
-    repo = repository(ctx)
+    repo = readable_repository(ctx)
     if watch is not None:
         _watch(repo, asked, watch, form, target)
         return
