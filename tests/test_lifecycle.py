@@ -189,10 +189,13 @@ def test_a_worker_that_outlives_its_killed_owner_does_not_make_the_run_look_aliv
         code="""
         import os, time, gxt
         gxt.start_run(run_name="victim")
+        reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
+            os.write(writer, b"x")  # by now it has let go of what it inherited
             os.close(1), os.close(2)
             time.sleep(100)
+        os.read(reader, 1)
         print(child, flush=True)
         os.kill(os.getpid(), 9)
         """,
