@@ -26,6 +26,11 @@ def lines(text: str) -> str:
     return "\n".join(map(one_line, text.replace("\r\n", "\n").split("\n")))
 
 
+def tabbed(text: str) -> str:
+    """As `one_line`, but tabs stay: a line of a file."""
+    return "\t".join(map(one_line, text.split("\t")))
+
+
 def _shown(character: str) -> str:
     if character.isprintable():
         return character

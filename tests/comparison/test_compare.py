@@ -290,3 +290,12 @@ def test_nothing_is_written(repo: Repository, two: tuple[str, str], work: Path) 
     before = git("rev-parse", "gxt", cwd=work), sorted(path.name for path in work.iterdir())
     gxt.compare(["one", "two"], files=True)
     assert (git("rev-parse", "gxt", cwd=work), sorted(path.name for path in work.iterdir())) == before
+
+
+def test_control_characters_reach_no_page(repo: Repository) -> None:
+    nasty = "a\x1b[31m\0\u202eb"
+    record(repo, "taxi", name="one", params={"p": "plain"}, metrics={"rmse": 1.0})
+    record(repo, "taxi", name="two", params={"p": nasty}, metrics={"rmse": 2.0})
+    found = gxt.compare(["one", "two"])
+    for text in (found.to_markdown(), found.to_html()):
+        assert not {"\x1b", "\0", "\u202e"} & set(text) and "31m" in text

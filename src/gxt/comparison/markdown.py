@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from gxt.comparison.outline import Cell, Outline, Part, Row
+from gxt.showing import one_line, tabbed
 
 _MOST_ROWS, _MOST_LINES, _LONGEST = 100, 200, 300
 
@@ -71,7 +72,7 @@ def _value(cell: Cell) -> str:
 
 
 def _fenced(lines: Sequence[str], language: str) -> list[str]:
-    text = "\n".join(lines)
+    text = "\n".join(map(tabbed, lines))
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return [f"{fence}{language}", text, fence]
 
@@ -82,7 +83,7 @@ def code(text: str) -> str:
     >>> code("a*b"), code("a|b")
     ('`a*b`', '<code>a&#124;b</code>')
     """
-    text = " ".join(text.split())
+    text = one_line(" ".join(text.split()))
     text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
     return f"`{text}`" if text and not set(text) & set("`|\\") else html_code(text)
 
@@ -98,4 +99,4 @@ def escape(text: str) -> str:
     >>> escape("*now* @all")
     '&#42;now&#42; &#64;all'
     """
-    return re.sub(r"[^\w\s.,:;%+−…()/→-]|_", lambda match: f"&#{ord(match[0])};", text)
+    return re.sub(r"[^\w\s.,:;%+−…()/→-]|_", lambda match: f"&#{ord(match[0])};", tabbed(text))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Sequence
-from html import escape
 
 from gxt.comparison.outline import Cell, Outline, Part, Row
+from gxt.showing import tabbed
 
 _MOST_ROWS, _MOST_LINES = 1_000, 2_000
 
@@ -102,3 +103,8 @@ def _heading(titles: Sequence[str], about_change: Sequence[str]) -> str:
 
 def _span(cell: Cell) -> str:
     return f'<span class="{cell.tone}">{escape(cell.text)}</span>' if cell.tone else escape(cell.text)
+
+
+def escape(text: str) -> str:
+    """Text for a page, without the control characters that HTML has no way to write."""
+    return html.escape(tabbed(text))
