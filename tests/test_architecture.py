@@ -34,6 +34,7 @@ ORDER = [
     "appender",
     "growing",
     "live",
+    "textmap",
     "pins",
     "large",
     "joining",

@@ -35,6 +35,19 @@ def environment() -> dict[str, str]:
     return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
+def printed_by(command: str, folder: Path) -> str:
+    """What a line of shell prints, on either stream."""
+    done = subprocess.run(
+        ["bash", "-c", f"{{ {command}; }} 2>&1"],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout
+
+
 @pytest.mark.parametrize(("text", "names"), TESTS, ids=[text for text, _ in TESTS])
 def test_what_a_filter_finds(folder: Path, text: str, names: str) -> None:
     found = catalog.listing(git.find(folder), where=text.replace("\\|", "|")).runs
@@ -52,12 +65,4 @@ def test_the_transcripts(folder: Path) -> None:
     transcripts = re.findall(r"^\$ (gxt .*)\n((?:(?!\$ |```).*\n)*)", PAGE, re.MULTILINE)
     assert len(transcripts) >= 7
     for command, expected in transcripts:
-        done = subprocess.run(
-            ["bash", "-c", f"{command} 2>&1"],
-            cwd=folder,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.stdout == expected, command
+        assert printed_by(command, folder) == expected, command

@@ -7,21 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from test_query_page import environment
+from test_query_page import environment, printed_by
 
 PAGE = (Path(__file__).parent.parent / "docs" / "guides" / "tables.md").read_text(encoding="utf-8")
-
-
-def run(command: str, folder: Path) -> str:
-    done = subprocess.run(
-        ["bash", "-c", f"{{ {command}; }} 2>&1"],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout
 
 
 def test_the_transcripts(work: Path) -> None:
@@ -31,7 +19,7 @@ def test_the_transcripts(work: Path) -> None:
     transcripts = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", blocks, re.MULTILINE)
     assert len(transcripts) > 10
     for command, expected in transcripts:
-        printed = run(command, work)
+        printed = printed_by(command, work)
         if not re.match("gxt (start|log)", command):  # which print the run's id
             assert printed == expected, command
 

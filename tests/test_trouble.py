@@ -451,6 +451,13 @@ FILL = """
 import os, warnings
 warnings.simplefilter("always")
 
+def noise(size):
+    path = os.environ["OUTSIDE"] + "/noise.bin"
+    with open(path, "wb") as file:
+        file.write(os.urandom(size))
+    return path
+
+
 def fill(leave=0):
     with open(os.environ["DISK"] + "/filler", "ab", buffering=0) as filler:
         size = 1 << 16
@@ -541,10 +548,7 @@ def test_a_disk_that_is_too_full_for_the_commit(train_on_a_small_disk: Train) ->
         os.system("git config gxt.artifactThreshold 10m")
         with gxt.start_run(run_name="trained") as run:
             run._capture.join()
-            noise = os.environ["OUTSIDE"] + "/noise.bin"
-            with open(noise, "wb") as file:
-                file.write(os.urandom(1_500_000))
-            gxt.log_artifact(noise)
+            gxt.log_artifact(noise(1_500_000))
             fill(leave=100_000)
             for step in range(1000):
                 gxt.log_metric("loss", step / 7, step=step)
@@ -562,10 +566,7 @@ def test_a_large_artifact_needs_no_room_for_its_commit(train_on_a_small_disk: Tr
         os.system("git config gxt.artifactStore $OUTSIDE/store; git config gxt.artifactUpload false")
         with gxt.start_run(run_name="trained") as run:
             run._capture.join()
-            noise = os.environ["OUTSIDE"] + "/noise.bin"
-            with open(noise, "wb") as file:
-                file.write(os.urandom(1_500_000))
-            gxt.log_artifact(noise)
+            gxt.log_artifact(noise(1_500_000))
             fill(leave=300_000)
         assert gxt.get_run("trained").place == "branch"
         """

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gxt import catalog, git, layout, query, review, stats, store
+from gxt import catalog, git, query, review, stats, store
 from gxt.cache import Progress
 from gxt.errors import NotFoundError, UsageError
 from gxt.git import Repository
@@ -73,7 +73,7 @@ def base_of(repo: Repository, text: str | None = None) -> Base:
         (commit,) = git.resolve(repo, [text]) if text.isprintable() else [None]
         if commit is None:
             raise NotFoundError(f"no branch or commit {text!r}", "`git branch --all` lists branches")
-        if git.object_ids(repo, [f"{commit}:{layout.GXT_YAML}", f"{commit}:{layout.EXPERIMENTS}"]) == [None, None]:
+        if not store.holds_runs(repo, commit):
             raise UsageError(f"{text} is no commit of runs", "name the run branch, such as origin/gxt")
         return Base(text, commit)
     branch = store.branch_name(settings)

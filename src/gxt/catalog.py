@@ -372,8 +372,7 @@ def _moment(repo: Repository, tip: store.Tip, text: str) -> str:
     """The commit that `--at` means: a revision of the run branch, or the last commit until a time."""
     commit, why = git.resolve_one(repo, text)
     if commit is not None:
-        wanted = [f"{commit}:{layout.GXT_YAML}", f"{commit}:{layout.EXPERIMENTS}"]
-        if git.read_objects(repo, wanted) == [None, None]:
+        if not store.holds_runs(repo, commit):
             raise UsageError(f"{text} is no commit of runs", _MOMENTS)
         return commit
     span = query.parse_moment(text, now())

@@ -349,7 +349,12 @@ def _lfs_words(err: str) -> str:
     lines = [line.strip() for line in err.splitlines() if line.strip()]
     said = [re.sub(r"^Error downloading .*Error downloading [^:]*: ", "", line) for line in lines]
     text = "; ".join(line for line in said if not line.startswith(_LFS_CHATTER))
-    return re.sub(r"(?<=://)[^/@\s]+@", "", text)[:400] or "it said why above"
+    return _without_users(text)[:400] or "it said why above"
+
+
+def _without_users(text: str) -> str:
+    """Text without the users and passwords of the URLs in it."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
 
 
 # --- the repository --------------------------------------------------------------------------------------
@@ -432,12 +437,6 @@ def set_config(repo: Repository, key: str, value: str | None) -> None:
 def add_config(repo: Repository, key: str, value: str) -> None:
     """Give a key in the configuration of this clone one more value."""
     _git(repo, "config", "--local", "--add", key, value)
-
-
-def local_config(repo: Repository, key: str) -> str | None:
-    """A key of the repository's own configuration, whatever the user's says."""
-    code, out, _ = _ask(repo.git_dir, "config", "--local", "--get", key)
-    return out.decode("utf-8", "replace").rstrip("\n") if code == 0 else None
 
 
 def remove_config_section(repo: Repository, section: str) -> None:
@@ -1035,6 +1034,13 @@ def tracking_ref(remote: str, branch: str) -> str:
     return f"refs/remotes/{remote}/{branch}"
 
 
+# Nothing but what is asked for: no tags, no submodules, no FETCH_HEAD in the user's way.
+_FETCH = ("fetch", "--progress", "--no-tags", "--no-prune", "--recurse-submodules=no", "--no-write-fetch-head")
+# As a pack, like what is committed: loose objects would be in the way of a repacking in the background, and it in
+# theirs.
+_FETCH_PACK = ("-c", "fetch.unpackLimit=1", *_FETCH, "--no-auto-maintenance")
+
+
 def fetch(repo: Repository, remote: str, branch: str, talk: Talk) -> str | None:
     """Bring a remote's branch here, and the ref that remembers it; the commit, None where the remote has none.
 
@@ -1042,13 +1048,7 @@ def fetch(repo: Repository, remote: str, branch: str, talk: Talk) -> str | None:
         GitError: the remote cannot be reached, refuses, or does not answer.
     """
     tracking = tracking_ref(remote, branch)
-    options = ["--progress", "--no-tags", "--no-prune", "--no-recurse-submodules", "--no-write-fetch-head"]
-    options += ["--no-auto-maintenance"]
-    # As a pack, like what is committed: loose objects would be in the way of a repacking in the background, and it in
-    # theirs.
-    code, _, err = _talk(
-        repo, ["-c", "fetch.unpackLimit=1", "fetch", *options, remote, f"+refs/heads/{branch}:{tracking}"], talk
-    )
+    code, _, err = _talk(repo, [*_FETCH_PACK, remote, f"+refs/heads/{branch}:{tracking}"], talk)
     if code and "couldn't find remote ref" in err:
         drop_ref(repo, tracking)
         return None
@@ -1292,10 +1292,9 @@ def _from_origin(
     assert repo.origin is not None
     if repo.origin.talk is None:
         raise GitError(f"files of {repo.origin.name} are needed that were not fetched yet", "leave --offline out")
-    always = ["--progress", "--no-tags", "--no-prune", "--recurse-submodules=no", "--no-write-fetch-head"]
     # What is named by its id is all that comes then; and nothing is spared that may be here.
     alone = [] if refs and partly else ["-c", "fetch.negotiationAlgorithm=noop"]
-    args = [*alone, "fetch", *always, *options, _ORIGIN, *refs]
+    args = [*alone, *_FETCH, *options, _ORIGIN, *refs]
     code, _, err = _talk(repo, args, repo.origin.talk, stdin, partly)
     return code, err
 
@@ -1356,7 +1355,7 @@ def _absent(repo: Repository, names: Sequence[str]) -> list[str]:
 
 def _origin_failure(repo: Repository, err: str) -> GitError:
     assert repo.origin is not None
-    plain = re.sub(r"(?<=://)[^/@\s]+@", "", err.replace(repo.origin.url, repo.origin.name))
+    plain = _without_users(err.replace(repo.origin.url, repo.origin.name))
     failure = _remote_failure(repo.origin.name, plain)
     # git's own hint would name a remote that only this process knows of.
     hint = failure.hint and "credentials are found as `git clone` of the same URL finds them; see gitcredentials(7)"
@@ -1397,9 +1396,7 @@ def bundle_refs(repo: Repository, file: Path) -> dict[str, str]:
 
 def fetch_bundle(repo: Repository, file: Path, ref: str, target: str, said: Callable[[str], None] | None) -> None:
     """Bring a ref of a git bundle here, under another name."""
-    options = ["--progress", "--no-tags", "--no-prune", "--recurse-submodules=no", "--no-write-fetch-head"]
-    args = ["-c", "fetch.unpackLimit=1", "fetch", *options, "--no-auto-maintenance", str(file), f"+{ref}:{target}"]
-    code, _, err = _talk(repo, args, Talk(said=said, timeout=0))
+    code, _, err = _talk(repo, [*_FETCH_PACK, str(file), f"+{ref}:{target}"], Talk(said=said, timeout=0))
     if code:
         raise FormatError(f"the git bundle cannot be read: {_failure(['fetch'], err).message}")
 

@@ -6,20 +6,17 @@ rare, takes note of all that have begun.
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+
+from gxt import textmap
 
 _FILE = "branches.json"
 
 
 def read(root: Path) -> dict[str, str]:
     """The branch by run id; empty where no run records that began before a switch."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        found = json.loads((root / _FILE).read_bytes())
-        return {str(run_id): str(branch) for run_id, branch in found.items()}
-    return {}
+    return textmap.read(root / _FILE)
 
 
 def add(root: Path, begun: Iterable[str], branch: str) -> None:
@@ -39,6 +36,4 @@ def _write(root: Path, branches: Mapping[str, str]) -> None:
     if not branches:
         path.unlink(missing_ok=True)
         return
-    beside = path.with_suffix(".tmp")  # one committer at a time
-    beside.write_text(json.dumps(branches))
-    beside.replace(path)
+    textmap.write(path, branches)

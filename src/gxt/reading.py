@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from gxt import catalog, fluent, git, layout, media, query, store
+from gxt import catalog, fluent, layout, media, query
 from gxt.errors import NotFoundError, UsageError
 from gxt.model import Experiment, Run, experiment_folder, flatten
 
@@ -130,8 +130,7 @@ def _several(names: str | Sequence[str] | None) -> list[str]:
 def _frame(runs: Sequence[Run], found: catalog.Listing) -> Any:
     pandas = media.require_pandas("search_runs as a DataFrame")
     ids = {experiment.name: experiment.id for experiment in found.experiments}
-    repo = fluent.repository()
-    branch = store.branch_name(git.config(repo))
+    branch = found.tip.ref.removeprefix("refs/heads/")
     folders = {
         name: f"{branch}:{layout.EXPERIMENTS}/{experiment_folder(name)}" for name in {r.experiment for r in runs}
     }

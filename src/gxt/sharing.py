@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
-import os
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from gxt import git, joining, layout, store
+from gxt import git, joining, layout, store, textmap
 from gxt.capture import mask_urls
 from gxt.errors import FormatError, GitError, NotFoundError, UsageError
 from gxt.git import Entry, Repository, Talk
@@ -334,10 +332,7 @@ def _goes_on_from(repo: Repository, here: str | None, known: str | None, name: s
 
 def _seen(repo: Repository) -> dict[str, str]:
     """Where each remote's branch stood when this clone last had all of it."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        found = json.loads((store.root(repo) / _SEEN).read_bytes())
-        return {str(name): commit for name, commit in found.items() if isinstance(commit, str)}
-    return {}
+    return textmap.read(store.root(repo) / _SEEN)
 
 
 def _remember(repo: Repository, name: str, commit: str) -> None:
@@ -347,9 +342,7 @@ def _remember(repo: Repository, name: str, commit: str) -> None:
     path = store.root(repo) / _SEEN
     with contextlib.suppress(OSError):  # else a rewritten branch may go unnoticed, no more
         path.parent.mkdir(exist_ok=True)
-        beside = path.with_suffix(f".{os.getpid()}.tmp")
-        beside.write_text(json.dumps(_seen(repo) | {name: commit}))
-        beside.replace(path)
+        textmap.write(path, seen | {name: commit})
 
 
 def _lost(repo: Repository, here: str, seen: str, there: str) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import threading
 import time
@@ -19,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from gxt import git, joining, large, layout, live, pins
+from gxt import git, joining, large, layout, live, pins, textmap
 from gxt.errors import (
     FileChangedError,
     FormatError,
@@ -121,6 +120,11 @@ def _tip_and_files(
 
 
 # --- reading ---------------------------------------------------------------------------------------------------
+
+
+def holds_runs(repo: Repository, commit: str) -> bool:
+    """Whether a commit is one of a run branch."""
+    return git.object_ids(repo, [f"{commit}:{layout.GXT_YAML}", f"{commit}:{layout.EXPERIMENTS}"]) != [None, None]
 
 
 def read_experiments(repo: Repository, commit: str | None) -> tuple[dict[str, Experiment], list[FormatError]]:
@@ -903,18 +907,12 @@ _LAST = "last.json"
 
 def _last_commits(repo: Repository) -> dict[str, str]:
     """Where this clone's last commit left each run branch."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        found = json.loads((root(repo) / _LAST).read_bytes())
-        return {str(ref): commit for ref, commit in found.items() if isinstance(commit, str)}
-    return {}
+    return textmap.read(root(repo) / _LAST)
 
 
 def _remember(repo: Repository, ref: str, commit: str) -> None:
-    path = root(repo) / _LAST
-    beside = path.with_suffix(".tmp")  # one committer at a time
     with contextlib.suppress(OSError):  # then the next commit has less to compare with
-        beside.write_text(json.dumps(_last_commits(repo) | {ref: commit}))
-        beside.replace(path)
+        textmap.write(root(repo) / _LAST, _last_commits(repo) | {ref: commit})
 
 
 def _compare_with_last(repo: Repository, at: Tip) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import click
 
-from gxt import catalog, edits, intake, query, stats, store
+from gxt import catalog, edits, intake, stats, store
 from gxt.cli import output
 from gxt.cli.params import (
     complete_deleted,
@@ -40,10 +40,7 @@ def tag_command(ctx: click.Context, run: str, tags: Sequence[str], delete: Seque
     repo = repository(ctx)
     found = catalog.find(repo, run)
     if not tags and not delete:
-        if as_json:
-            click.echo(json_text(dict(found.tags)), nl=False)
-        for name, text in sorted(found.tags.items()) if not as_json else ():
-            output.say(f"{name}={text}")
+        _show(found.tags, "=", as_json)
         return
     edits.tag(repo, found, dict(map(intake.tag_assignment, tags)), delete)
     _say(f"tagged {found.name}")
@@ -94,10 +91,7 @@ def goal_command(
     repo = repository(ctx)
     found = catalog.find_experiment(repo, experiment)
     if not goals and not delete:
-        if as_json:
-            click.echo(json_text(dict(found.goals)), nl=False)
-        for metric, goal in sorted(found.goals.items()) if not as_json else ():
-            output.say(f"{metric}:{goal}")
+        _show(found.goals, ":", as_json)
         return
     given = dict(map(stats.parse_goal, goals))
     edits.set_goals(repo, found, given, delete)
@@ -105,11 +99,19 @@ def goal_command(
     _warn_of_unknown(repo, found, given)
 
 
+def _show(pairs: Mapping[str, str], between: str, as_json: bool) -> None:
+    if as_json:
+        click.echo(json_text(dict(pairs)), nl=False)
+        return
+    for name, value in sorted(pairs.items()):
+        output.say(f"{name}{between}{value}")
+
+
 def _warn_of_unknown(repo: Repository, experiment: Experiment, metrics: Iterable[str]) -> None:
     """Say which metrics no run has: a goal can be there first, or be misspelt."""
-    known = query.KnownOf(catalog.listing(repo, [experiment.name]).runs)
+    known = {metric.name for metric in catalog.metric_ranges(repo, [experiment.name])}
     for metric in metrics:
-        if "metrics" not in known.kinds(metric):
+        if metric not in known:
             output.note(f"no run of {experiment.name} has a metric {metric!r} yet")
 
 

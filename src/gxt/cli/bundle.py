@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -70,8 +71,7 @@ def bundle_command(
             "commit": done.commit,
             "since": done.since,
             "runs": [moving.run_json(moved) for moved in done.runs],
-            "artifacts": [{"sha256": pointer.oid, "size": pointer.size} for pointer in done.artifacts],
-            "missing": sorted(done.missing.values()),
+            **_of_artifacts(done.artifacts, done.missing),
         }
         click.echo(render.json_text(found), nl=False)
         return
@@ -113,8 +113,7 @@ def unbundle_command(ctx: click.Context, file: Path, dry_run: bool, no_artifacts
         found = {
             "received": [moving.run_json(moved) for moved in done.received],
             "commit": done.commit,
-            "artifacts": [{"sha256": pointer.oid, "size": pointer.size} for pointer in done.artifacts],
-            "missing": sorted(done.missing.values()),
+            **_of_artifacts(done.artifacts, done.missing),
             "dry_run": dry_run,
         }
         click.echo(render.json_text(found), nl=False)
@@ -130,6 +129,13 @@ def unbundle_command(ctx: click.Context, file: Path, dry_run: bool, no_artifacts
             f"{len(done.missing)} large artifact{'' if len(done.missing) == 1 else 's'} of its runs"
             " neither in it nor here; they are fetched when they are opened"
         )
+
+
+def _of_artifacts(pointers: Sequence[Pointer], missing: Mapping[Pointer, str]) -> dict[str, Any]:
+    return {
+        "artifacts": [{"sha256": pointer.oid, "size": pointer.size} for pointer in pointers],
+        "missing": sorted(missing.values()),
+    }
 
 
 def _artifacts(pointers: Sequence[Pointer]) -> str:

@@ -11,7 +11,7 @@ import click
 from gxt import against, catalog, gate, git, render, stats, store
 from gxt.against import Base, Reference
 from gxt.cli import output
-from gxt.cli.params import complete_field, complete_goal, complete_metric, complete_run, json_option, repository
+from gxt.cli.params import complete_field, complete_metric, complete_run, goals_option, json_option, repository
 from gxt.errors import NotFoundError, UsageError
 from gxt.gate import Result, Terms
 from gxt.gate.junit import junit
@@ -72,14 +72,7 @@ from gxt.render import Column, Table
     show_default=True,
     help="A group of 3 runs or more fails where Welch's test gives less than this.",
 )
-@click.option(
-    "--goal",
-    "goals",
-    multiple=True,
-    metavar="METRIC:min|max",
-    shell_complete=complete_goal,
-    help="Which end of a metric is better. Default: what `gxt goal` said, else what its name implies.",
-)
+@goals_option()
 @click.option("--junit", "junit_file", type=click.Path(path_type=Path), help="Also write JUnit XML to this file.")
 @json_option
 @click.pass_context

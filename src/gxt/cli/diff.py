@@ -9,7 +9,7 @@ import click
 
 from gxt import catalog, comparison, render, stats
 from gxt.cli import output
-from gxt.cli.params import complete_goal, complete_run, json_option, readable_repository
+from gxt.cli.params import complete_run, goals_option, json_option, readable_repository
 from gxt.comparison.outline import stat_table
 from gxt.comparison.terminal import terminal
 from gxt.comparison.values import TOLERANCE
@@ -48,14 +48,7 @@ class _Share(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generi
 @click.argument("runs", nargs=-1, metavar="RUN RUN… [-- PATH…]", shell_complete=complete_run)
 @click.option("--stat", is_flag=True, help="One line for each section.")
 @click.option("--artifacts", is_flag=True, help="The contents of artifacts too: lines, cells, values.")
-@click.option(
-    "--goal",
-    "goals",
-    multiple=True,
-    metavar="METRIC:min|max",
-    shell_complete=complete_goal,
-    help="Which end of a metric is better. Default: what `gxt goal` said, else what its name implies.",
-)
+@goals_option()
 @click.option(
     "--tolerance",
     type=_Share(),

@@ -219,6 +219,19 @@ def experiments_option(text: str, name: str = "experiments") -> Callable[[Comman
     )
 
 
+def goals_option(purpose: str = "", otherwise: str = "") -> Callable[[Command], Command]:
+    """--goal, which may be given several times; what it is for, and what holds where nothing says it, end its help."""
+    return click.option(
+        "--goal",
+        "goals",
+        multiple=True,
+        metavar="METRIC:min|max",
+        shell_complete=complete_goal,
+        help=f"Which end of a metric is better{purpose}. Default: what `gxt goal` said, else what its name "
+        f"implies{otherwise}.",
+    )
+
+
 def json_option(command: Command) -> Command:
     """--json."""
     return click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")(command)

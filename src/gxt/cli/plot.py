@@ -11,9 +11,9 @@ from gxt import plots, render, stats
 from gxt.cli import output
 from gxt.cli.params import (
     complete_field,
-    complete_goal,
     complete_run,
     experiments_option,
+    goals_option,
     json_option,
     readable_repository,
 )
@@ -74,15 +74,7 @@ _PIPE_WIDTH = 100
 )
 @click.option("--log-x", is_flag=True, help="A logarithmic x axis; with parallel, of params.")
 @click.option("--log-y", is_flag=True, help="A logarithmic y axis; with parallel, of metrics; with bar, of the bars.")
-@click.option(
-    "--goal",
-    "goals",
-    multiple=True,
-    metavar="METRIC:min|max",
-    shell_complete=complete_goal,
-    help="Which end of a metric is better, for the order of bars and the choice of curves that a legend names. "
-    "Default: what `gxt goal` said, else what its name implies, else min.",
-)
+@goals_option(", for the order of bars and the choice of curves that a legend names", ", else min")
 @json_option
 @click.pass_context
 def plot_command(

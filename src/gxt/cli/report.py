@@ -10,7 +10,7 @@ import click
 
 from gxt import against, plots, render, stats
 from gxt.cli import output
-from gxt.cli.params import complete_goal, complete_metric, complete_run, json_option, repository
+from gxt.cli.params import complete_metric, complete_run, goals_option, json_option, repository
 from gxt.errors import GxtError, UsageError
 from gxt.git import Repository
 from gxt.model import experiment_folder
@@ -38,14 +38,7 @@ _DRAWN = 12  # runs in an image
     shell_complete=complete_metric,
     help="The metric that tells which run is best. Default: one with a goal.",
 )
-@click.option(
-    "--goal",
-    "goals",
-    multiple=True,
-    metavar="METRIC:min|max",
-    shell_complete=complete_goal,
-    help="Which end of a metric is better. Default: what `gxt goal` said, else what its name implies.",
-)
+@goals_option()
 @click.option("-o", "--output", "target", type=click.Path(path_type=Path), help="Write the markdown to this file.")
 @click.option(
     "--comment-file",

@@ -16,8 +16,8 @@ from gxt.cli.look import elsewhere
 from gxt.cli.params import (
     complete_experiment,
     complete_field,
-    complete_goal,
     experiments_option,
+    goals_option,
     json_option,
     readable_repository,
     sequence,
@@ -74,15 +74,7 @@ class _Seconds(click.ParamType[float]):
     is_flag=True,
     help="Also columns that are the same in all runs, and those that do not fit: scroll sideways.",
 )
-@click.option(
-    "--goal",
-    "goals",
-    multiple=True,
-    metavar="METRIC:min|max",
-    shell_complete=complete_goal,
-    help="Which end of a metric is better, to mark its best values. Default: what `gxt goal` said, else what its name "
-    "implies.",
-)
+@goals_option(", to mark its best values")
 @click.option(
     "--group-by",
     multiple=True,
