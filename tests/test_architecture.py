@@ -154,7 +154,7 @@ def test_only_the_command_line_prints_exits_and_reads_arguments(path: Path) -> N
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: path.relative_to(SOURCE).as_posix())
-def test_only_git_py_calls_git(path: Path) -> None:
+def test_only_the_git_package_calls_git(path: Path) -> None:
     if layer_of(path) == "git":
         return
     found = []

@@ -17,6 +17,7 @@ from gxt import catalog, edits, layout, live, recorder, store
 from gxt import git as gxt_git
 from gxt.errors import GxtWarning, NotFoundError, UsageError
 from gxt.git import Repository
+from gxt.git import commits as git_commits
 from gxt.model import seconds_of
 from helpers import git, run_python
 
@@ -58,14 +59,14 @@ def test_what_has_not_changed_is_not_committed_again(repo: Repository, work: Pat
     run.commit()
     assert git("rev-parse", "gxt", cwd=work) == first
     read = []
-    real = gxt_git._write_change
+    real = git_commits._write_change
 
     def watching(stream: object, path: str, content: gxt_git.Content) -> None:
         read.append(path.rpartition("/")[2])
         real(stream, path, content)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gxt_git, "_write_change", watching)
+        patch.setattr(git_commits, "_write_change", watching)
         run.set_tag("stage", "late")
         run.commit()
     assert "big.txt" not in read and "metrics.csv" not in read and "run.yaml" in read

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from gxt import catalog, edits, layout, live, recorder, rescue, store
-from gxt import git as gxt_git
 from gxt.appender import Appender
 from gxt.errors import GitError, GxtError, GxtWarning, UsageError
 from gxt.git import Repository
+from gxt.git import commits as git_commits
 from helpers import git, record, run_python
 
 
@@ -449,9 +449,9 @@ def test_half_packs_of_a_commit_that_found_no_room_do_not_fill_the_disk(repo: Re
     before = folder / "tmp_pack_before"
     before.write_bytes(b"somebody's")
     os.utime(before, (1, 1))
-    gxt_git._remove_half_packs(repo, time.time())
+    git_commits._remove_half_packs(repo, time.time())
     (folder / "tmp_pack_mine").write_bytes(b"half")
-    gxt_git._remove_half_packs(repo, time.time())
+    git_commits._remove_half_packs(repo, time.time())
     assert before.exists() and not (folder / "tmp_pack_mine").exists()
 
 

@@ -14,7 +14,7 @@ import pytest
 from gxt import catalog, store
 from gxt import git as gxt_git
 from gxt.errors import GitError, GxtWarning
-from gxt.git import Repository
+from gxt.git import Repository, upkeep
 from helpers import git, record, run_python
 
 DAY = 86_400
@@ -37,7 +37,7 @@ def aged(path: Path, seconds: float) -> Path:
 def test_packs_are_put_together_in_the_background(
     repo: Repository, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(gxt_git, "_MOST_NEW_PACKS", 5)
+    monkeypatch.setattr(upkeep, "_MOST_NEW_PACKS", 5)
     if kind == "bare":
         git("init", "-q", "--bare", str(tmp_path / "bare"))
         repo = gxt_git.find(tmp_path / "bare")
@@ -52,17 +52,17 @@ def test_packs_are_put_together_in_the_background(
     for _ in range(24):
         record(repo)
         most = max(most, len(packs(repo)))
-        for process in gxt_git._maintaining:
+        for process in upkeep._maintaining:
             started += 1
             assert process.wait(60) == 0
-        gxt_git._maintaining.clear()
+        upkeep._maintaining.clear()
     assert started >= 3 and most <= 15
     git("fsck", "--strict", cwd=repo.common_dir)
     assert len(catalog.listing(repo).runs) == 24
 
 
 def test_large_packs_are_left_alone(repo: Repository, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gxt_git, "_MOST_NEW_PACKS", 4)
+    monkeypatch.setattr(upkeep, "_MOST_NEW_PACKS", 4)
     for number in range(300):
         (work / f"{number}.txt").write_text(f"code {number}\n")
     git("add", ".", cwd=work)
@@ -71,7 +71,7 @@ def test_large_packs_are_left_alone(repo: Repository, work: Path, monkeypatch: p
     (code,) = packs(repo)
     for _ in range(12):
         record(repo)
-        for process in gxt_git._maintaining:
+        for process in upkeep._maintaining:
             assert process.wait(60) == 0
     assert code in packs(repo) and len(packs(repo)) < 9
 
@@ -80,22 +80,22 @@ def test_large_packs_are_left_alone(repo: Repository, work: Path, monkeypatch: p
 def test_packs_stay_where_the_user_says_so(
     repo: Repository, work: Path, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
-    monkeypatch.setattr(gxt_git, "_MOST_NEW_PACKS", 2)
+    monkeypatch.setattr(upkeep, "_MOST_NEW_PACKS", 2)
     git("config", *setting.split("="), cwd=work)
     for _ in range(6):
         record(repo)
-    assert len(packs(repo)) == 6 and not gxt_git._maintaining
+    assert len(packs(repo)) == 6 and not upkeep._maintaining
 
 
 def test_settings_that_are_no_numbers_stop_nothing(
     repo: Repository, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gxt_git, "_MOST_NEW_PACKS", 2)
+    monkeypatch.setattr(upkeep, "_MOST_NEW_PACKS", 2)
     git("config", "gc.autoPackLimit", "many", cwd=work)
     git("config", "gc.auto", "6k", cwd=work)
-    while not gxt_git._maintaining:
+    while not upkeep._maintaining:
         record(repo)
-    assert [process.wait(60) for process in gxt_git._maintaining] == [0]
+    assert [process.wait(60) for process in upkeep._maintaining] == [0]
 
 
 _HOLD = """
@@ -109,7 +109,7 @@ sys.stdin.read()
 
 
 def test_only_one_process_puts_packs_together(repo: Repository, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gxt_git, "_MOST_NEW_PACKS", 2)
+    monkeypatch.setattr(upkeep, "_MOST_NEW_PACKS", 2)
     record(repo)
     marker = store.root(repo) / "maintenance.lock"
     holder = subprocess.Popen([sys.executable, "-c", _HOLD, str(marker)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -119,8 +119,8 @@ def test_only_one_process_puts_packs_together(repo: Repository, work: Path, monk
     assert len(packs(repo)) == 7
     holder.communicate()
     record(repo)
-    assert len(gxt_git._maintaining) == 1
-    gxt_git._maintaining[0].wait(60)
+    assert len(upkeep._maintaining) == 1
+    upkeep._maintaining[0].wait(60)
 
 
 def test_what_waits_for_git_is_not_the_training_process(
@@ -135,14 +135,14 @@ def test_what_waits_for_git_is_not_the_training_process(
     begun = time.monotonic()
     run_python(
         code="""
-        import gxt.git
-        gxt.git._MOST_NEW_PACKS = 2
+        import gxt.git.upkeep
+        gxt.git.upkeep._MOST_NEW_PACKS = 2
         for _ in range(8):
             with gxt.start_run():
                 pass
-        assert len(gxt.git._maintaining) == 1
+        assert len(gxt.git.upkeep._maintaining) == 1
         import os
-        os.kill(gxt.git._maintaining[0].pid, 0)  # it is still at it
+        os.kill(gxt.git.upkeep._maintaining[0].pid, 0)  # it is still at it
         """,
         PATH=f"{slow}:{os.environ['PATH']}",
         leave_children=True,
@@ -316,8 +316,8 @@ def test_commits_that_git_refuses_to_keep_are_not_said_to_be_gone(repo: Reposito
 def test_packs_are_put_together_where_bitmaps_are_written(
     repo: Repository, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gxt_git, "_MOST_NEW_PACKS", 3)
+    monkeypatch.setattr(upkeep, "_MOST_NEW_PACKS", 3)
     git("config", "repack.writeBitmaps", "true", cwd=work)
-    while not gxt_git._maintaining:
+    while not upkeep._maintaining:
         record(repo)
-    assert [process.wait(60) for process in gxt_git._maintaining] == [0]
+    assert [process.wait(60) for process in upkeep._maintaining] == [0]

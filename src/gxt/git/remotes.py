@@ -1,0 +1,219 @@
+"""Fetching from remotes and pushing to them, with what they say meanwhile and when they stay silent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from typing import IO, NamedTuple
+
+from gxt.errors import GitError
+from gxt.git.process import run, start
+from gxt.git.refs import drop_ref, resolve, tracking_ref
+from gxt.git.repository import Repository, Talk, to_origin
+
+_WORD_AFTER = 10.0  # seconds of silence before somebody is told
+
+
+class Pushed(NamedTuple):
+    """What a remote said to a push.
+
+    Attributes:
+        landed: whether it took it.
+        moved: whether somebody else was faster.
+        stumbled: whether it could not store it, as a `git gc` at the same moment can make happen.
+        words: its words.
+    """
+
+    landed: bool
+    moved: bool
+    stumbled: bool
+    words: str
+
+
+# Nothing but what is asked for: no tags, no submodules, no FETCH_HEAD in the user's way.
+FETCH = ("fetch", "--progress", "--no-tags", "--no-prune", "--recurse-submodules=no", "--no-write-fetch-head")
+# As a pack, like what is committed: loose objects would be in the way of a repacking in the background, and it in
+# theirs.
+FETCH_PACK = ("-c", "fetch.unpackLimit=1", *FETCH, "--no-auto-maintenance")
+
+
+def fetch(repo: Repository, remote: str, branch: str, talk: Talk) -> str | None:
+    """Bring a remote's branch here, and the ref that remembers it; the commit, None where the remote has none.
+
+    Raises:
+        GitError: the remote cannot be reached, refuses, or does not answer.
+    """
+    tracking = tracking_ref(remote, branch)
+    code, _, err = talk_to(repo, [*FETCH_PACK, remote, f"+refs/heads/{branch}:{tracking}"], talk)
+    if code and "couldn't find remote ref" in err:
+        drop_ref(repo, tracking)
+        return None
+    if code:
+        raise remote_error(remote, err)
+    return resolve(repo, [tracking])[0]
+
+
+def push(
+    repo: Repository,
+    remote: str,
+    branch: str,
+    commit: str,
+    expected: str | None,
+    talk: Talk,
+    settings: Mapping[str, str],
+) -> Pushed:
+    """Move a remote's branch from one commit to another that descends from it; None for a branch that is not there.
+
+    Raises:
+        GitError: the remote cannot be reached, or does not answer.
+    """
+    ref = f"refs/heads/{branch}"
+    options = ["--porcelain", "--progress", "--no-follow-tags", "--recurse-submodules=no"]
+    options.append(f"--force-with-lease={ref}:{expected or ''}")
+    code, out, err = talk_to(repo, ["push", *options, remote, f"{commit}:{ref}"], talk)
+    report = next((line for line in out.splitlines() if line[1:2] == "\t" and f":{ref}\t" in line), "")
+    if code == 0 and not report.startswith("!"):
+        tracking = tracking_ref(remote, branch)
+        if (
+            settings.get(f"remote.{remote}.fetch") != f"+refs/heads/*:{tracking_ref(remote, '*')}"
+        ):  # else git has done it
+            with contextlib.suppress(GitError):
+                run(repo, "update-ref", tracking, commit)
+        return Pushed(True, False, False, "")
+    if not report:
+        raise remote_error(remote, err)
+    words = report.rpartition("\t")[2]
+    moved = any(sign in words for sign in _FASTER)
+    return Pushed(False, moved, "unpacker error" in words, "\n".join([words, *_remote_words(err)]))
+
+
+# What a push comes back with when somebody else's has landed since, or is landing.
+_FASTER = ("stale info", "fetch first", "non-fast-forward", "cannot lock ref", "failed to update ref", "incorrect old")
+
+
+def _remote_words(err: str) -> list[str]:
+    """What the remote's own hooks and programs said."""
+    lines = [line.removeprefix("remote:").strip() for line in re.split(r"[\r\n]+", err) if line.startswith("remote:")]
+    return [line for line in lines if line and not _PROGRESS.match(line)]
+
+
+_PROGRESS = re.compile(r"(Enumerating|Counting|Compressing|Resolving|Unpacking|Total|Updating|Writing)\b.*\d")
+
+
+def remote_error(remote: str, err: str) -> GitError:
+    lines = [line.strip() for line in re.split(r"[\r\n]+", err) if line.strip()]
+    said = [line for line in lines if line.startswith(("fatal:", "error:", "ssh:")) or "ermission denied" in line]
+    said += _remote_words(err)
+    words = (
+        "; ".join(dict.fromkeys(line.removeprefix("fatal: ").removeprefix("error: ") for line in said)) or "no message"
+    )
+    hint = None
+    if any(sign in err for sign in _NOT_ALLOWED):
+        hint = f"git asks for what it needs in `git fetch {remote}`; see gitcredentials(7)"
+    return GitError(f"{remote}: {words[:500]}", hint)
+
+
+_NOT_ALLOWED = (
+    "Authentication failed",
+    "could not read Username",
+    "could not read Password",
+    "terminal prompts disabled",
+    "error: 403",
+    "Permission denied",
+)
+
+
+def talk_to(
+    repo: Repository, args: Sequence[str], talk: Talk, stdin: IO[bytes] | None = None, partly: bool = True
+) -> tuple[int, str, str]:
+    """Run a command that talks to a remote; its output, and what it said."""
+    # Where the user's own git would: a remote's path may be relative to the top of the work tree.
+    where = repo.work_tree or repo.common_dir
+    environment = ({} if talk.asks else {"GIT_TERMINAL_PROMPT": "0"}) | to_origin(repo, partly)
+    source = subprocess.DEVNULL if stdin is None else stdin
+    process = start([f"--git-dir={repo.git_dir}", *args], where, source, environment, asks=talk.asks)
+    heard: queue.SimpleQueue[tuple[bool, bytes]] = queue.SimpleQueue()
+    for stream, is_out in ((process.stdout, True), (process.stderr, False)):
+        assert stream is not None
+        threading.Thread(target=_listen, args=(stream, is_out, heard), daemon=True).start()
+    out, err, shown = b"", b"", 0
+    ended, silence, told = 0, 0.0, _WORD_AFTER
+    try:
+        while ended < 2:
+            try:
+                is_out, data = heard.get(timeout=min(1.0, talk.timeout or 1.0))
+            except queue.Empty:
+                silence += min(1.0, talk.timeout or 1.0)
+                if process.poll() is not None and silence > 2:  # something that it left behind has its pipes
+                    break
+                if talk.timeout and silence >= talk.timeout:
+                    raise GitError(
+                        f"{repo.origin.name if repo.origin else args[-2]} has said nothing for {silence:.0f} seconds",
+                        "`git config gxt.timeout SECONDS` waits longer; nothing is lost, try again",
+                    ) from None
+                if silence >= told:
+                    talk.silent(silence)
+                    told += _WORD_AFTER
+                continue
+            silence, told = 0.0, _WORD_AFTER
+            if not data:
+                ended += 1
+            elif is_out:
+                out += data
+            else:
+                err += data
+                shown = _say(err, shown, talk)
+        process.wait()
+    finally:
+        _end(process, own_group=not talk.asks)
+    _say(err + b"\n" if err[shown:] else err, shown, talk)
+    return process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
+
+
+def _listen(stream: IO[bytes], is_out: bool, heard: queue.SimpleQueue[tuple[bool, bytes]]) -> None:
+    with contextlib.suppress(OSError), stream:
+        while data := os.read(stream.fileno(), 1 << 16):
+            heard.put((is_out, data))
+    heard.put((is_out, b""))
+
+
+def _say(err: bytes, shown: int, talk: Talk) -> int:
+    """Pass on whole lines, so that nothing that is to be masked in them comes in two pieces."""
+    end = max(err.rfind(b"\n"), err.rfind(b"\r")) + 1
+    if end > shown and talk.said is not None:
+        talk.said(err[shown:end].decode("utf-8", "replace"))
+    return max(end, shown)
+
+
+def _end(process: subprocess.Popen[bytes], own_group: bool) -> None:
+    """End a git that is still at work, and what it has started."""
+    for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
+        if process.poll() is not None:
+            break
+        with contextlib.suppress(OSError):
+            if own_group and hasattr(os, "killpg"):
+                os.killpg(process.pid, number)
+            else:
+                process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(2)
+
+
+def delete_remote_branch(repo: Repository, remote: str, branch: str, commit: str, talk: Talk) -> None:
+    """Take a branch off a remote where it is at a commit there.
+
+    Raises:
+        GitError: it is not, the remote refuses, cannot be reached, or does not answer.
+    """
+    ref = f"refs/heads/{branch}"
+    options = ["--progress", "--recurse-submodules=no", f"--force-with-lease={ref}:{commit}"]
+    code, _, err = talk_to(repo, ["push", *options, remote, f":{ref}"], talk)
+    if code:
+        raise remote_error(remote, err)
+    drop_ref(repo, tracking_ref(remote, branch))
