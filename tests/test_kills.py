@@ -82,7 +82,7 @@ VICTIM = textwrap.dedent("""
         return follow
 
     calls, big = json.loads(sys.argv[2]), "line of a large artifact\\n" * 8000
-    followed = ("gxt/recorder.py", "gxt/live.py", "gxt/store.py", "gxt/git/commits.py", "gxt/git/process.py")
+    followed = ("gxt/recorder.py", "gxt/live.py", "gxt/store/runs.py", "gxt/store/commits.py", "gxt/git/commits.py", "gxt/git/process.py")
     lines, last_line = set(), int(sys.argv[3])
     gxt.start_run().discard()  # what is imported late is there now
     done("ready")

@@ -527,7 +527,7 @@ def test_two_first_commits_join_in_one_history(repo: Repository) -> None:
             git("update-ref", "refs/heads/gxt", git("commit-tree", tree, "-m", "theirs"))
         return [("note.txt", b"ours")], "ours"
 
-    store._commit(repo, plan)
+    store.change(repo, plan)
     assert git("log", "--format=%s", "gxt").splitlines() == ["ours", "theirs"]
 
 

@@ -858,14 +858,15 @@ def amend(repo: Repository, run_id: str) -> ActiveRun:
 
 def _attach(repo: Repository, run_id: str) -> tuple[LiveRun, Run]:
     """A run's live folder: where it records, or opened again to add to it, by whoever comes first."""
-    for _ in range(_ATTACH_TRIES):
+    for attempt in range(_ATTACH_TRIES):
         with contextlib.suppress(NotFoundError, FileNotFoundError):
             folder = live.live_path(store.root(repo), run_id)
             if folder.is_dir() and live.is_alive(folder):
                 return LiveRun(store.root(repo), run_id), live.read(folder, summary=False)
         try:
             recording, before = _reopen(repo, run_id)
-        except FileExistsError:  # somebody else was first
+        except FileExistsError:  # somebody else was first, and is just beginning or ending it
+            time.sleep(min(0.001 * 2**attempt, 0.1))
             continue
         recording.record("amend", status=before.status, exit_code=before.exit_code, time=before.ended)
         return recording, before
