@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
 import time
+import urllib.request
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +75,31 @@ def lfs_server(folder: Path) -> Iterator[LfsServer]:
         server.server_close()
 
 
+def only_for(port: int, bucket: str) -> tuple[str, str]:
+    """Have moto's S3 make a bucket, and look at keys from now on: gives the only ones that it takes.
+
+    As in moto's own documentation: docs/docs/iam.rst, and /moto-api/reset-auth for a server.
+    """
+    import boto3
+
+    url = f"http://127.0.0.1:{port}"
+    about = {"endpoint_url": url, "region_name": "us-east-1", "aws_access_key_id": "-", "aws_secret_access_key": "-"}
+    boto3.client("s3", **about).create_bucket(Bucket=bucket)
+    users = boto3.client("iam", **about)
+    users.create_user(UserName="ada")
+    allowed = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    users.put_user_policy(UserName="ada", PolicyName="all", PolicyDocument=document)
+    key = users.create_access_key(UserName="ada")["AccessKey"]
+    _without_keys(port, "0")
+    return key["AccessKeyId"], key["SecretAccessKey"]
+
+
+def _without_keys(port: int, calls: str) -> None:
+    url = f"http://127.0.0.1:{port}/moto-api/reset-auth"
+    urllib.request.urlopen(urllib.request.Request(url, calls.encode(), {"Content-Type": "text/plain"}, method="POST"))
+
+
 @contextlib.contextmanager
 def s3_server() -> Iterator[int]:
     """moto's S3; its port."""
@@ -83,6 +110,7 @@ def s3_server() -> Iterator[int]:
     try:
         yield server.get_host_and_port()[1]
     finally:
+        _without_keys(server.get_host_and_port()[1], "inf")  # the setting is of the process
         server.stop()
 
 

@@ -82,7 +82,8 @@ VICTIM = textwrap.dedent("""
         return follow
 
     calls, big = json.loads(sys.argv[2]), "line of a large artifact\\n" * 8000
-    followed = ("gxt/recorder.py", "gxt/live.py", "gxt/store/runs.py", "gxt/store/commits.py", "gxt/git/commits.py", "gxt/git/process.py")
+    names = "recorder.py live.py store/runs.py store/commits.py git/commits.py git/process.py".split()
+    followed = tuple(f"gxt/{name}" for name in names)
     lines, last_line = set(), int(sys.argv[3])
     gxt.start_run().discard()  # what is imported late is there now
     done("ready")

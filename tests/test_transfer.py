@@ -18,7 +18,7 @@ from gxt.git import Repository
 from gxt.pointers import Pointer
 from helpers import git as run_git
 from helpers import run_python
-from servers import Cable, LfsServer, lfs_server, s3_server
+from servers import Cable, LfsServer, lfs_server, only_for, s3_server
 
 SIZE = 3_000_000
 SECRET = "wJalrXUtnFEMI-secret"
@@ -175,7 +175,9 @@ def test_a_work_tree_of_the_branch_gets_the_files_from_lfs(
 ) -> None:
     run_git("lfs", "install", "--local")
     run_id = record(repo, {"my model[1].bin": content(1), "small.bin": b"x" * 1000})
+    assert "1 large artifact (3.0 MB) only here" in run_python("-m", "gxt", "status").stdout
     run_git("push", "-q", "origin", "gxt")  # plain git: the hook of git-lfs sends the bytes
+    assert "only here" not in run_python("-m", "gxt", "status").stdout
     run_git("clone", "-q", str(remote), str(tmp_path / "other"))
     monkeypatch.chdir(tmp_path / "other")
     run_git("lfs", "install", "--local")
@@ -320,6 +322,28 @@ def test_s3_credentials(repo: Repository, bucket: str, monkeypatch: pytest.Monke
     assert (done.returncode, done.stdout) == (1, "")
     assert "1 large artifact was not sent (0 of 1 were)" in done.stderr
     assert SECRET not in done.stderr and "Traceback" not in done.stderr
+
+
+def test_s3_looks_at_keys(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    with s3_server() as port:
+        name, secret = only_for(port, "taxi-runs")
+        set_aws(monkeypatch, port)
+        run_git("config", "gxt.artifactStore", "s3://taxi-runs/runs")
+        run_git("config", "gxt.artifactUpload", "false")
+        record(repo, {"a.bin": content(1)})
+        for wrong in ((name, SECRET), ("AKIAWRONGWRONGWRONG1", secret)):
+            monkeypatch.setenv("AWS_ACCESS_KEY_ID", wrong[0])
+            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", wrong[1])
+            done = run_python("-m", "gxt", "artifacts", "push", check=False)
+            assert (done.returncode, done.stdout) == (1, "")
+            said, hint = done.stderr.splitlines()
+            assert said.endswith("was not sent (0 of 1 were): the artifact store s3://taxi-runs/runs: Forbidden")
+            assert "credentials are found as the store's own library finds them" in hint
+            assert "1 large artifact (3.0 MB) only here" in run_python("-m", "gxt", "status").stdout
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", name)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+        assert run_python("-m", "gxt", "artifacts", "push").stdout.startswith("sent 1 artifact")
+        assert "only here" not in run_python("-m", "gxt", "status").stdout
 
 
 def test_secrets_in_a_stores_url_are_not_shown(repo: Repository) -> None:

@@ -274,6 +274,22 @@ def whereabouts(repo: Repository, runs: Sequence[Run] | None = None) -> list[Whe
     return [Whereabouts(pointer, where, clone.objects.has(pointer), place_of(pointer)) for pointer, where in wanted]
 
 
+def unsent(repo: Repository, config: Mapping[str, str]) -> list[Pointer]:
+    """The large artifacts of runs on the branch that are here and, as far as this clone knows, nowhere else."""
+    settings = store.artifact_settings(repo, config)
+    objects = store.objects(repo, settings)
+    alone = objects.ours()
+    for place in large.places_for(repo, settings, config) if alone else []:
+        alone -= objects.stored(place.key)
+    if not alone:
+        return []
+    pointers = {pointer for pointer in named(repo) if pointer.oid in alone and objects.has(pointer)}
+    if pointers and settings.store is None and git.has_lfs_hook(repo, config):  # a plain `git push` took them along
+        branches = git.remote_branches(repo, store.branch_name(config), config)
+        pointers -= pointers_at(repo, branches.values()).keys()
+    return sorted(pointers)
+
+
 def verify(repo: Repository, runs: Sequence[Run] | None = None, progress: Progress | None = None) -> list[Whereabouts]:
     """Check every copy here against its digest, and ask the store for each artifact.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from gxt import catalog, driver, edits, git, live, render, sharing, store
+from gxt import catalog, driver, edits, git, live, render, sharing, store, transfer
 from gxt.cli import output
 from gxt.cli.params import complete_run, json_option, repository
 from gxt.git import Repository
@@ -70,6 +70,9 @@ def status_command(ctx: click.Context, as_json: bool) -> None:
         output.say(f"  {remote['ref']}: {_ahead_and_behind(remote)}")
     if not state["remotes"] and state["has_remote"] and state["tip"]:
         output.say("  not pushed yet: `gxt push` does it")
+    if unsent := state["unsent_artifacts"]:
+        size = render.size(unsent["size"])
+        output.say(f"  {_count(unsent['count'], 'large artifact')} ({size}) only here: `gxt push` sends what it can")
     disk = state["disk"]
     output.say(
         f"disk: {render.size(disk['objects'])} of git objects, {render.size(disk['gxt'])} of live runs and caches"
@@ -116,6 +119,7 @@ def _state(repo: Repository) -> dict[str, Any]:
         }
         for distance in sharing.distances(repo, settings, at)
     ]
+    unsent = transfer.unsent(repo, settings)
     return {
         "branch": store.branch_name(settings),
         "tip": at.commit,
@@ -127,6 +131,7 @@ def _state(repo: Repository) -> dict[str, Any]:
         "pending": [_waiting(run) for run in found.runs if run.place == "pending"],
         "remotes": remotes,
         "has_remote": bool(git.remote_urls(settings)),
+        "unsent_artifacts": {"count": len(unsent), "size": sum(pointer.size for pointer in unsent)} if unsent else None,
         "disk": {"objects": git.count_objects(repo).size, "gxt": live.disk_usage(store.root(repo))},
     }
 
