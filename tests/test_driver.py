@@ -30,7 +30,7 @@ def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Repository, 
     sharing.sync(one, "origin", Talk())
     sharing.sync(two, "origin", Talk())
     for repo, when, stage in ((one, 3, "prod"), (two, 1, "test")):
-        monkeypatch.setattr(gxt.git.time, "time", lambda when=when: 2_000_000_000 + when)
+        monkeypatch.setattr(gxt.git.commits.time, "time", lambda when=when: 2_000_000_000 + when)
         run = recorder.resume(repo, run_id)
         run.log_metrics({"loss": when / 4, f"m{when}": 0.5}, step=when)
         run.log_param(f"p{when}", when)
