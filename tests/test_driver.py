@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import gxt.git
-from gxt import driver, layout, recorder, sharing, store
+from gxt import driver, edits, layout, recorder, sharing, store
 from gxt.errors import GxtError
 from gxt.git import Repository, Talk
 from gxt.model import Run
@@ -70,6 +70,49 @@ def test_git_comes_to_what_gxt_comes_to(apart: tuple[Repository, Path], way: str
     (run,) = [run for run in read(repo) if run.name == "first"]
     assert run.tags == {"stage": "prod", "old": "yes", "t1": "x", "t3": "x"}
     assert {name: summary.count for name, summary in run.metrics.items()} == {"loss": 3, "m1": 1, "m3": 1}
+
+
+@pytest.mark.parametrize("edit", ["tag", "param"])
+def test_a_new_run_is_not_taken_for_a_purged_one(tmp_path: Path, edit: str) -> None:
+    """One side purges a run and records one that is much like it, which git takes for a renaming; the other edits."""
+    git("init", "-q", "--bare", str(tmp_path / "hub.git"))
+    for name in ("one", "two"):
+        git("clone", "-q", str(tmp_path / "hub.git"), str(tmp_path / name))
+    one, two = (gxt.git.find(tmp_path / name) for name in ("one", "two"))
+    points = {"loss": 0.5}
+    old = record(one, name="old", metrics=points)
+    sharing.sync(one, "origin", Talk())
+    sharing.sync(two, "origin", Talk())
+    if edit == "tag":
+        edits.tag(two, store.read_run(two, old), {"team": "secret"})
+    else:
+        run = recorder.amend(two, old)
+        run.log_param("late", 7.0)
+        run.log_text("late", "late.txt")
+        run.end()
+    store.mark_deleted(one, old, True)
+    store.purge(one, [old])
+    new = record(one, name="new", metrics=points)
+    sharing.sync(one, "origin", Talk(), receive=False)
+    git("fetch", "-q", cwd=two.work_tree)
+    driver.set_up(two, f"{sys.executable} -m gxt")
+    tree = tmp_path / "join"
+    git("worktree", "add", "-q", "--detach", str(tree), "gxt", cwd=two.work_tree)
+    command = ["git", "merge", "--no-edit", "origin/gxt"]
+    if edit == "tag":  # git does not ask about the other
+        done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and "takes the files of another run for" in done.stderr
+        git("merge", "--abort", cwd=tree)
+    done = subprocess.run(
+        [*command, "-s", "recursive", "-X", "no-renames"], cwd=tree, capture_output=True, text=True, check=False
+    )
+    assert "modify/delete" in done.stdout or edit == "param"  # the purged run alone
+    assert git("diff", "origin/gxt", "--", f"experiments/taxi/{new}", cwd=tree) == ""
+    sharing.sync(two, "origin", Talk())
+    assert {run.name: (run.tags, "late" in run.params) for run in read(two)} == {
+        "old": ({"team": "secret"} if edit == "tag" else {}, edit == "param"),
+        "new": ({}, False),
+    }
 
 
 def read(repo: Repository) -> list[Run]:

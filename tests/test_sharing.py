@@ -277,6 +277,22 @@ def test_several_remotes(clone: Clone, tmp_path: Path) -> None:
     assert "backup/gxt: everything pushed" in said and "origin/gxt: 1 run not pushed, in 1 commit" in said
 
 
+@pytest.mark.parametrize("specs", ["+refs/*:refs/*", "+refs/heads/gxt:refs/heads/gxt", "refs/heads/gxt:refs/heads/gxt"])
+def test_a_clone_whose_configuration_maps_branches_onto_its_own(clone: Clone, specs: str) -> None:
+    """As `git clone --mirror` makes it: git's own fetch would put the remote's branch in the place of ours."""
+    one, two = clone("one"), clone("two")
+    sent = record(one)
+    sync(one)
+    git("config", "remote.origin.fetch", specs, cwd=two.common_dir)
+    git("config", "remote.origin.mirror", "true", cwd=two.common_dir)
+    kept = record(two)
+    sharing.preview(two, "origin", Talk())
+    assert set(runs(two)) == {kept}
+    sync(two)
+    sync(one)
+    assert set(runs(one)) == set(runs(two)) == {sent, kept}
+
+
 def test_the_usual_remote() -> None:
     def usual(**settings: str) -> str:
         urls = {f"remote.{name}.url": "x" for name in settings.pop("remotes").split()}
@@ -327,6 +343,30 @@ def test_a_rewritten_branch_can_be_taken_over(rewritten: tuple[Repository, str, 
     assert done.kept is not None
     assert secret in ids(repo.common_dir, done.kept)
     assert not sync(repo).sent
+
+
+def test_what_a_rewriting_changed_in_a_run_stays_changed(clone: Clone, hub: Path) -> None:
+    """A secret is taken out of a run that another clone has tagged since."""
+    one, two = clone("one"), clone("two")
+    run_id = record(one, name="first", tags={"key": "LEAKED", "kept": "yes"}, metrics={"loss": 0.5})
+    start = tip(one)
+    sync(one)
+    sync(two)
+    edits.tag(two, store.read_run(two, run_id), {"stage": "prod"})
+    path = f"experiments/taxi/{run_id}/run.yaml"
+    clean = git("show", f"gxt:{path}", cwd=one.common_dir).replace("  key: LEAKED\n", "")
+    blob = git("hash-object", "-w", "--stdin", cwd=one.common_dir, stdin=clean + "\n").strip()
+    lines = f"commit refs/heads/clean\ncommitter A <a@b.c> 1767225600 +0000\ndata 1\nx\nM 100644 {blob} {path}\n"
+    for entry in git("ls-tree", "-r", start, cwd=one.common_dir).splitlines():
+        about, _, name = entry.partition("\t")
+        if name != path:
+            lines += f"M {about.split()[0]} {about.split()[2]} {name}\n"
+    git("fast-import", "--quiet", cwd=one.common_dir, stdin=lines)
+    git("push", "-q", "--force", "origin", "clean:refs/heads/gxt", cwd=one.common_dir)
+    sync(two, rewritten=sharing.TAKE)
+    assert runs(two)[run_id].tags == {"kept": "yes", "stage": "prod"}
+    assert runs(two)[run_id].metrics["loss"].count == 1
+    assert "LEAKED" not in git("log", "-p", "gxt", cwd=hub)
 
 
 def test_a_rewriting_can_be_undone(rewritten: tuple[Repository, str, str, str], hub: Path) -> None:

@@ -6,15 +6,17 @@ that the file comes out as `gxt sync` would have it; where that cannot be told, 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from gxt import git, joining, layout, merging
-from gxt.errors import GxtError
+from gxt.errors import FormatError, GxtError
 from gxt.git import Repository
 from gxt.merging import Edit, Versions
 from gxt.model import RUN_ID
+from gxt.yamltext import load_mapping
 
 NAME = "gxt"
 """The driver's name, as .gitattributes has it."""
@@ -30,7 +32,13 @@ def merge_file(repo: Repository, base: bytes, ours: bytes, theirs: bytes, path: 
     Args:
         base, ours, theirs: the three versions that git merges.
         path: where the file is on the branch.
+
+    Raises:
+        GxtError: the versions are of several runs, or which is the later cannot be told.
     """
+    run = _run_of(path)
+    if run and path.endswith(f"/{layout.RUN_YAML}") and not {_id(base), _id(ours), _id(theirs)} <= {run, None}:
+        raise _of_another_run(run)
     settings = git.config(repo)
     wanted = [git.blob_id([data], len(data), settings) for data in (ours, theirs)]
     for one, other in _sides(repo):
@@ -39,7 +47,29 @@ def merge_file(repo: Repository, base: bytes, ours: bytes, theirs: bytes, path: 
             joined = joining.joined_file(repo, one, other, path)
             if joined is not None:
                 return joined
+        if run and any(there) and not all(there):
+            raise _of_another_run(run)
     return _of_three(base, ours, theirs, path)
+
+
+def _run_of(path: str) -> str | None:
+    """The id of the run that a file on the branch is of."""
+    parts = path.split("/")
+    return parts[2] if len(parts) > 3 and RUN_ID.fullmatch(parts[2]) else None
+
+
+def _id(document: bytes) -> object:
+    with contextlib.suppress(FormatError):
+        return load_mapping(document, layout.RUN_YAML).get("id")
+    return None
+
+
+def _of_another_run(run: str) -> GxtError:
+    """Where one side purged a run, and has a new one that is much alike, git takes that for the purged one renamed."""
+    return GxtError(
+        f"git takes the files of another run for those of {run}, as renamed ones",
+        "undo this, and merge by `gxt sync`, or with `-s recursive -X no-renames`",
+    )
 
 
 def _sides(repo: Repository) -> Iterator[tuple[str, str]]:
@@ -64,8 +94,7 @@ def _sides(repo: Repository) -> Iterator[tuple[str, str]]:
 
 def _of_three(base: bytes, ours: bytes, theirs: bytes, path: str) -> bytes:
     contents = {"base": base, "ours": ours, "theirs": theirs}
-    parts = path.split("/")
-    name = "/".join(parts[3:]) if len(parts) > 3 and RUN_ID.fullmatch(parts[2]) else path
+    name = path.split("/", 3)[3] if _run_of(path) else path
     edits = [Edit(side, side == "ours", ["base"], side) for side in ("ours", "theirs")]
     versions = Versions(
         {name: "ours"}, {name: "theirs"}, [{name: "base"}], {name: edits}, contents.__getitem__, lambda side: 0

@@ -129,6 +129,24 @@ def differing(repo: Repository, settings: Mapping[str, str], old: str, new: str,
     return _differing(repo, ids[0], ids[1], ids[2:], git.empty_tree(settings), whole=False)
 
 
+def on_top(repo: Repository, path: str, old: TreeEntry, new: TreeEntry, onto: TreeEntry) -> Changes:
+    """What to write at a run's folder, or another file, that is `onto`, for what was done between `old` and `new` to be
+    done to it as well: key by key, so that all else stays as it is there."""
+    then, now, there = (_files(repo, path, entry) for entry in (old, new, onto))
+    edits: dict[str, list[Edit]] = {}
+    for ours, files in ((True, now), (False, there)):
+        for name in then.keys() | files.keys():
+            if then.get(name) != files.get(name):
+                commit = "now" if ours else "there"
+                edits.setdefault(name, []).append(Edit(commit, ours, [then.get(name)], files.get(name)))
+
+    def read(oid: str) -> bytes:
+        return git.read_objects(repo, [oid])[0] or b""
+
+    joined = merging.join(Versions(now, there, [then], edits, read, lambda commit: commit == "now"))
+    return _changes(Unit(path, onto, new, [old]), joined)
+
+
 def joined_file(repo: Repository, ours: str, theirs: str, path: str) -> bytes | None:
     """What the merge of two commits has at the path of a file, for who merges file by file, as `git merge` does."""
     parts = path.split("/")
@@ -265,7 +283,8 @@ class _History:
             if kept is None:
                 return Joined({}, [])
             unit = kept
-        ours, theirs, *bases = (self._files(unit.path, entry) for entry in (unit.ours, unit.theirs, *unit.bases))
+        sides = (unit.ours, unit.theirs, *unit.bases)
+        ours, theirs, *bases = (_files(self._repo, unit.path, entry) for entry in sides)
         return merging.join(Versions(ours, theirs, bases, edits, self._read, self._rank))
 
     def _kept(self, unit: Unit, edits: Mapping[str, Sequence[Edit]]) -> Unit | None:
@@ -298,13 +317,6 @@ class _History:
                 waiting += step.parents
         return found
 
-    def _files(self, path: str, entry: TreeEntry | None) -> dict[str, str]:
-        if entry is None:
-            return {}
-        if not entry.is_tree:
-            return {path: entry.oid}
-        return {file.path: file.oid for file in git.list_files(self._repo, entry.oid)}
-
     def _read(self, oid: str) -> bytes:
         if oid not in self._contents:
             self._contents[oid] = git.read_objects(self._repo, [oid])[0] or b""
@@ -314,6 +326,14 @@ class _History:
         if self._ages is None:
             self._ages = git.ages(self._repo, self._tips)
         return self._ages.get(commit, (0, 0))
+
+
+def _files(repo: Repository, path: str, entry: TreeEntry | None) -> dict[str, str]:
+    if entry is None:
+        return {}
+    if not entry.is_tree:
+        return {path: entry.oid}
+    return {file.path: file.oid for file in git.list_files(repo, entry.oid)}
 
 
 def _changes(unit: Unit, joined: Joined) -> Changes:

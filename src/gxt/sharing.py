@@ -370,11 +370,10 @@ def _carried_over(
         (now_there,) = unit.bases
         if not unit.theirs or unit.theirs == now_there or (unit.ours and not now_there):
             continue
-        if unit.ours is None or unit.ours == now_there or not unit.is_run:
+        if unit.ours is None or now_there is None or unit.ours == now_there:
             changes.append((unit.path, Entry(unit.theirs.oid, unit.theirs.is_tree)))
         else:
-            old, new = ({f.path: f.oid for f in git.list_files(repo, e.oid)} for e in (unit.ours, unit.theirs))
-            changes += [(f"{unit.path}/{path}", Entry(oid, False)) for path, oid in new.items() if old.get(path) != oid]
+            changes += joining.on_top(repo, unit.path, unit.ours, unit.theirs, now_there)
         if unit.is_run:
             runs.append(unit.path.rpartition("/")[2])
     if not changes:

@@ -37,7 +37,16 @@ class Pushed(NamedTuple):
 
 
 # Nothing but what is asked for: no tags, no submodules, no FETCH_HEAD in the user's way.
-FETCH = ("fetch", "--progress", "--no-tags", "--no-prune", "--recurse-submodules=no", "--no-write-fetch-head")
+# Without --refmap, git would also move what the remote's own configuration names: in a mirror, our branches themselves.
+FETCH = (
+    "fetch",
+    "--refmap=",
+    "--progress",
+    "--no-tags",
+    "--no-prune",
+    "--recurse-submodules=no",
+    "--no-write-fetch-head",
+)
 # As a pack, like what is committed: loose objects would be in the way of a repacking in the background, and it in
 # theirs.
 FETCH_PACK = ("-c", "fetch.unpackLimit=1", *FETCH, "--no-auto-maintenance")
@@ -76,7 +85,9 @@ def push(
     ref = f"refs/heads/{branch}"
     options = ["--porcelain", "--progress", "--no-follow-tags", "--recurse-submodules=no"]
     options.append(f"--force-with-lease={ref}:{expected or ''}")
-    code, out, err = talk_to(repo, ["push", *options, remote, f"{commit}:{ref}"], talk)
+    code, out, err = talk_to(
+        repo, ["-c", f"remote.{remote}.mirror=false", "push", *options, remote, f"{commit}:{ref}"], talk
+    )
     report = next((line for line in out.splitlines() if line[1:2] == "\t" and f":{ref}\t" in line), "")
     if code == 0 and not report.startswith("!"):
         tracking = tracking_ref(remote, branch)
@@ -213,7 +224,7 @@ def delete_remote_branch(repo: Repository, remote: str, branch: str, commit: str
     """
     ref = f"refs/heads/{branch}"
     options = ["--progress", "--recurse-submodules=no", f"--force-with-lease={ref}:{commit}"]
-    code, _, err = talk_to(repo, ["push", *options, remote, f":{ref}"], talk)
+    code, _, err = talk_to(repo, ["-c", f"remote.{remote}.mirror=false", "push", *options, remote, f":{ref}"], talk)
     if code:
         raise remote_error(remote, err)
     drop_ref(repo, tracking_ref(remote, branch))
