@@ -265,11 +265,16 @@ def test_several_remotes(clone: Clone, tmp_path: Path) -> None:
     backup = tmp_path / "backup.git"
     git("init", "-q", "--bare", str(backup))
     git("remote", "add", "backup", "../backup.git", cwd=repo.work_tree)  # seen from the work tree, as git has it
-    git("remote", "add", "gone", str(tmp_path / "gone"), cwd=repo.work_tree)
+    for name in ("gone", "gone-too"):
+        git("remote", "add", name, str(tmp_path / name), cwd=repo.work_tree)
     run_id = record(repo)
     done = command(repo, "sync", "--all")
     assert done.returncode == 5
-    assert "backup: sent 1 run" in done.stdout and "origin: sent 1 run" in done.stdout and "gone" in done.stderr
+    assert (
+        "backup: sent 1 run" in done.stdout
+        and "origin: sent 1 run" in done.stdout
+        and done.stderr.count("gxt: gone") == 2
+    )
     assert ids(backup) == {run_id}
     record(repo)
     assert command(repo, "push", "backup").stdout == "backup: sent 1 run\n"
@@ -367,6 +372,11 @@ def test_what_a_rewriting_changed_in_a_run_stays_changed(clone: Clone, hub: Path
     assert runs(two)[run_id].tags == {"kept": "yes", "stage": "prod"}
     assert runs(two)[run_id].metrics["loss"].count == 1
     assert "LEAKED" not in git("log", "-p", "gxt", cwd=hub)
+
+
+def test_of_two_opposites_one_has_to_be_said(clone: Clone) -> None:
+    done = command(clone("one"), "sync", "--take-rewrite", "--undo-rewrite")
+    assert done.returncode == 2 and "opposites" in done.stderr
 
 
 def test_a_rewriting_can_be_undone(rewritten: tuple[Repository, str, str, str], hub: Path) -> None:

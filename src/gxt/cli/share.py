@@ -31,16 +31,21 @@ def _sharing_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _rewritten_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    def one_of(ctx: click.Context, option: click.Parameter, chosen: bool) -> bool:
+        if chosen and ctx.params.get("undo_rewrite" if option.name == "take_rewrite" else "take_rewrite"):
+            raise click.UsageError("--take-rewrite and --undo-rewrite are opposites: say one of them")
+        return chosen
+
     take = click.option(
         "--take-rewrite",
-        "rewritten",
-        flag_value=sharing.TAKE,
+        is_flag=True,
+        callback=one_of,
         help="Where the remote's branch was rewritten: go on from it, with what was not sent yet on top.",
     )
     undo = click.option(
         "--undo-rewrite",
-        "rewritten",
-        flag_value=sharing.UNDO,
+        is_flag=True,
+        callback=one_of,
         help="Where the remote's branch was rewritten: bring back what was taken away.",
     )
     return take(undo(command))
@@ -91,7 +96,8 @@ def _share(
     as_json: bool,
     receive: bool,
     send: bool,
-    rewritten: str | None,
+    take_rewrite: bool,
+    undo_rewrite: bool,
 ) -> int:
     repo = repository(ctx)
     settings = git.config(repo)
@@ -102,32 +108,34 @@ def _share(
     waiting = [folder.name for folder in live.pending_runs(store.root(repo))]
     if not dry_run and (waiting or live.live_runs(store.root(repo))):
         store.commit_pending(repo)
+    rewritten = sharing.TAKE if take_rewrite else sharing.UNDO if undo_rewrite else None
+    code = 0
     found: list[Outcome | tuple[str, GxtError]] = []
     for name in names:
         talk = moving.talk(name, quiet)
         try:
             if dry_run:
-                found.append(sharing.preview(repo, name, talk))
+                done = sharing.preview(repo, name, talk)
             else:
-                found.append(
-                    sharing.sync(repo, name, talk, receive=receive, send=send, rewritten=rewritten, settings=settings)
+                done = sharing.sync(
+                    repo, name, talk, receive=receive, send=send, rewritten=rewritten, settings=settings
                 )
         except GxtError as error:
             if len(names) == 1:
                 raise
             found.append((name, error))
+            shown = output.show_error(error)
+            code = code or shown
+            continue
+        found.append(done)
+        if not as_json and dry_run:
+            _show_preview(repo, done, waiting, receive, send)
+        elif not as_json:
+            _show(done)
     if as_json:
         from gxt import render  # here for start-up time
 
         click.echo(render.json_text({"remotes": [_json(one) for one in found]}), nl=False)
-    code = 0
-    for one in found:
-        if isinstance(one, tuple):
-            code = code or output.show_error(one[1])
-        elif not as_json and dry_run:
-            _show_preview(repo, one, waiting, receive, send)
-        elif not as_json:
-            _show(one)
     return code
 
 
