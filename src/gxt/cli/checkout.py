@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import click
@@ -34,7 +35,8 @@ def checkout_command(ctx: click.Context, run: str, path: str, target: str | None
     if folder.is_dir() and any(folder.iterdir()) and not force:
         raise UsageError(f"{folder} has files in it already", "-o names another folder; --force writes into this one")
     try:
-        with transfer_progress("fetching") as progress:
+        inside = [content for name, content in catalog.contents(repo, found).items() if name.startswith(path)]
+        with transfer_progress("fetching", _size(inside)) as progress:
             written = catalog.export(repo, found, folder, path, progress)
     except OSError as error:
         raise UsageError(f"cannot write to {folder}: {error.strerror}") from None
@@ -71,7 +73,7 @@ def get_command(ctx: click.Context, run: str, path: str, target: str | None, for
         folder = any(file.startswith((f"{layout.ARTIFACTS}/{name}/", f"{name}/")) for file in files)
         hint = f"`gxt checkout {found.id}` writes whole folders" if folder else f"`gxt show {found.id}` lists its files"
         raise NotFoundError(f"run {found.name} has no file {path!r}", hint)
-    with transfer_progress("fetching") as progress:
+    with transfer_progress("fetching", _size([files[names[0]]])) as progress:
         if target == "-":
             catalog.write_through(repo, files[names[0]], sys.stdout.buffer, progress)
             return
@@ -85,3 +87,8 @@ def get_command(ctx: click.Context, run: str, path: str, target: str | None, for
         except OSError as error:
             raise UsageError(f"cannot write {destination}: {error.strerror}") from None
     click.echo(str(destination))
+
+
+def _size(contents: Iterable[object]) -> int:
+    """Of the large files among some, in bytes."""
+    return sum(content.pointer.size for content in contents if isinstance(content, catalog.LargeFile))
