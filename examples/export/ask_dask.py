@@ -4,6 +4,8 @@ import sys
 
 import dask.dataframe as dd
 
+if len(sys.argv) != 3:
+    sys.exit((__doc__ or "").split(": ")[1])
 folder, metric = sys.argv[1:]
 
 

@@ -50,7 +50,11 @@ def _git_itself(repo: Repository, settings: Mapping[str, str], has_pointers: boo
     if not has_pointers or in_store:
         return
     if not git.has_lfs():
-        yield Finding("git-lfs", "is not installed, and artifacts on the branch are kept in Git LFS", "install git-lfs")
+        yield Finding(
+            "git-lfs",
+            "is not installed, and runs on the branch have large artifacts, which it would carry",
+            "install it, or `gxt artifacts store URL`",
+        )
     elif not git.has_lfs_hook(repo, settings) and git.remote_urls(settings):
         what = "has no hook here: a plain `git push` sends no large artifacts"
         yield Finding("git-lfs", what, "git lfs install --local", is_remark=True)
