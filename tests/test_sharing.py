@@ -260,6 +260,17 @@ def test_a_running_checkpoint_and_the_finished_run(clone: Clone) -> None:
     assert (merged.status, merged.tags, merged.metrics["loss"].count) == ("finished", {"seen": "yes"}, 2)
 
 
+def test_a_merge_says_how_many_runs_came(clone: Clone) -> None:
+    one, two = clone("one"), clone("two")
+    shared_run(one, two)
+    for number in range(3):
+        record(one, experiment="house" if number else "taxi")
+    record(two)
+    sync(one)
+    sync(two)
+    assert git("log", "-1", "--format=%s", "gxt", cwd=two.common_dir).strip() == "merge origin/gxt: 3 new runs"
+
+
 def test_several_remotes(clone: Clone, tmp_path: Path) -> None:
     repo = clone("one")
     backup = tmp_path / "backup.git"

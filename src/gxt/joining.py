@@ -63,9 +63,18 @@ def plan(repo: Repository, settings: Mapping[str, str], ours: str, theirs: str, 
         joined = history.join(unit)
         changes += _changes(unit, joined)
         said += [f"{_where(unit.path, path)}: {_told(lost)}" for path, lost in joined.lost]
-    came = [unit.path for unit in units if unit.is_run and not unit.ours]
     runs = sorted(unit.path.rpartition("/")[2] for unit in both if unit.is_run)
-    return Merge(changes, _message(name, len(came), said, runs), [unit.path for unit in both])
+    return Merge(changes, _message(name, _new_runs(repo, units), said, runs), [unit.path for unit in both])
+
+
+def _new_runs(repo: Repository, units: Sequence[Unit]) -> int:
+    """How many runs theirs alone has, those of whole experiments included."""
+    runs, folders = 0, [entry for unit in units if not unit.ours and (entry := unit.theirs)]
+    while folders := [entry for entry in folders if entry.is_tree]:
+        runs += sum(RUN_ID.fullmatch(entry.name) is not None for entry in folders)
+        above = [entry.oid for entry in folders if not RUN_ID.fullmatch(entry.name)]
+        folders = [entry for tree in git.read_trees(repo, above) for entry in tree or ()]
+    return runs
 
 
 class Moved(NamedTuple):
