@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -150,6 +149,8 @@ class Objects:
             beside.replace(path)
 
     def _stored_path(self, place: str) -> Path:
+        import hashlib  # here for start-up time
+
         return self.home / "stored" / f"{hashlib.sha256(place.encode()).hexdigest()[:16]}.txt"
 
 
@@ -173,6 +174,8 @@ def add_lines(path: Path, lines: Iterable[str]) -> None:
 
 def digest_of(stream: IO[bytes]) -> Pointer:
     """The digest of an open file's bytes, from its beginning, and how many they are."""
+    import hashlib  # here for start-up time
+
     stream.seek(0)
     digest, size = hashlib.sha256(), 0
     while piece := stream.read(PIECE):

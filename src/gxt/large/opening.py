@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import IO
 
@@ -70,6 +69,8 @@ def save_content(
 
 
 def _copied(pointer: Pointer, out: IO[bytes], objects: Objects) -> bool:
+    import hashlib  # here for start-up time
+
     digest = hashlib.sha256()
     with open(objects.path(pointer.oid), "rb") as source:
         while piece := source.read(PIECE):

@@ -8,7 +8,6 @@ Credentials are the library's own: its environment variables, files and services
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import time
@@ -87,6 +86,7 @@ class StorePlace:
 
     def upload(self, pointer: Pointer, objects: Objects, progress: Progress | None = None) -> bool:
         """Send one object, its digest checked on the way; False where it is there."""
+        import hashlib  # here for start-up time
 
         def once() -> bool:
             if self._size(pointer.oid) == pointer.size:
