@@ -190,6 +190,22 @@ def test_ancestors(repo: Repository) -> None:
         gxt.git.merge_bases(repo, "0" * 40, new)
 
 
+def test_commits_with_their_parents(repo: Repository) -> None:
+    first = git("rev-parse", "HEAD")
+    for branch in ("one", "two"):
+        git("checkout", "-q", "-b", branch, first)
+        git("commit", "-q", "--allow-empty", "-m", f"{branch}\n\nparent {'0' * 40}")
+    git("merge", "-q", "one", "--no-edit")
+    sides = [git("rev-parse", "two"), git("rev-parse", "HEAD^2")]
+    root, merge, missing = gxt.git.commits_at(repo, ["main", "HEAD", "missing"])
+    assert missing is None and root == (first, [])
+    assert merge is not None and merge.parents == [git("rev-parse", "HEAD^1"), sides[1]]
+    assert all(gxt.git.goes_on_from(repo, merge, commit) for commit in (merge.id, *merge.parents, first))
+    assert not gxt.git.goes_on_from(repo, gxt.git.CommitAt(first, []), merge.id)
+    (side,) = gxt.git.commits_at(repo, ["one"])
+    assert side is not None and side.parents == [first]
+
+
 def commit(repo: Repository, old: str | None, parent: str | None, **files: gxt.git.Content) -> str:
     changes = [(name.replace("__", "/"), content) for name, content in files.items()]
     return gxt.git.commit_files(repo, "refs/heads/gxt", old, parent, changes, "a message\n", gxt.git.config(repo))

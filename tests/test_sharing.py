@@ -478,6 +478,46 @@ for number in range(4):
     check_sound(gxt.git.find(hub))
 
 
+def commands_of_git(trace: Path) -> list[str]:
+    """The commands of git that gxt itself has started, by their names; not what these have started in turn."""
+    events = [json.loads(line) for line in trace.read_text().splitlines()]
+    return [one["name"] for one in events if one["event"] == "cmd_name" and "/" not in one["sid"]]
+
+
+def test_a_sync_asks_git_little(clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command of git takes some milliseconds, and a sync of one run is to take little longer than a push."""
+    one, two = clone("one"), clone("two")
+    shared_run(one, two)
+    record(one)
+    for repo, name in ((one, "here"), (two, "there")):
+        settings = gxt.git.config(repo)
+        monkeypatch.setenv("GIT_TRACE2_EVENT", str(tmp_path / name))
+        sync(repo, settings=settings)
+        monkeypatch.delenv("GIT_TRACE2_EVENT")
+    assert commands_of_git(tmp_path / "here") == ["cat-file", "diff-tree", "push"]
+    there = ["cat-file", "fetch", "cat-file", "cat-file", "cat-file", "update-ref", "diff-tree"]
+    assert commands_of_git(tmp_path / "there") == there
+
+
+def test_a_clone_that_met_a_crowd_stands_back_once(
+    clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    repo = clone("one")
+    crowds = store.root(repo) / "crowds.json"
+    record(repo)
+    for ago, turn, stands_back in ((10, 3600, False), (10, 1, True), (10_000, 1, False)):
+        monkeypatch.setattr(sharing, "_TURN", turn)
+        crowds.write_text(json.dumps({"origin/gxt": f"{time.time() - ago}", "backup/gxt": "1"}))
+        for again in (False, True):
+            record(repo)
+            waited.clear()
+            assert len(sync(repo).sent) >= 1
+            assert any(pause >= 0.5 for pause in waited) == (stands_back and not again)
+        assert json.loads(crowds.read_text()).get("backup/gxt") == "1"
+
+
 def test_what_was_seen_of_one_branch_says_nothing_of_another(repo: Repository, tmp_path: Path) -> None:
     """A colleague's review branch that forked earlier lacks what the run branch was seen to have, and is no rewrite."""
     hub = tmp_path / "hub.git"

@@ -100,8 +100,7 @@ def changed_files(
     repo: Repository, settings: Mapping[str, str], old: str | None, new: str | None
 ) -> list[tuple[str, str]]:
     """The files of experiments that two commits differ in, each with A where it was added, D deleted, else M."""
-    empty = git.empty_tree(settings)
-    return git.changed_paths(repo, old or empty, new or empty, layout.EXPERIMENTS)
+    return git.changed_paths(repo, old or git.empty_tree(settings), new or git.empty_tree(settings), layout.EXPERIMENTS)
 
 
 def moved_in(changed: Sequence[tuple[str, str]]) -> list[Moved]:

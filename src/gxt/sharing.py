@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from gxt import git, joining, layout, store, textmap
-from gxt.capture import mask_urls
 from gxt.errors import FormatError, GitError, NotFoundError, UsageError
 from gxt.git import Entry, Repository, Talk
 from gxt.joining import Moved
 from gxt.yamltext import load_mapping
 
 _PATIENCE = 1800.0  # seconds for which others may be faster
-_PAUSE, _LONGEST_PAUSE = 0.1, 3.0  # seconds
+_PAUSES = (0.2, 0.8, 3.0)  # seconds at most, after the first refusal, the second, and all others
+_TURN, _CROWDED, _YIELD = 1.0, 60.0, 1.0  # seconds
 _STUMBLES = 3
-_SEEN = "remotes.json"
+_SEEN, _CROWDS = "remotes.json", "crowds.json"
 _TIMEOUT = 120.0
 
 TAKE, UNDO = "take", "undo"
@@ -99,8 +98,8 @@ def preview(repo: Repository, remote: str, talk: Talk) -> Outcome:
     settings = git.config(repo)
     talk = _prepare(settings, remote, talk)
     branch = store.branch_name(settings)
-    there = _fetch(repo, remote, branch, talk)
-    (here,) = git.resolve(repo, [f"refs/heads/{branch}"])
+    fetched, here = _fetch(repo, remote, branch, talk)
+    there = fetched.id if fetched else None
     return Outcome(
         remote,
         there=there,
@@ -181,7 +180,8 @@ def sync(
     settings = git.config(repo) if settings is None else settings
     talk = _prepare(settings, remote, talk)
     branch = store.branch_name(settings)
-    before, known = git.resolve(repo, [f"refs/heads/{branch}", git.tracking_ref(remote, branch)])
+    begin, known_at = git.commits_at(repo, [f"refs/heads/{branch}", git.tracking_ref(remote, branch)])
+    before, known = (at.id if at else None for at in (begin, known_at))
     here = before
     done = Outcome(remote)
     began = time.monotonic()
@@ -189,12 +189,16 @@ def sync(
         # The first time, in the hope that nothing is new there: the remote refuses if that is not so.
         there = known
         hopeful = not attempt and send and here is not None and (here != known or not receive)
-        asked = not (hopeful and _goes_on_from(repo, here, known, _name(settings, remote)))
+        asked = not (hopeful and _goes_on_from(repo, begin, known, _name(settings, remote)))
+        if hopeful and not asked:
+            _let_others_go_first(repo, _name(settings, remote))
         if asked:
-            there = _fetch(repo, remote, branch, talk)
-            if there is None and not send:
+            fetched, here = _fetch(repo, remote, branch, talk)
+            if fetched is None and not send:
                 raise NotFoundError(f"{remote} has no branch {branch} yet", "`gxt push` makes it")
-            here, done = _join(repo, settings, remote, there, done, rewritten)
+            there = fetched.id if fetched else None
+            if fetched is not None:
+                here, done = _join(repo, settings, here, fetched, done, rewritten)
         if here is None and (send or there is None):
             return done  # neither side has any run
         if (here == there and asked) or not send:
@@ -210,23 +214,33 @@ def sync(
         if time.monotonic() - began > _PATIENCE:
             break
         if attempt:  # who only hoped that nothing was new there has been in nobody's way
-            time.sleep(random.uniform(0, min(_LONGEST_PAUSE, _PAUSE * 2 ** min(attempt, 10))))
+            _note_crowd(repo, _name(settings, remote))
+            _pause(0, _PAUSES[min(attempt, len(_PAUSES)) - 1])
     raise GitError(f"others push to {remote} faster than this clone can join them", "try again; nothing is lost")
 
 
 def _prepare(settings: Mapping[str, str], remote: str, talk: Talk) -> Talk:
     if remote not in git.remote_urls(settings):
+        from gxt.capture import mask_urls  # here for start-up time
+
         known = ", ".join(sorted(git.remote_urls(settings)))
         hint = f"there is {known}" if known else "`git remote add NAME URL` adds one"
         raise NotFoundError(f"no remote {mask_urls(remote)!r}", hint)
     said = talk.said
-    masked = None if said is None else lambda text: said(mask_urls(text))
-    return replace(talk, said=masked, timeout=timeout(settings))
+    if said is None:
+        return replace(talk, timeout=timeout(settings))
+    from gxt.capture import mask_urls  # here for start-up time
+
+    shown = said
+    return replace(talk, said=lambda text: shown(mask_urls(text)), timeout=timeout(settings))
 
 
-def _fetch(repo: Repository, remote: str, branch: str, talk: Talk) -> str | None:
+def _fetch(repo: Repository, remote: str, branch: str, talk: Talk) -> tuple[git.CommitAt | None, str | None]:
+    """Bring a remote's branch here: where it stands, and where ours does."""
     with _masking():
-        return git.fetch(repo, remote, branch, talk)
+        is_there = git.fetch(repo, remote, branch, talk)
+    there, here = git.commits_at(repo, [git.tracking_ref(remote, branch), f"refs/heads/{branch}"])
+    return there if is_there else None, here.id if here else None
 
 
 def _push(
@@ -263,10 +277,14 @@ def _masking() -> Iterator[None]:
     try:
         yield
     except GitError as error:
+        from gxt.capture import mask_urls  # here for start-up time
+
         raise type(error)(mask_urls(error.message), error.hint and mask_urls(error.hint)) from None
 
 
 def _refused(remote: str, branch: str, words: str) -> GitError:
+    from gxt.capture import mask_urls  # here for start-up time
+
     first, *rest = mask_urls(words).splitlines()
     said = f": {'; '.join(rest)[:400]}" if rest else ""
     return GitError(f"{remote} refuses the branch {branch} {first}{said}", "the runs stay here, committed")
@@ -290,18 +308,18 @@ def _finish(
 def _join(
     repo: Repository,
     settings: Mapping[str, str],
-    remote: str,
-    there: str | None,
+    here: str | None,
+    fetched: git.CommitAt,
     done: Outcome,
     rewritten: str | None,
-) -> tuple[str | None, Outcome]:
-    """Have the local branch contain the remote's; where it stands then."""
-    (here,) = git.resolve(repo, [f"refs/heads/{store.branch_name(settings)}"])
-    if there is None:
+) -> tuple[str, Outcome]:
+    """Have the local branch, which is `here`, contain the remote's; where it stands then."""
+    there = fetched.id
+    if here == there:
         return here, done
-    name = _name(settings, remote)
+    name = _name(settings, done.remote)
     seen = _seen(repo).get(name)
-    if here is not None and seen is not None and _lost(repo, here, seen, there):
+    if here is not None and seen is not None and _lost(repo, here, seen, fetched):
         if rewritten is None:
             raise _rewritten(repo, settings, name, seen, there)
         if rewritten == TAKE:
@@ -310,7 +328,7 @@ def _join(
             )
             _remember(repo, name, there)
             return new, replace(done, kept=kept)
-    joined = store.join(repo, there, name)
+    joined = store.join(repo, there, name, fetched.parents, settings)
     return joined, replace(done, merges=done.merges + (joined not in (here, there)))
 
 
@@ -319,12 +337,39 @@ def _name(settings: Mapping[str, str], remote: str) -> str:
     return f"{remote}/{store.branch_name(settings)}"
 
 
-def _goes_on_from(repo: Repository, here: str | None, known: str | None, name: str) -> bool:
+def _goes_on_from(repo: Repository, here: git.CommitAt | None, known: str | None, name: str) -> bool:
     """Whether ours goes on from what is known of the remote's branch."""
     seen = _seen(repo).get(name)
     if known is None or here is None:
         return seen is None
-    return (seen is None or seen == known) and git.is_ancestor(repo, known, here)
+    return (seen is None or seen == known) and git.goes_on_from(repo, here, known)
+
+
+# --- many at once -------------------------------------------------------------------------------------------------
+# Whoever has just landed is up to date, and so would land again and again, while those that have to join first come too
+# late each time. So a clone that has met a crowd stands back once when it has had its turn; then another one has.
+
+
+def _pause(least: float, most: float) -> None:
+    import random  # here for start-up time
+
+    time.sleep(random.uniform(least, most))
+
+
+def _let_others_go_first(repo: Repository, name: str) -> None:
+    path = store.root(repo) / _CROWDS
+    met = textmap.read(path)
+    with contextlib.suppress(ValueError, OSError):
+        if name in met and not 0 <= (since := time.time() - float(met.pop(name))) < _TURN:
+            textmap.write(path, met)
+            if since < _CROWDED:
+                _pause(_YIELD / 2, _YIELD)
+
+
+def _note_crowd(repo: Repository, name: str) -> None:
+    path = store.root(repo) / _CROWDS
+    with contextlib.suppress(OSError):
+        textmap.write(path, textmap.read(path) | {name: f"{time.time():.3f}"})
 
 
 # --- a branch that was rewritten ----------------------------------------------------------------------------------
@@ -345,9 +390,9 @@ def _remember(repo: Repository, name: str, commit: str) -> None:
         textmap.write(path, seen | {name: commit})
 
 
-def _lost(repo: Repository, here: str, seen: str, there: str) -> bool:
+def _lost(repo: Repository, here: str, seen: str, there: git.CommitAt) -> bool:
     """Whether a remote's branch has lost what it was seen to have, and what we still have."""
-    return seen != there and git.is_ancestor(repo, seen, here) and not git.is_ancestor(repo, seen, there)
+    return not git.goes_on_from(repo, there, seen) and git.is_ancestor(repo, seen, here)
 
 
 def _rewritten(repo: Repository, settings: Mapping[str, str], name: str, seen: str, there: str) -> RewrittenError:

@@ -5,9 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from gxt.git.objects import read_batch
 from gxt.git.process import ask, git_error, run
 from gxt.git.repository import Repository
 from gxt.git.settings import Identity
+
+
+class CommitAt(NamedTuple):
+    """The commit that a revision names, and its parents."""
+
+    id: str
+    parents: list[str]
+
+
+def commits_at(repo: Repository, revisions: Sequence[str]) -> list[CommitAt | None]:
+    """As `resolve`, with each commit's parents, since most often these tell already what goes on from what."""
+    found = read_batch(repo, [f"{revision}^{{commit}}" for revision in revisions])
+    return [CommitAt(commit.oid, _parents(commit.content)) if commit else None for commit in found]
+
+
+def _parents(commit: bytes) -> list[str]:
+    head = commit.partition(b"\n\n")[0].decode("ascii", "replace")
+    return [line.removeprefix("parent ") for line in head.split("\n") if line.startswith("parent ")]
+
+
+def goes_on_from(repo: Repository, later: CommitAt, commit: str) -> bool:
+    """Whether a commit is another or has it in its history."""
+    return commit in later.parents or is_ancestor(repo, commit, later.id)
 
 
 def merge_bases(repo: Repository, one: str, other: str) -> list[str]:

@@ -14,7 +14,7 @@ from typing import IO, NamedTuple
 
 from gxt.errors import GitError
 from gxt.git.process import run, start
-from gxt.git.refs import drop_ref, resolve, tracking_ref
+from gxt.git.refs import drop_ref, tracking_ref
 from gxt.git.repository import Repository, Talk, to_origin
 
 _WORD_AFTER = 10.0  # seconds of silence before somebody is told
@@ -52,8 +52,8 @@ FETCH = (
 FETCH_PACK = ("-c", "fetch.unpackLimit=1", *FETCH, "--no-auto-maintenance")
 
 
-def fetch(repo: Repository, remote: str, branch: str, talk: Talk) -> str | None:
-    """Bring a remote's branch here, and the ref that remembers it; the commit, None where the remote has none.
+def fetch(repo: Repository, remote: str, branch: str, talk: Talk) -> bool:
+    """Bring a remote's branch here, and the ref that remembers it; False where the remote has none.
 
     Raises:
         GitError: the remote cannot be reached, refuses, or does not answer.
@@ -62,10 +62,10 @@ def fetch(repo: Repository, remote: str, branch: str, talk: Talk) -> str | None:
     code, _, err = talk_to(repo, [*FETCH_PACK, remote, f"+refs/heads/{branch}:{tracking}"], talk)
     if code and "couldn't find remote ref" in err:
         drop_ref(repo, tracking)
-        return None
+        return False
     if code:
         raise remote_error(remote, err)
-    return resolve(repo, [tracking])[0]
+    return True
 
 
 def push(

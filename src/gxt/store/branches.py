@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from gxt import git, joining, layout, live, pins
 from gxt.errors import RefMovedError, UsageError
 from gxt.git import Repository
-from gxt.store.commits import TRIES, change, check_not_checked_out, commit_at_tip, compare_with_last, remember
+from gxt.store.commits import (
+    TRIES,
+    change,
+    check_not_checked_out,
+    commit_at_tip,
+    compare_with_last,
+    is_as_left,
+    remember,
+)
 from gxt.store.locking import committing
 from gxt.store.runs import commit_waiting
-from gxt.store.tips import Changes, Tip, branch_name, branch_tip, ref_of, root, tip
+from gxt.store.tips import Changes, Tip, branch_name, branch_tip, check_writable, ref_of, root, tip
 
 
 def switch_branch(repo: Repository, branch: str) -> None:
@@ -111,40 +119,66 @@ def refresh_attributes(repo: Repository) -> bool:
     return True
 
 
-def join(repo: Repository, theirs: str, name: str) -> str:
+def join(
+    repo: Repository,
+    theirs: str,
+    name: str,
+    parents: Collection[str] = (),
+    settings: Mapping[str, str] | None = None,
+) -> str:
     """Have the local run branch contain another commit of it: as it is, by moving on to it, or by a merge.
 
-    `name` is what the merge's message calls it. Returns where the branch stands then.
+    Args:
+        theirs: the commit.
+        name: what the merge's message calls it.
+        parents: the parents of the commit, where the caller knows them.
+        settings: git's configuration, where the caller has it already.
+
+    Returns where the branch stands then.
 
     Raises:
         FormatError: theirs is in a later format, or no run branch at all.
         GitError: git does not take the commit, or the branch is checked out in a work tree.
     """
+    check_writable(repo)
+    known = git.config(repo) if settings is None else settings
+    later = git.CommitAt(theirs, list(parents))
+    at = tip(repo, known)
+    parted = None
+    if is_as_left(repo, at):  # then git's own check when the ref moves will do, where there is nothing to merge
+        with contextlib.suppress(RefMovedError):
+            if (moved := _move_on(repo, at, later, name, known)) is not None:
+                return moved
+            parted = at.commit
+
+    def plan(at: Tip) -> tuple[Changes, str]:
+        assert at.commit is not None
+        merge = joining.plan(repo, known, at.commit, theirs, name)
+        return merge.changes, merge.message
+
     with committing(repo):
-        settings = git.config(repo)
         for _ in range(TRIES):
-            at = tip(repo, settings)
-            if at.local_commit == theirs:
-                return theirs
-            if at.commit is None or git.is_ancestor(repo, at.commit, theirs):
-                joining.check_format(repo, theirs, name, writing=False)
-                with contextlib.suppress(RefMovedError):
-                    return _move_to(repo, at, theirs, settings)
+            at = tip(repo, known)
+            try:
+                moved = _move_on(repo, at, later, name, known) if at.commit != parted else None
+            except RefMovedError:
                 continue
-            if git.is_ancestor(repo, theirs, at.commit):
-                if at.local_commit is not None:
-                    return at.local_commit
-                with contextlib.suppress(RefMovedError):
-                    return _move_to(repo, at, at.commit, settings)
-                continue
+            return moved if moved is not None else commit_at_tip(repo, plan, joined=theirs, settings=known)
+    raise RefMovedError(f"{ref_of(known)} moves faster than it can be merged", "try again")
 
-            def plan(at: Tip) -> tuple[Changes, str]:
-                assert at.commit is not None
-                merge = joining.plan(repo, settings, at.commit, theirs, name)
-                return merge.changes, merge.message
 
-            return commit_at_tip(repo, plan, joined=theirs)
-    raise RefMovedError(f"{ref_of(settings)} moves faster than it can be merged", "try again")
+def _move_on(repo: Repository, at: Tip, theirs: git.CommitAt, name: str, settings: Mapping[str, str]) -> str | None:
+    """Where the branch stands, if one of the two histories contains the other; None where they are to be merged."""
+    if at.local_commit == theirs.id:
+        return theirs.id
+    is_known = at.commit is None or at.commit == theirs.id or at.commit in theirs.parents
+    bases = [] if is_known or at.commit is None else git.merge_bases(repo, at.commit, theirs.id)
+    if is_known or at.commit in bases:
+        joining.check_format(repo, theirs.id, name, writing=False)
+        return _move_to(repo, at, theirs.id, settings)
+    if theirs.id in bases and at.commit is not None:
+        return at.local_commit or _move_to(repo, at, at.commit, settings)
+    return None
 
 
 def _move_to(repo: Repository, at: Tip, commit: str, settings: Mapping[str, str]) -> str:

@@ -28,15 +28,18 @@ def commit_at_tip(
     beside: dict[str, bytes | None] | None = None,
     joined: str | None = None,
     branch: str | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> str:
     """Commit what `plan` says for the tip, again from the start while somebody else is faster.
 
     The paths in `beside` are read along with the tip, for `plan` to look at.
     What the branch itself needs comes along: gxt.yaml, .gitattributes, and the documents of new experiments. `joined`
-    is the commit's second parent, `branch` another run branch than the one that runs begin on now.
+    is the commit's second parent, `branch` another run branch than the one that runs begin on now, `settings` git's
+    configuration where the caller has it already.
     """
     names = sorted(set(experiments))
-    settings = git.config(repo) | ({"gxt.branch": branch} if branch is not None else {})
+    known = git.config(repo) if settings is None else settings
+    settings = {**known, **({"gxt.branch": branch} if branch is not None else {})}
     for attempt in range(TRIES):
         of_branch = _branch_documents(names)
         at, documents = tip_and_files(repo, settings, [*of_branch, *(beside or ())])
@@ -126,6 +129,11 @@ def _last_commits(repo: Repository) -> dict[str, str]:
 def remember(repo: Repository, ref: str, commit: str) -> None:
     with contextlib.suppress(OSError):  # then the next commit has less to compare with
         textmap.write(root(repo) / _LAST, _last_commits(repo) | {ref: commit})
+
+
+def is_as_left(repo: Repository, at: Tip) -> bool:
+    """Whether the branch stands where this clone's last commit left it."""
+    return at.local_commit is not None and at.local_commit == _last_commits(repo).get(at.ref)
 
 
 def compare_with_last(repo: Repository, at: Tip) -> None:
