@@ -188,11 +188,11 @@ def sync(
     for attempt in itertools.count():
         # The first time, in the hope that nothing is new there: the remote refuses if that is not so.
         there = known
-        hopeful = not attempt and send and here is not None and (here != known or not receive)
-        asked = not (hopeful and _goes_on_from(repo, begin, known, _name(settings, remote)))
-        if hopeful and not asked:
+        might = not attempt and send and here is not None and (here != known or not receive)
+        hopeful = might and _goes_on_from(repo, begin, known, _name(settings, remote))
+        if hopeful:
             _let_others_go_first(repo, _name(settings, remote))
-        if asked:
+        else:
             fetched, here = _fetch(repo, remote, branch, talk)
             if fetched is None and not send:
                 raise NotFoundError(f"{remote} has no branch {branch} yet", "`gxt push` makes it")
@@ -201,7 +201,7 @@ def sync(
                 here, done = _join(repo, settings, here, fetched, done, rewritten)
         if here is None and (send or there is None):
             return done  # neither side has any run
-        if (here == there and asked) or not send:
+        if (here == there and not hopeful) or not send:
             return _finish(repo, settings, done, before, here, there)
         assert here is not None
         done = replace(done, tries=done.tries + 1)
