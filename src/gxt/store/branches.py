@@ -160,7 +160,8 @@ def join(
         for _ in range(TRIES):
             at = tip(repo, known)
             try:
-                moved = _move_on(repo, at, later, name, known) if at.commit != parted else None
+                is_parted = parted is not None and at.commit == parted
+                moved = None if is_parted else _move_on(repo, at, later, name, known)
             except RefMovedError:
                 continue
             return moved if moved is not None else commit_at_tip(repo, plan, joined=theirs, settings=known)
