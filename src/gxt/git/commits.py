@@ -102,6 +102,8 @@ def _fast_import(
                 process.stdin.close()
         except BaseException:
             process.kill()
+            with contextlib.suppress(BrokenPipeError):  # of what was not written yet; it would hide the reason
+                process.stdin.close()
             raise
         commit = process.stdout.read().decode().strip()
         process.wait()
