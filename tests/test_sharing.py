@@ -260,6 +260,56 @@ def test_a_running_checkpoint_and_the_finished_run(clone: Clone) -> None:
     assert (merged.status, merged.tags, merged.metrics["loss"].count) == ("finished", {"seen": "yes"}, 2)
 
 
+def test_what_went_and_came_is_told_as_it_is(clone: Clone, tmp_path: Path) -> None:
+    one, two = clone("one"), clone("two")
+    shared_run(one, two)
+    assert command(one, "goal", "taxi", "rmse:min").returncode == 0
+    assert command(one, "sync", "-n").stdout == "origin: would send changes to what the branch says of itself\n"
+    assert command(one, "sync").stdout == "origin: sent changes to the experiment taxi\n"
+    record(two)
+    assert command(two, "sync").stdout == "origin: received changes to the experiment taxi; sent 1 run\n"
+    assert command(one, "artifacts", "store", (tmp_path / "files").as_uri()).returncode == 0
+    assert command(one, "sync").stdout == "origin: received 1 run; sent changes to what the branch says of itself\n"
+    assert command(one, "sync").stdout == "origin: nothing new\n"
+
+
+def test_what_a_remote_had_under_another_name_is_not_counted_as_sent(clone: Clone, hub: Path) -> None:
+    repo = clone("one")
+    record(repo)
+    sync(repo)
+    git("remote", "add", "again", str(hub), cwd=repo.work_tree)
+    assert command(repo, "push", "again").stdout == "again: nothing new\n"
+    assert command(repo, "review", "start", "lr").returncode == 0
+    record(repo)
+    assert command(repo, "push", "-n").stdout.startswith("origin: would send 1 run\n")
+    assert command(repo, "push").stdout == "origin: sent 1 run\n"
+
+
+@pytest.mark.parametrize("reason", ["lock", "folder", "pushurl"])
+def test_a_remote_that_refuses_for_ever_is_given_up(
+    clone: Clone, hub: Path, tmp_path: Path, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "_IN_VAIN", (2, 0.0))
+    repo = clone("one")
+    start = record(repo)
+    sync(repo)
+    if reason == "lock":
+        (hub / "refs" / "heads" / "gxt.lock").touch()
+        why = "may have left a lock"
+    elif reason == "folder":
+        git("branch", "-m", "gxt", "gxt/old", cwd=hub)
+        why = "nobody else moves gxt there"
+    else:
+        git("init", "-q", "--bare", str(tmp_path / "fork.git"))
+        git("config", "remote.origin.pushurl", str(tmp_path / "fork.git"), cwd=repo.common_dir)
+        why = "pushurl names another repository"
+    record(repo)
+    with pytest.raises(GitError, match=r"origin refuses the branch gxt") as raised:
+        sync(repo)
+    assert raised.value.hint is not None and why in raised.value.hint
+    assert len(runs(repo)) == 2 and start in runs(repo)
+
+
 def test_a_merge_says_how_many_runs_came(clone: Clone) -> None:
     one, two = clone("one"), clone("two")
     shared_run(one, two)
@@ -343,6 +393,9 @@ def rewritten(clone: Clone) -> tuple[Repository, str, str, str]:
 
 def test_a_rewritten_branch_is_not_undone_by_chance(rewritten: tuple[Repository, str, str, str], hub: Path) -> None:
     repo, secret, *_ = rewritten
+    said = command(repo, "sync", "--dry-run")
+    assert (said.returncode, said.stdout) == (5, "") and "was rewritten" in said.stderr
+    assert "origin/gxt: was rewritten" in command(repo, "status").stdout
     for options in ({}, {"send": False}, {"receive": False}):
         with pytest.raises(RewrittenError, match=r"was rewritten.*1 run is gone"):
             sync(repo, **options)

@@ -116,6 +116,12 @@ def moved_in(changed: Sequence[tuple[str, str]]) -> list[Moved]:
     return sorted(Moved(run, folder, what) for (run, folder), what in found.items())
 
 
+def experiments_in(changed: Sequence[tuple[str, str]]) -> list[str]:
+    """The folders of the experiments whose own documents were changed; of those that are new, their runs tell."""
+    parts = [path.split("/") for status, path in changed if status == "M"]
+    return sorted(part[1] for part in parts if len(part) == 3 and part[2] == layout.EXPERIMENT_YAML)
+
+
 def moved_since(repo: Repository, settings: Mapping[str, str], have: str | None, other: str | None) -> list[Moved]:
     """The runs that a history has otherwise than another, and has changed since the two parted."""
     bases = git.merge_bases(repo, have, other) if have is not None and other is not None else []

@@ -7,6 +7,7 @@ has done a part of the work, and the next one does the rest.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ _PATIENCE = 1800.0  # seconds for which others may be faster
 _PAUSES = (0.2, 0.8, 3.0)  # seconds at most, after the first refusal, the second, and all others
 _TURN, _CROWDED, _YIELD = 1.0, 60.0, 1.0  # seconds
 _STUMBLES = 3
+_IN_VAIN = 5, 20.0  # times, seconds
 _SEEN, _CROWDS = "remotes.json", "crowds.json"
 _TIMEOUT = 120.0
 
@@ -42,9 +44,11 @@ class Outcome:
         remote: its name.
         received: runs that came from there, or changed by that.
         sent: runs that it got, or got changes of.
+        received_experiments, sent_experiments: folders of experiments whose own documents came, or went, changed.
+        is_new_here, is_new_there: whether the local branch, or the remote's, has moved.
         commit: where the local branch stands; None where there is none.
         merges: how many merge commits that took.
-        tries: how often it was sent; more than once where others were faster.
+        tries: how often it was sent, knowing what was there; more than once where others were faster.
         kept: the ref that keeps what was here before, where a rewritten branch was taken over.
         there: where the remote's branch stands, as far as is known.
     """
@@ -52,6 +56,10 @@ class Outcome:
     remote: str
     received: Sequence[Moved] = ()
     sent: Sequence[Moved] = ()
+    received_experiments: Sequence[str] = ()
+    sent_experiments: Sequence[str] = ()
+    is_new_here: bool = False
+    is_new_there: bool = False
     commit: str | None = None
     merges: int = 0
     tries: int = 0
@@ -100,11 +108,17 @@ def preview(repo: Repository, remote: str, talk: Talk) -> Outcome:
     branch = store.branch_name(settings)
     fetched, here = _fetch(repo, remote, branch, talk)
     there = fetched.id if fetched else None
+    seen = _seen(repo).get(_name(settings, remote))
+    if here is not None and fetched is not None and seen is not None and _lost(repo, here, seen, fetched):
+        raise _rewritten(repo, settings, _name(settings, remote), seen, fetched.id)
+    had = there or (_forked_from(repo, remote, branch, here) if here else None)
     return Outcome(
         remote,
         there=there,
         received=joining.moved_since(repo, settings, here, there) if there else [],
-        sent=joining.moved_since(repo, settings, there, here) if here else [],
+        sent=joining.moved_since(repo, settings, had, here) if here else [],
+        is_new_here=bool(there) and (here is None or not git.is_ancestor(repo, str(there), here)),
+        is_new_there=bool(here) and (there is None or not git.is_ancestor(repo, str(here), there)),
         commit=here,
     )
 
@@ -123,20 +137,24 @@ def names(repo: Repository, commits: Sequence[str | None], runs: Sequence[Moved]
 
 
 class Distance(NamedTuple):
-    """How far apart the local branch and what is known of a remote's are: runs, and commits, that only one has."""
+    """How far apart the local branch and what is known of a remote's are: runs, and commits, that only one has; and
+    whether the remote's was rewritten since this clone had all of it."""
 
     ref: str
     ahead: Sequence[Moved]
     behind: Sequence[Moved]
     commits_ahead: int
     commits_behind: int
+    rewritten: bool
 
 
 def distances(repo: Repository, settings: Mapping[str, str], at: store.Tip) -> list[Distance]:
     """How far the local branch is from what is known of each remote's."""
     found = []
+    last_seen = _seen(repo)
     for ref, commit in git.remote_branches(repo, store.branch_name(settings), settings).items():
         here = at.local_commit
+        seen = last_seen.get(ref.removeprefix("refs/remotes/"))
         found.append(
             Distance(
                 ref,
@@ -144,6 +162,7 @@ def distances(repo: Repository, settings: Mapping[str, str], at: store.Tip) -> l
                 joining.moved_since(repo, settings, at.commit, commit),
                 git.count_commits(repo, here, commit) if here else 0,
                 git.count_commits(repo, commit, at.commit) if at.commit else 0,
+                bool(here and seen) and _lost(repo, str(here), str(seen), git.CommitAt(commit, [])),
             )
         )
     return found
@@ -185,6 +204,7 @@ def sync(
     here = before
     done = Outcome(remote)
     began = time.monotonic()
+    refused: _Refusals | None = None
     for attempt in itertools.count():
         # The first time, in the hope that nothing is new there: the remote refuses if that is not so.
         there = known
@@ -204,19 +224,61 @@ def sync(
         if (here == there and not hopeful) or not send:
             return _finish(repo, settings, done, before, here, there)
         assert here is not None
-        done = replace(done, tries=done.tries + 1)
-        changed = joining.changed_files(repo, settings, there, here) if here != there else []
+        had = there or _forked_from(repo, remote, branch, here)
+        changed = joining.changed_files(repo, settings, had, here) if here != had else []
         pushed = _push(repo, settings, remote, here, there, changed, talk)
+        done = replace(done, tries=done.tries + (pushed.landed or not hopeful))
         if pushed.landed:
-            return _finish(repo, settings, replace(done, sent=joining.moved_in(changed)), before, here, here)
+            return _finish(repo, settings, done if pushed.had else _sent(done, changed), before, here, here)
         if not (pushed.moved or (pushed.stumbled and attempt < _STUMBLES)):
             raise _refused(remote, branch, pushed.words)
-        if time.monotonic() - began > _PATIENCE:
-            break
-        if attempt:  # who only hoped that nothing was new there has been in nobody's way
+        if not hopeful:  # who only hoped that nothing was new there has been in nobody's way
+            refused = refused.again(there) if refused is not None else _Refusals(there)
+            if refused.is_lasting():
+                raise _refused(remote, branch, pushed.words, _why_lasting(settings, remote, branch))
             _note_crowd(repo, _name(settings, remote))
             _pause(0, _PAUSES[min(attempt, len(_PAUSES)) - 1])
+        if time.monotonic() - began > _PATIENCE:
+            break
     raise GitError(f"others push to {remote} faster than this clone can join them", "try again; nothing is lost")
+
+
+@dataclass
+class _Refusals:
+    """How often, and since when, a remote has refused as if somebody else were faster, with its branch at one place."""
+
+    there: str | None
+    times: int = 1
+    since: float = dataclasses.field(default_factory=time.monotonic)
+
+    def again(self, there: str | None) -> _Refusals:
+        """After one more."""
+        return replace(self, times=self.times + 1) if there == self.there else _Refusals(there)
+
+    def is_lasting(self) -> bool:
+        """Whether nobody else can be the reason: whoever is faster moves the branch."""
+        return self.times >= _IN_VAIN[0] and time.monotonic() - self.since >= _IN_VAIN[1]
+
+
+def _why_lasting(settings: Mapping[str, str], remote: str, branch: str) -> str:
+    fetched, pushed = (settings.get(f"remote.{remote}.{what}") for what in ("url", "pushurl"))
+    if pushed and pushed != fetched:
+        return f"git config remote.{remote}.pushurl names another repository than its url, where {branch} is otherwise"
+    return f"nobody else moves {branch} there: a push that died may have left a lock (refs/heads/{branch}.lock)"
+
+
+def _forked_from(repo: Repository, remote: str, branch: str, here: str) -> str | None:
+    """What a remote that has not seen the branch yet is known to have of it: what a review forked from."""
+    prefix = f"refs/remotes/{remote}/"
+    for ref, commit in git.list_refs(repo, prefix).items():
+        if branch.startswith(f"{ref.removeprefix(prefix)}-"):
+            return next(iter(git.merge_bases(repo, commit, here)), None)
+    return None
+
+
+def _sent(done: Outcome, changed: Sequence[tuple[str, str]]) -> Outcome:
+    experiments = joining.experiments_in(changed)
+    return replace(done, sent=joining.moved_in(changed), sent_experiments=experiments, is_new_there=True)
 
 
 def _prepare(settings: Mapping[str, str], remote: str, talk: Talk) -> Talk:
@@ -282,12 +344,12 @@ def _masking() -> Iterator[None]:
         raise type(error)(mask_urls(error.message), error.hint and mask_urls(error.hint)) from None
 
 
-def _refused(remote: str, branch: str, words: str) -> GitError:
+def _refused(remote: str, branch: str, words: str, why: str = "the runs stay here, committed") -> GitError:
     from gxt.capture import mask_urls  # here for start-up time
 
     first, *rest = mask_urls(words).splitlines()
     said = f": {'; '.join(rest)[:400]}" if rest else ""
-    return GitError(f"{remote} refuses the branch {branch} {first}{said}", "the runs stay here, committed")
+    return GitError(f"{remote} refuses the branch {branch} {first}{said}", why)
 
 
 def _finish(
@@ -301,8 +363,15 @@ def _finish(
     """What came of it: our branch was at `before`, and is at `here`; the remote's is at `there`."""
     if there is not None:
         _remember(repo, _name(settings, done.remote), there)
-    came = joining.moved(repo, settings, before, here) if before != here else []
-    return replace(done, received=came, commit=here, there=there)
+    changed = joining.changed_files(repo, settings, before, here) if before != here else []
+    return replace(
+        done,
+        received=joining.moved_in(changed),
+        received_experiments=joining.experiments_in(changed),
+        is_new_here=before != here,
+        commit=here,
+        there=there,
+    )
 
 
 def _join(

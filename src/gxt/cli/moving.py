@@ -26,6 +26,17 @@ def runs_text(moved: Sequence[Moved]) -> str:
     return " and ".join(said)
 
 
+def moved_text(moved: Sequence[Moved], experiments: Sequence[str], has_moved: bool) -> str:
+    """What came or went, in a few words: runs, experiments' own documents, or, where it is none of these, what else is
+    on the branch; empty where it did not move."""
+    said = [runs_text(moved)] if moved else []
+    if len(experiments) == 1:
+        said.append(f"changes to the experiment {showing.one_line(experiment_name(experiments[0]))}")
+    elif experiments:
+        said.append(f"changes to {len(experiments)} experiments")
+    return " and ".join(said) or ("changes to what the branch says of itself" if has_moved else "")
+
+
 def run_lines(moved: Sequence[Moved], names: Mapping[str, str]) -> list[str]:
     """A line for each of the runs, by their names where these are known; of many, for the first of them."""
     lines = [

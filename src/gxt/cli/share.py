@@ -13,6 +13,7 @@ from gxt.cli import moving, output
 from gxt.cli.params import json_option, repository
 from gxt.errors import GxtError
 from gxt.git import Repository
+from gxt.model import experiment_name
 from gxt.sharing import Outcome
 
 
@@ -140,8 +141,9 @@ def _share(
 
 
 def _show(done: Outcome) -> None:
-    parts = [f"received {moving.runs_text(done.received)}"] if done.received else []
-    parts += [f"sent {moving.runs_text(done.sent)}"] if done.sent else []
+    came = moving.moved_text(done.received, done.received_experiments, done.is_new_here)
+    went = moving.moved_text(done.sent, done.sent_experiments, done.is_new_there)
+    parts = ([f"received {came}"] if came else []) + ([f"sent {went}"] if went else [])
     if done.tries > 1:
         parts.append(f"others were faster {done.tries - 1} time{'' if done.tries == 2 else 's'}")
     click.echo(f"{done.remote}: {'; '.join(parts) or 'nothing new'}")
@@ -153,14 +155,15 @@ def _show_preview(repo: Repository, found: Outcome, waiting: Sequence[str], rece
     comes = found.received if receive else []
     goes = found.sent if send else []
     names = sharing.names(repo, [found.there, found.commit], [*comes[: moving.LISTED], *goes[: moving.LISTED]])
-    for title, moved in (("would receive", comes), ("would send", goes)):
-        if moved:
-            click.echo(f"{found.remote}: {title} {moving.runs_text(moved)}")
+    new_here, new_there = receive and found.is_new_here, send and found.is_new_there
+    for title, moved, is_new in (("would receive", comes, new_here), ("would send", goes, new_there)):
+        if text := moving.moved_text(moved, (), is_new):
+            click.echo(f"{found.remote}: {title} {text}")
         for line in moving.run_lines(moved, names):
             click.echo(line)
     for run_id in waiting if send else ():
         click.echo(f"{found.remote}: would commit and send {run_id}")
-    if not comes and not goes and not waiting:
+    if not (new_here or new_there or waiting):
         click.echo(f"{found.remote}: nothing new")
 
 
@@ -170,6 +173,8 @@ def _json(one: Outcome | tuple[str, GxtError]) -> dict[str, Any]:
         "remote": done.remote,
         "received": [moving.run_json(moved) for moved in done.received],
         "sent": [moving.run_json(moved) for moved in done.sent],
+        "received_experiments": [experiment_name(folder) for folder in done.received_experiments],
+        "sent_experiments": [experiment_name(folder) for folder in done.sent_experiments],
         "commit": done.commit,
         "merges": done.merges,
         "tries": done.tries,

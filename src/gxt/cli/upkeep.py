@@ -86,6 +86,8 @@ def _count(number: int, what: str) -> str:
 
 
 def _ahead_and_behind(remote: dict[str, Any]) -> str:
+    if remote["rewritten"]:
+        return "was rewritten since this clone had all of it: `gxt sync` says what it has no longer, and the ways out"
     ahead, behind = remote["commits"], remote["commits_behind"]
     said = f"{_moved(remote['unpushed'], remote['changed'])} not pushed" if ahead else "everything pushed"
     said += f", in {_count(ahead, 'commit')}" if ahead and remote["unpushed"] + remote["changed"] else ""
@@ -116,6 +118,7 @@ def _state(repo: Repository) -> dict[str, Any]:
             "missing": sum(moved.what == "new" for moved in distance.behind),
             "missing_changes": sum(moved.what != "new" for moved in distance.behind),
             "commits_behind": distance.commits_behind,
+            "rewritten": distance.rewritten,
         }
         for distance in sharing.distances(repo, settings, at)
     ]

@@ -24,13 +24,15 @@ class Pushed(NamedTuple):
     """What a remote said to a push.
 
     Attributes:
-        landed: whether it took it.
+        landed: whether it took it, or had it.
+        had: whether it had it.
         moved: whether somebody else was faster.
         stumbled: whether it could not store it, as a `git gc` at the same moment can make happen.
         words: its words.
     """
 
     landed: bool
+    had: bool
     moved: bool
     stumbled: bool
     words: str
@@ -96,12 +98,12 @@ def push(
         ):  # else git has done it
             with contextlib.suppress(GitError):
                 run(repo, "update-ref", tracking, commit)
-        return Pushed(True, False, False, "")
+        return Pushed(True, report.startswith("="), False, False, "")
     if not report:
         raise remote_error(remote, err)
     words = report.rpartition("\t")[2]
     moved = any(sign in words for sign in _FASTER)
-    return Pushed(False, moved, "unpacker error" in words, "\n".join([words, *_remote_words(err)]))
+    return Pushed(False, False, moved, "unpacker error" in words, "\n".join([words, *_remote_words(err)]))
 
 
 # What a push comes back with when somebody else's has landed since, or is landing.
