@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -15,7 +16,8 @@ import pytest
 from gxt import bundles, catalog, edits, recorder, store
 from gxt.errors import FormatError, GitError, GxtError, NotFoundError
 from gxt.git import Repository, find
-from helpers import Train, git
+from gxt.pointers import Pointer, write_pointer
+from helpers import Train, git, put_on_branch
 from test_mirrors import cli
 
 LARGE = b"weights " * 200_000
@@ -242,6 +244,25 @@ def test_damage_is_found_and_nothing_comes(
     with pytest.raises(FormatError):
         bundles.unbundle(other, file)
     assert state(other) == before
+
+
+def test_a_hostile_bundle_takes_nothing_away_that_was_here(
+    repo: Repository, other: Repository, large: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oid = hashlib.sha256(LARGE).hexdigest()
+    put_on_branch(f"experiments/taxi/{large}/artifacts/model.bin", write_pointer(Pointer(oid, 5)))
+    bundles.bundle(repo, file, artifacts=False)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(f"objects/{oid}", b"short")
+    model = tmp_path / "model.bin"
+    run = recorder.begin(other, "taxi", name="theirs")
+    run.log_artifact(model)
+    run.end("finished")
+    before = state(other)
+    with pytest.raises(FormatError, match="other bytes than its name says"):
+        bundles.unbundle(other, file)
+    assert state(other) == before
+    assert catalog.read_file(other, catalog.find(other, run.run_id), "artifacts/model.bin") == LARGE
 
 
 @pytest.mark.parametrize("kept", [0, 3, 100, -1, -2000])

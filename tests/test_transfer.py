@@ -13,11 +13,11 @@ import pytest
 
 import gxt
 from gxt import catalog, git, large, recorder, store, transfer
-from gxt.errors import FileChangedError, GxtError, MissingPackageError, NotFoundError
+from gxt.errors import FileChangedError, FormatError, GxtError, MissingPackageError, NotFoundError
 from gxt.git import Repository
-from gxt.pointers import Pointer
+from gxt.pointers import Pointer, write_pointer
 from helpers import git as run_git
-from helpers import run_python
+from helpers import put_on_branch, run_python
 from servers import Cable, LfsServer, lfs_server, only_for, s3_server
 
 SIZE = 3_000_000
@@ -442,6 +442,17 @@ def test_a_damaged_copy_is_not_sent(repo: Repository, tmp_path: Path) -> None:
     assert [path for path in (tmp_path / "store").rglob("*") if path.is_file()] == []
     (about,) = transfer.verify(repo)
     assert about.problem and "the copy here was damaged" in about.problem and "neither here nor there" in about.problem
+
+
+def test_a_pointer_with_another_size_takes_no_copy_away(repo: Repository, remote: Path, place: Callable[[], None]) -> None:
+    run_id = record(repo, {"a.bin": content(1)})
+    transfer.push(repo).check()
+    (copy,) = object_files(repo)
+    path = f"experiments/taxi/{run_id}/artifacts/b.bin"
+    put_on_branch(path, write_pointer(Pointer(copy.name, 5)))
+    with pytest.raises(FormatError, match="says 5 bytes"):
+        read(repo, run_id, "b.bin")
+    assert copy.read_bytes() == read(repo, run_id, "a.bin") == content(1)
 
 
 def test_a_damaged_copy_is_fetched_again(repo: Repository, remote: Path, place: Callable[[], None]) -> None:

@@ -257,6 +257,7 @@ def _taken(
     settings = git.config(repo)
     aside = f"refs/gxt/unbundle/{os.getpid()}"
     brought: list[Pointer] = []
+    put: list[Pointer] = []
     _, objects = _places(repo)
     try:
         git.fetch_bundle(repo, git_bundle, ref, aside, said)
@@ -268,12 +269,15 @@ def _taken(
         source.check(named)
         for pointer in source.pointers if artifacts else ():
             if pointer in named and not objects.has(pointer):
-                brought.append(pointer)
+                was_there = objects.path(pointer.oid).exists()  # half of it, or all where the pointer is wrong
                 source.extract(pointer, objects, progress)
+                brought.append(pointer)
+                if not was_there:
+                    put.append(pointer)
         before = store.tip(repo, settings).commit
         after = store.join(repo, commit, file.name)
     except BaseException:
-        for pointer in brought:  # nothing names them
+        for pointer in put:  # nothing names them
             objects.remove(pointer.oid)
         raise
     finally:
@@ -356,9 +360,8 @@ class _Source:
                     if progress is not None:
                         progress(len(piece), 0)
         except FileChangedError:
-            raise FormatError(
-                f"{self._file} is damaged: {pointer.oid[:12]} has other bytes than its name says"
-            ) from None
+            said = f"{self._file} is damaged: {pointer.oid[:12]} has other bytes than its name says"
+            raise FormatError(said) from None
 
 
 @contextlib.contextmanager

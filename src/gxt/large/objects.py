@@ -44,6 +44,14 @@ class Objects:
             return self.path(pointer.oid).stat().st_size == pointer.size
         return False
 
+    def is_whole(self, oid: str) -> bool:
+        """Whether the bytes of that digest are here, each looked at."""
+        try:
+            with open(self.path(oid), "rb") as stream:
+                return digest_of(stream).oid == oid
+        except OSError:
+            return False
+
     def add(self, source: Path, pointer: Pointer, link: bool) -> None:
         """Keep a file's bytes. With `link`, where nobody changes the file in place any more, they are not copied.
 

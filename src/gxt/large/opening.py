@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import IO
 
-from gxt.errors import GxtError, NotFoundError
+from gxt.errors import FormatError, GxtError, NotFoundError
 from gxt.large.objects import PIECE, Objects
 from gxt.large.places import Place, Progress
 from gxt.pointers import Pointer
@@ -16,8 +16,12 @@ def fetch(pointer: Pointer, objects: Objects, places: Sequence[Place], progress:
 
     Raises:
         NotFoundError: no place has them.
+        FormatError: the bytes of its digest are here, and are not as many as the pointer says.
         GxtError: one that may have them cannot be reached.
     """
+    if not objects.has(pointer) and objects.is_whole(pointer.oid):
+        # git-lfs would take the pointer's word for it, and the object for damaged.
+        raise FormatError(f"the pointer to sha256:{pointer.oid[:12]} says {pointer.size} bytes, and it has others")
     trouble: list[GxtError] = []
     for place in places:
         try:
