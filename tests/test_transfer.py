@@ -514,6 +514,20 @@ def test_pruning_keeps_what_runs_name_and_what_is_nowhere_else(repo: Repository,
     assert read(repo, runs[0], "a.bin") == content(0)
 
 
+def test_pruning_keeps_what_is_cut_off_in_the_store(repo: Repository, tmp_path: Path) -> None:
+    run_git("config", "gxt.artifactStore", str(tmp_path / "store"))
+    run_git("config", "gxt.artifactUpload", "false")
+    run_id = record(repo, {"a.bin": content(1)})
+    transfer.push(repo).check()
+    (stored,) = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    os.truncate(stored, 1000)
+    assert not transfer.prune(repo, everything=True).removed
+    store.mark_deleted(repo, run_id, True)
+    store.purge(repo, [run_id])
+    done = transfer.prune(repo)
+    assert (len(done.removed), len(done.kept), len(object_files(repo))) == (0, 1, 1)
+
+
 @pytest.mark.parametrize("ref", ["refs/tags/v1", "refs/remotes/origin/gxt", "refs/gxt/kept/x"])
 def test_any_ref_keeps_what_its_runs_name(repo: Repository, tmp_path: Path, ref: str) -> None:
     run_git("config", "gxt.artifactStore", str(tmp_path / "store"))

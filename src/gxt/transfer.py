@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from gxt import catalog, git, large, layout, live, store
 from gxt.errors import FileChangedError, GxtError, UsageError
 from gxt.git import Repository
-from gxt.large import Objects, Place, Progress, Settings
+from gxt.large import Objects, Progress, Settings
 from gxt.model import RUN_ID, Run
 from gxt.pointers import Pointer, may_be_pointer, read_pointer
 
@@ -347,17 +347,10 @@ def prune(repo: Repository, dry_run: bool = False, force: bool = False, everythi
     """
     clone = _Clone.of(repo)
     in_use = _waiting(repo) if everything else _in_use(repo)
-    elsewhere: set[str] = set()
-    for place in large.places_for(repo, clone.settings, clone.config):
-        elsewhere |= _really_there(clone, place)
-    removed: dict[str, int] = {}
-    kept: dict[str, int] = {}
-    for oid in sorted(clone.objects.ours() - in_use):
-        try:
-            size = clone.objects.path(oid).stat().st_size
-        except OSError:
-            continue
-        (removed if (force and not everything) or oid in elsewhere else kept)[oid] = size
+    copies = clone.objects.copies(clone.objects.ours() - in_use)
+    going = set(copies) if force and not everything else _elsewhere(repo, clone, copies)
+    removed = {copy.oid: copy.size for copy in copies if copy in going}
+    kept = {copy.oid: copy.size for copy in copies if copy not in going}
     if not dry_run:
         for oid in removed:
             clone.objects.remove(oid)
@@ -365,12 +358,12 @@ def prune(repo: Repository, dry_run: bool = False, force: bool = False, everythi
     return Pruning(removed, kept)
 
 
-def _really_there(clone: _Clone, place: Place) -> set[str]:
-    known = clone.objects.stored(place.key)
-    if not isinstance(place, large.StorePlace):
-        return known
-    found = {stored.oid for stored in place.listing()}
-    clone.objects.forget_stored(place.key, known - found)
+def _elsewhere(repo: Repository, clone: _Clone, copies: Sequence[Pointer]) -> set[Pointer]:
+    """Which of some copies here the first place that says so has too."""
+    found: set[Pointer] = set()
+    for place in large.places_for(repo, clone.settings, clone.config):
+        left = [copy for copy in copies if copy not in found]
+        found |= place.confirmed(left, clone.objects) if left else set()
     return found
 
 

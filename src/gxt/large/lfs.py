@@ -40,6 +40,11 @@ class LfsPlace:
         objects.note_stored(self.key, [pointer.oid for pointer in new])
         return Sent(new, [pointer for pointer in pointers if pointer.oid in known], {})
 
+    def confirmed(self, copies: Sequence[Pointer], objects: Objects) -> set[Pointer]:
+        """Which of some copies here went there, as far as is known."""
+        known = objects.stored(self.key)
+        return {copy for copy in copies if copy.oid in known}
+
     def fetch(self, pointer: Pointer, objects: Objects, progress: Progress | None = None) -> None:
         """Bring the bytes here: git-lfs checks them."""
         try:

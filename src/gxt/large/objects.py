@@ -113,6 +113,14 @@ class Objects:
         """An object that git-lfs brought for a run is gxt's."""
         self._register(pointer.oid)
 
+    def copies(self, oids: Iterable[str]) -> list[Pointer]:
+        """The objects here of some digests, with their sizes as they are."""
+        found = []
+        for oid in sorted(oids):
+            with contextlib.suppress(OSError):
+                found.append(Pointer(oid, self.path(oid).stat().st_size))
+        return found
+
     def set_aside(self, oid: str) -> Path:
         """Move a damaged object to where git-lfs's own fsck puts such."""
         bad = self.folder.parent / "bad" / oid

@@ -36,6 +36,9 @@ class Place(Protocol):
     def send(self, pointers: Sequence[Pointer], objects: Objects, progress: Progress | None = None) -> Sent:
         """Have it keep what is here, unless it has it; several at once."""
 
+    def confirmed(self, copies: Sequence[Pointer], objects: Objects) -> set[Pointer]:
+        """Which of some copies here it has for certain, whole by their number of bytes: asked now, not remembered."""
+
     def fetch(self, pointer: Pointer, objects: Objects, progress: Progress | None = None) -> None:
         """Bring the bytes here, checked.
 

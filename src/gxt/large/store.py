@@ -163,6 +163,12 @@ class StorePlace:
         out.flush()
         return have > 0
 
+    def confirmed(self, copies: Sequence[Pointer], objects: Objects) -> set[Pointer]:
+        """Which of some copies here it has, of the same number of bytes."""
+        found = {Pointer(stored.oid, stored.size) for stored in self.listing()}
+        objects.forget_stored(self.key, {copy.oid for copy in copies if copy not in found})
+        return found & set(copies)
+
     def listing(self) -> list[Stored]:
         """Every object that it has."""
         return [stored for path, stored in self._try(self._files) if _OID.fullmatch(path.rsplit("/", 1)[-1])]
