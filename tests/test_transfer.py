@@ -198,6 +198,108 @@ def test_artifacts_of_before_the_store_are_found_in_lfs(
     assert read(other, run_id, "a.bin") == content(1)
 
 
+def empty(request: pytest.FixtureRequest, repo: Repository) -> None:
+    """Take every object away where artifacts are kept."""
+    config = git.config(repo)
+    if url := config.get("gxt.artifactstore"):
+        there = large.StorePlace(url)
+        there.remove([stored.oid for stored in there.listing()])
+        return
+    server: LfsServer | None = request.getfixturevalue("lfs") if "lfs.url" in config else None
+    folder = server.folder if server else Path(config["remote.origin.url"]) / "lfs" / "objects"
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        path.unlink()
+
+
+def test_what_was_lost_there_is_sent_again(
+    repo: Repository, remote: Path, place: Callable[[], None], request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    run_id = record(repo, {"a.bin": content(1)})
+    transfer.push(repo).check()
+    empty(request, repo)
+    transfer.push(repo).check()
+    (copy,) = object_files(repo)
+    copy.unlink()
+    assert read(repo, run_id, "a.bin") == content(1)
+
+
+def test_a_run_that_is_pushed_has_its_artifacts_there(
+    repo: Repository,
+    remote: Path,
+    place: Callable[[], None],
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    record(repo, {"a.bin": content(1)})
+    transfer.push(repo).check()
+    empty(request, repo)
+    second = record(repo, {"a.bin": content(1)}, "two")
+    assert run_python("-m", "gxt", "push").returncode == 0
+    run_git("clone", "-q", str(remote), str(tmp_path / "other"))
+    monkeypatch.chdir(tmp_path / "other")
+    place()
+    assert read(git.find(tmp_path / "other"), second, "a.bin") == content(1)
+
+
+def test_the_last_copy_stays_where_the_place_has_lost_its_own(
+    repo: Repository, remote: Path, place: Callable[[], None], request: pytest.FixtureRequest
+) -> None:
+    run_id = record(repo, {"a.bin": content(1)})
+    transfer.push(repo).check()
+    empty(request, repo)
+    transfer.prune(repo, everything=True)  # which git-lfs asks for by sending it again
+    assert read(repo, run_id, "a.bin") == content(1)
+
+
+def test_no_copy_goes_while_the_server_cannot_be_asked(repo: Repository, remote: Path, lfs: LfsServer) -> None:
+    run_git("config", "lfs.url", lfs.url(lfs.token()))
+    record(repo, {"a.bin": content(301)})
+    transfer.push(repo).check()
+    run_git("config", "lfs.url", lfs.url("wrong"))
+    done = transfer.prune(repo, everything=True)
+    assert (len(done.removed), len(done.kept), len(object_files(repo))) == (0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "key", ["lfs.url", "lfs.pushurl", "remote.origin.lfsurl", "remote.origin.pushurl", ".lfsconfig"]
+)
+def test_another_server_is_another_place(
+    repo: Repository, remote: Path, lfs: LfsServer, tmp_path: Path, key: str
+) -> None:
+    record(repo, {"a.bin": content(1)})
+    transfer.push(repo).check()
+    assert transfer.whereabouts(repo)[0].place == "Git LFS of origin"
+    if key == ".lfsconfig":
+        Path(".lfsconfig").write_text(f"[lfs]\n\turl = {lfs.url()}\n")
+    else:
+        run_git("config", key, lfs.url())
+    assert transfer.whereabouts(repo)[0].place is None
+    assert transfer.unsent(repo, git.config(repo))
+
+
+def test_an_object_of_long_ago_is_as_good_as_new_for_a_new_run(repo: Repository, remote: Path, tmp_path: Path) -> None:
+    run_git("config", "gxt.artifactStore", str(tmp_path / "store"))
+    run_git("config", "gxt.artifactUpload", "false")
+    first = record(repo, {"a.bin": content(1)})
+    transfer.push(repo).check()
+    (stored,) = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    long_ago = time.time() - large.GRACE - 1
+    os.utime(stored, (long_ago, long_ago))
+    run_git("push", "-q", "origin", "gxt")
+    assert len(transfer.push(repo).there) == 1  # others know of it
+    assert stored.stat().st_mtime == long_ago
+    store.mark_deleted(repo, first, True)
+    store.purge(repo, [first])
+    run_git("push", "-q", "origin", "gxt")
+    run_git("clone", "-q", str(remote), str(tmp_path / "other"))
+    run_git("config", "gxt.artifactStore", str(tmp_path / "store"), cwd=tmp_path / "other")
+    record(repo, {"a.bin": content(1)}, "two")
+    transfer.push(repo).check()
+    assert transfer.prune_store(git.find(tmp_path / "other")).removed == {}
+    assert stored.exists()
+
+
 def test_only_the_runs_named_are_sent(repo: Repository, remote: Path, tmp_path: Path) -> None:
     run_git("config", "gxt.artifactStore", str(tmp_path / "store"))
     run_git("config", "gxt.artifactUpload", "false")
@@ -444,7 +546,9 @@ def test_a_damaged_copy_is_not_sent(repo: Repository, tmp_path: Path) -> None:
     assert about.problem and "the copy here was damaged" in about.problem and "neither here nor there" in about.problem
 
 
-def test_a_pointer_with_another_size_takes_no_copy_away(repo: Repository, remote: Path, place: Callable[[], None]) -> None:
+def test_a_pointer_with_another_size_takes_no_copy_away(
+    repo: Repository, remote: Path, place: Callable[[], None]
+) -> None:
     run_id = record(repo, {"a.bin": content(1)})
     transfer.push(repo).check()
     (copy,) = object_files(repo)

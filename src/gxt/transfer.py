@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import NamedTuple
 
 from filelock import FileLock, Timeout
@@ -44,7 +45,7 @@ class Sending(NamedTuple):
     Attributes:
         place: where to, None where this clone knows no place.
         sent: what went there now.
-        there: what was there already, or is known to be.
+        there: what was there already.
         missing: what is neither here nor in the store, with where it is named. A Git LFS server is not asked.
         failed: what did not go, and why.
     """
@@ -114,7 +115,8 @@ def push(
         runs: only those of these runs; of all when it is None.
         progress: is told of each piece that went.
 
-    Nothing is sent twice. Look at `failed`, or call `check`.
+    The place is asked for each, since what was there once may be gone; nothing is sent twice. Look at `failed`, or call
+    `check`.
 
     Raises:
         GxtError: the place cannot be opened at all.
@@ -129,17 +131,23 @@ def push(
     if place is None:
         here = [pointer for pointer in wanted if clone.objects.has(pointer)]
         return Sending(None, [], [], {}, dict.fromkeys(here, _no_place(clone)))
-    known = clone.objects.stored(place.key)
-    there = [pointer for pointer in wanted if pointer.oid in known]
-    here = [pointer for pointer in wanted if pointer.oid not in known and clone.objects.has(pointer)]
-    done = place.send(here, clone.objects, progress) if here else large.Sent([], [], {})
-    rest = _without(wanted, [*there, *here])  # of others
+    here = [pointer for pointer in wanted if clone.objects.has(pointer)]
+    # Whoever clears the store has fetched what is on a remote, and does not know of what is not.
+    branches = git.remote_branches(repo, store.branch_name(clone.config), clone.config)
+    others_know = lru_cache(lambda: pointers_at(repo, branches.values()))
+
+    def is_new(pointer: Pointer) -> bool:
+        return pointer not in others_know()
+
+    done = place.send(here, clone.objects, progress, is_new) if here else large.Sent([], [], {})
+    rest = _without(wanted, here)  # of others
     with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
         answers = dict(zip(rest, pool.map(place.has, rest), strict=True))
     elsewhere = [pointer for pointer, answer in answers.items() if answer]
     clone.objects.note_stored(place.key, [pointer.oid for pointer in elsewhere])
     missing = {pointer: rest[pointer] for pointer, answer in answers.items() if answer is False}
-    return Sending(place.name, done.sent, [*there, *elsewhere, *done.there], missing, done.failed)
+    clone.objects.forget_stored(place.key, [pointer.oid for pointer in missing])
+    return Sending(place.name, done.sent, [*elsewhere, *done.there], missing, done.failed)
 
 
 def _no_place(clone: _Clone) -> GxtError:
@@ -262,7 +270,7 @@ class Whereabouts(NamedTuple):
 
 
 def whereabouts(repo: Repository, runs: Sequence[Run] | None = None) -> list[Whereabouts]:
-    """Where the large artifacts of some runs, or of all on the branch, are, as far as this clone knows."""
+    """Where the large artifacts of some runs, or of all on the branch, are, as this clone last learned."""
     clone = _Clone.of(repo)
     places = large.places_for(repo, clone.settings, clone.config)
     known = [(place.name, clone.objects.stored(place.key)) for place in places]
@@ -343,12 +351,15 @@ def prune(repo: Repository, dry_run: bool = False, force: bool = False, everythi
     Args:
         dry_run: only say what would go.
         force: also what is not known to be in the store or on the server.
-        everything: also copies that runs name, as long as they are known to be elsewhere.
+        everything: also copies that runs name, as long as they are elsewhere.
+
+    A store is asked for the copies. Git LFS is asked only in order to send what it lacks: so of what went there once,
+    and not for a `dry_run`, which goes by what is known.
     """
     clone = _Clone.of(repo)
     in_use = _waiting(repo) if everything else _in_use(repo)
     copies = clone.objects.copies(clone.objects.ours() - in_use)
-    going = set(copies) if force and not everything else _elsewhere(repo, clone, copies)
+    going = set(copies) if force and not everything else _elsewhere(repo, clone, copies, dry_run)
     removed = {copy.oid: copy.size for copy in copies if copy in going}
     kept = {copy.oid: copy.size for copy in copies if copy not in going}
     if not dry_run:
@@ -358,20 +369,19 @@ def prune(repo: Repository, dry_run: bool = False, force: bool = False, everythi
     return Pruning(removed, kept)
 
 
-def _elsewhere(repo: Repository, clone: _Clone, copies: Sequence[Pointer]) -> set[Pointer]:
-    """Which of some copies here the first place that says so has too."""
+def _elsewhere(repo: Repository, clone: _Clone, copies: Sequence[Pointer], dry_run: bool) -> set[Pointer]:
+    """Which of some copies here some place has too."""
     found: set[Pointer] = set()
     for place in large.places_for(repo, clone.settings, clone.config):
         left = [copy for copy in copies if copy not in found]
-        found |= place.confirmed(left, clone.objects) if left else set()
+        found |= place.confirmed(left, clone.objects, dry_run) if left else set()
     return found
 
 
 _STALE = 86_400.0  # seconds
-_GRACE = 14 * 86_400.0  # seconds, as git's own gc.pruneExpire
 
 
-def prune_store(repo: Repository, dry_run: bool = False, grace: float = _GRACE) -> Pruning:
+def prune_store(repo: Repository, dry_run: bool = False, grace: float = large.GRACE) -> Pruning:
     """Take away objects of the store that no run on any ref of this clone, remote-tracking ones included, names.
 
     Younger objects than `grace` seconds stay: they may be of a run that is not pushed yet.

@@ -133,8 +133,8 @@ def _named(repo: Repository, runs: Sequence[str]) -> list[Run] | None:
 def push_command(ctx: click.Context, runs: Sequence[str], remote: str | None, background: bool) -> None:
     """Send the large artifacts of runs on the branch; of all, or of those named.
 
-    To the store, where one is set, or to Git LFS of a remote. What is there is not sent again, so that a push that was
-    cut off goes on where it was.
+    To the store, where one is set, or to Git LFS of a remote. It is asked for each of them, and gets what it lacks: a
+    push that was cut off goes on where it was, and what was lost there is sent again.
     """
     repo = repository(ctx)
     if background:
@@ -188,7 +188,8 @@ def pull_command(ctx: click.Context, runs: Sequence[str]) -> None:
 def verify_command(ctx: click.Context, runs: Sequence[str], as_json: bool) -> None:
     """Check the copies here against their SHA-256, and ask the store for each large artifact.
 
-    A damaged copy is set aside, and fetched again when it is opened. Exits with 1 where something is wrong.
+    A damaged copy is set aside, and fetched again when it is opened. Git LFS is not asked, since git-lfs asks a server
+    only when it sends or fetches: `gxt artifacts push` does. Exits with 1 where something is wrong.
     """
     repo = repository(ctx)
     with transfer_progress("checking") as progress:
@@ -202,15 +203,17 @@ def verify_command(ctx: click.Context, runs: Sequence[str], as_json: bool) -> No
             click.echo(f"{one_line(about.named)}: {about.problem}")
         here = sum(about.here for about in found)
         click.echo(f"{len(found)} large artifact{_s(found)}: {here} whole here, {len(wrong)} with a problem")
+    if found and not as_json and store.artifact_settings(repo).store is None and git.has_lfs():
+        output.note("Git LFS was not asked: `gxt artifacts push` does, and sends what it lacks")
     if wrong:
         ctx.exit(1)
 
 
 @artifacts_command.command("prune")
 @click.option("--dry-run", is_flag=True, help="Only show what would go.")
-@click.option("--all", "everything", is_flag=True, help="Every copy here that is known to be elsewhere, in use or not.")
+@click.option("--all", "everything", is_flag=True, help="Every copy here that is elsewhere too, in use or not.")
 @click.option("--store", "of_store", is_flag=True, help="Objects of the store instead of copies here.")
-@click.option("--force", is_flag=True, help="Also copies not known to be elsewhere; with --store, no question.")
+@click.option("--force", is_flag=True, help="Also copies that are nowhere else; with --store, no question.")
 @json_option
 @click.pass_context
 def prune_command(
@@ -218,7 +221,8 @@ def prune_command(
 ) -> None:
     """Clear away bytes that no run on any ref names.
 
-    Copies here go only if they are known to be in the store or on the server too.
+    Copies here go only if they are in the store or on the Git LFS server too, which is asked first; git-lfs then sends
+    what the server has lost. --dry-run goes by what is known of the server.
 
     With --store, objects of the store go that no ref of this clone names, and that came over two weeks ago. Fetch
     first, and see --dry-run: what other clones have not pushed is not known here.
@@ -244,7 +248,7 @@ def prune_command(
         f"{verb} {render.size(sum(done.removed.values()))} of {_place_name(repo) if of_store else 'copies here'}"
     )
     if done.kept:
-        why = "younger than two weeks" if of_store else "not known to be anywhere else; --force takes them too"
+        why = "younger than two weeks" if of_store else "not found anywhere else; --force takes them too"
         output.note(f"{len(done.kept)} kept ({render.size(sum(done.kept.values()))}): {why}")
 
 

@@ -34,7 +34,7 @@ from gxt.git.history import (
     merge_bases,
     steps_apart,
 )
-from gxt.git.lfs import has_lfs, has_lfs_hook, lfs_fetch, lfs_push
+from gxt.git.lfs import has_lfs, has_lfs_hook, lfs_endpoints, lfs_fetch, lfs_push
 from gxt.git.objects import (
     Object,
     TreeChange,
@@ -158,6 +158,7 @@ __all__ = [
     "is_true",
     "knows_identity",
     "leftovers",
+    "lfs_endpoints",
     "lfs_fetch",
     "lfs_push",
     "list_files",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gxt.errors import GitError
 from gxt.git.finding import read_head
-from gxt.git.process import call, scratch, start, without_users
+from gxt.git.process import ask, call, scratch, start, without_users
 from gxt.git.repository import Repository, to_origin
 
 
@@ -41,6 +41,24 @@ def lfs_fetch(repo: Repository, remote: str, pointer: bytes, progress: bool) -> 
     if branch:  # its own remote would count before the default one
         options += ["-c", f"branch.{branch}.remote={remote}"]
     _lfs(repo, ["smudge"], pointer, progress, options)
+
+
+def lfs_endpoints(repo: Repository, remote: str, settings: Mapping[str, str]) -> tuple[str, str]:
+    """Where git-lfs fetches a remote's objects from, and where it sends them: what its settings say, else the remote.
+
+    See git-lfs-config(5); what .lfsconfig says counts after git's configuration.
+    """
+    known = dict(settings)
+    file = (repo.work_tree or repo.common_dir) / ".lfsconfig"
+    if file.is_file():
+        _, out, _ = ask(repo.common_dir, "config", "-z", "--file", str(file), "--list")
+        pairs = [item.partition("\n") for item in out.decode("utf-8", "replace").split("\0")]
+        known = {key: value for key, _, value in pairs} | known
+    both = ("lfs.url", f"remote.{remote}.lfsurl")
+    sending = ("lfs.pushurl", "lfs.url", f"remote.{remote}.lfspushurl", both[1], f"remote.{remote}.pushurl")
+    there = settings.get(f"remote.{remote}.url", remote)
+    fetching, to = (next((known[key] for key in keys if key in known), there) for keys in (both, sending))
+    return fetching, to
 
 
 def has_lfs_hook(repo: Repository, settings: Mapping[str, str]) -> bool:

@@ -11,9 +11,10 @@ from gxt.large.opening import fetch, save_content
 from gxt.large.places import Place, Progress, Sent
 from gxt.large.placing import attributes_change, placed, with_pointers
 from gxt.large.settings import Settings, checked_url, read_settings, shared_url, shown_url
-from gxt.large.store import StorePlace
+from gxt.large.store import GRACE, StorePlace
 
 __all__ = [
+    "GRACE",
     "Objects",
     "Place",
     "Progress",

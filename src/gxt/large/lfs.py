@@ -8,7 +8,7 @@ from gxt import git
 from gxt.errors import GitError, NotFoundError
 from gxt.git import Repository
 from gxt.large.objects import Objects
-from gxt.large.places import Progress, Sent
+from gxt.large.places import IsNew, Progress, Sent
 from gxt.large.settings import shown_url
 from gxt.pointers import Pointer, write_pointer
 
@@ -20,30 +20,46 @@ class LfsPlace:
 
     def __init__(self, repo: Repository, remote: str, config: Mapping[str, str]) -> None:
         self._repo, self._remote = repo, remote
-        url = git.remote_urls(config).get(remote, remote)
         self.name = f"Git LFS of {remote}"
-        self.key = f"lfs {shown_url(url)}"
+        fetched_from, sent_to = git.lfs_endpoints(repo, remote, config)
+        self.key = f"lfs {shown_url(sent_to)}"
+        self._is_one = fetched_from == sent_to
 
     def has(self, pointer: Pointer) -> bool | None:
         """git-lfs cannot ask without fetching."""
         return None
 
-    def send(self, pointers: Sequence[Pointer], objects: Objects, progress: Progress | None = None) -> Sent:
-        """Send what the server lacks; git-lfs asks it, and shows its own progress where `progress` is wanted."""
-        known = objects.stored(self.key)
-        new = [pointer for pointer in pointers if pointer.oid not in known]
-        try:
-            if new:
-                git.lfs_push(self._repo, self._remote, [pointer.oid for pointer in new], progress is not None)
-        except GitError as error:
-            return Sent([], [p for p in pointers if p.oid in known], dict.fromkeys(new, error))
-        objects.note_stored(self.key, [pointer.oid for pointer in new])
-        return Sent(new, [pointer for pointer in pointers if pointer.oid in known], {})
+    def send(
+        self,
+        pointers: Sequence[Pointer],
+        objects: Objects,
+        progress: Progress | None = None,
+        is_new: IsNew | None = None,
+    ) -> Sent:
+        """Send what the server lacks; git-lfs asks it, and shows its own progress where `progress` is wanted.
 
-    def confirmed(self, copies: Sequence[Pointer], objects: Objects) -> set[Pointer]:
-        """Which of some copies here went there, as far as is known."""
+        git-lfs does not say what it sent: that counts as sent which was not known to be there.
+        """
         known = objects.stored(self.key)
-        return {copy for copy in copies if copy.oid in known}
+        oids = [pointer.oid for pointer in pointers]
+        try:
+            git.lfs_push(self._repo, self._remote, oids, progress is not None)
+        except GitError as error:
+            return Sent([], [], dict.fromkeys(pointers, error))
+        objects.note_stored(self.key, set(oids) - known)
+        there = [pointer for pointer in pointers if pointer.oid in known]
+        return Sent([pointer for pointer in pointers if pointer.oid not in known], there, {})
+
+    def confirmed(self, copies: Sequence[Pointer], objects: Objects, dry_run: bool = False) -> set[Pointer]:
+        """Which of some copies here it has, of those that went there once. git-lfs asks only in order to send: what the
+        server has lost meanwhile is there again.
+        """
+        known = objects.stored(self.key)
+        once = [copy for copy in copies if copy.oid in known]
+        if dry_run:
+            return set(once)
+        done = self.send(once, objects) if once else Sent([], [], {})
+        return {*done.sent, *done.there}
 
     def fetch(self, pointer: Pointer, objects: Objects, progress: Progress | None = None) -> None:
         """Bring the bytes here: git-lfs checks them."""
@@ -56,4 +72,5 @@ class LfsPlace:
         if not objects.has(pointer):
             raise NotFoundError(f"{self.name} has no {pointer.oid[:12]}")
         objects.adopt(pointer)
-        objects.note_stored(self.key, [pointer.oid])
+        if self._is_one:
+            objects.note_stored(self.key, [pointer.oid])

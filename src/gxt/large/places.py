@@ -12,6 +12,9 @@ from gxt.pointers import Pointer
 Progress = Callable[[int, int], None]
 """Is told, from several threads, of bytes that went or came, and how many of artifacts that is in whole."""
 
+IsNew = Callable[[Pointer], bool]
+"""Whether no clone elsewhere can know yet that an artifact is in use; asked from several threads."""
+
 
 class Sent(NamedTuple):
     """What became of artifacts that were to be sent: those that went, those that were there, and why others did not."""
@@ -28,16 +31,28 @@ class Place(Protocol):
     """As it is shown: a URL without credentials, or a remote."""
 
     key: str
-    """What a clone notes under what it knows to be there."""
+    """What a clone notes under what was there when it was last asked."""
 
     def has(self, pointer: Pointer) -> bool | None:
         """Whether it has the bytes, by their number; None where that cannot be asked."""
 
-    def send(self, pointers: Sequence[Pointer], objects: Objects, progress: Progress | None = None) -> Sent:
-        """Have it keep what is here, unless it has it; several at once."""
+    def send(
+        self,
+        pointers: Sequence[Pointer],
+        objects: Objects,
+        progress: Progress | None = None,
+        is_new: IsNew | None = None,
+    ) -> Sent:
+        """Have it keep what is here, unless it has it, which it is asked; several at once.
 
-    def confirmed(self, copies: Sequence[Pointer], objects: Objects) -> set[Pointer]:
-        """Which of some copies here it has for certain, whole by their number of bytes: asked now, not remembered."""
+        What `is_new` and there from long ago is written anew, so that nobody clears it away meanwhile.
+        """
+
+    def confirmed(self, copies: Sequence[Pointer], objects: Objects, dry_run: bool = False) -> set[Pointer]:
+        """Which of some copies here it has for certain, whole by their number of bytes: asked now, not remembered.
+
+        Where it cannot be asked without sending something, a `dry_run` goes by what is remembered.
+        """
 
     def fetch(self, pointer: Pointer, objects: Objects, progress: Progress | None = None) -> None:
         """Bring the bytes here, checked.

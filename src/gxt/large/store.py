@@ -11,12 +11,12 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, NamedTuple, TypeVar
 
 from gxt.errors import GxtError, MissingPackageError, NotFoundError, UsageError
 from gxt.large.objects import Objects, digest_of
-from gxt.large.places import Progress, Sent
+from gxt.large.places import IsNew, Progress, Sent
 from gxt.large.settings import shown_url
 from gxt.pointers import Pointer
 
@@ -25,6 +25,8 @@ _PIECE = 4 << 20
 _BLOCK = 16 << 20  # of multi-part uploads; each of those at once holds one in memory
 _MOST_PARTS = 9_000  # S3 takes 10,000
 _TRIES = 3
+GRACE = 14 * 86_400.0
+"""Seconds that an object stays that no ref names, as with git's own gc.pruneExpire."""
 _PAUSE = 0.5  # seconds, before the first new try
 
 # Where a key is whole or not there: an upload appears when it is complete.
@@ -43,6 +45,13 @@ class Stored(NamedTuple):
     time: float | None
 
 
+def _read_about(name: str, about: Mapping[str, Any]) -> Stored:
+    """What fsspec says of a file; each kind of store has the time under a key of its own."""
+    when: Any = about.get("LastModified") or about.get("mtime") or about.get("updated") or about.get("created")
+    seconds = when.timestamp() if hasattr(when, "timestamp") else when
+    return Stored(name, int(about["size"]), float(seconds) if isinstance(seconds, (int, float)) else None)
+
+
 class StorePlace:
     """A store by its URL or absolute path; nothing is opened before it is used.
 
@@ -59,18 +68,26 @@ class StorePlace:
 
     def has(self, pointer: Pointer) -> bool | None:
         """Whether it has the bytes, by their number."""
-        return self._try(lambda: self._size(pointer.oid)) == pointer.size
+        stored = self._try(lambda: self._stored(pointer.oid))
+        return stored is not None and stored.size == pointer.size
 
-    def send(self, pointers: Sequence[Pointer], objects: Objects, progress: Progress | None = None) -> Sent:
-        """Send what it lacks, several at once. What is there is not sent again, so a later call goes on."""
-        known = objects.stored(self.key)
+    def send(
+        self,
+        pointers: Sequence[Pointer],
+        objects: Objects,
+        progress: Progress | None = None,
+        is_new: IsNew | None = None,
+    ) -> Sent:
+        """Send what it lacks, several at once. What is there is not sent again, so a later call goes on; but for what
+        `is_new` and was there for over half of the time after which objects that nobody names are cleared away.
+        """
         sent: list[Pointer] = []
-        there = [pointer for pointer in pointers if pointer.oid in known]
+        there: list[Pointer] = []
         failed: dict[Pointer, GxtError] = {}
 
         def one(pointer: Pointer) -> None:
             try:
-                went = self.upload(pointer, objects, progress)
+                went = self.upload(pointer, objects, progress, is_new)
             except GxtError as error:
                 failed[pointer] = error
                 return
@@ -81,15 +98,19 @@ class StorePlace:
 
         self._try(self._open)  # a missing package, or a host that is not there, is said once
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            list(pool.map(one, [pointer for pointer in pointers if pointer.oid not in known]))
+            list(pool.map(one, pointers))
         return Sent(sent, there, failed)
 
-    def upload(self, pointer: Pointer, objects: Objects, progress: Progress | None = None) -> bool:
-        """Send one object, its digest checked on the way; False where it is there."""
+    def upload(
+        self, pointer: Pointer, objects: Objects, progress: Progress | None = None, is_new: IsNew | None = None
+    ) -> bool:
+        """Send one object, its digest checked on the way; False where it is there, as `send` says."""
         import hashlib  # here for start-up time
 
         def once() -> bool:
-            if self._size(pointer.oid) == pointer.size:
+            stored = self._stored(pointer.oid)
+            is_old = stored and stored.time is not None and time.time() - stored.time > GRACE / 2
+            if stored and stored.size == pointer.size and not (is_old and is_new is not None and is_new(pointer)):
                 _tell(progress, pointer.size, 1)
                 return False
             moved = 0
@@ -103,8 +124,9 @@ class StorePlace:
                         _tell(progress, len(piece), 0)
                     if digest.hexdigest() != pointer.oid:
                         raise _DamagedError(f"the copy of {pointer.oid[:12]} in {objects.folder} is damaged")
-                if (size := self._size(pointer.oid)) != pointer.size:
-                    raise OSError(f"it took {size} of {pointer.size} bytes")
+                after = self._stored(pointer.oid)
+                if after is None or after.size != pointer.size:
+                    raise OSError(f"it took {after and after.size} of {pointer.size} bytes")
             except BaseException:
                 _tell(progress, -moved, 0)
                 raise
@@ -163,7 +185,7 @@ class StorePlace:
         out.flush()
         return have > 0
 
-    def confirmed(self, copies: Sequence[Pointer], objects: Objects) -> set[Pointer]:
+    def confirmed(self, copies: Sequence[Pointer], objects: Objects, dry_run: bool = False) -> set[Pointer]:
         """Which of some copies here it has, of the same number of bytes."""
         found = {Pointer(stored.oid, stored.size) for stored in self.listing()}
         objects.forget_stored(self.key, {copy.oid for copy in copies if copy not in found})
@@ -187,13 +209,7 @@ class StorePlace:
             found = fs.find(f"{root}/sha256", detail=True)
         except FileNotFoundError:
             return []
-        files = []
-        for path, about in found.items():
-            when = about.get("LastModified") or about.get("mtime") or about.get("updated") or about.get("created")
-            seconds = when.timestamp() if hasattr(when, "timestamp") else when
-            came = float(seconds) if isinstance(seconds, (int, float)) else None
-            files.append((path, Stored(path.rsplit("/", 1)[-1], about["size"], came)))
-        return files
+        return [(path, _read_about(path.rsplit("/", 1)[-1], about)) for path, about in found.items()]
 
     def remove(self, oids: Sequence[str]) -> None:
         """Take objects away."""
@@ -227,11 +243,11 @@ class StorePlace:
     def _key(self, oid: str) -> str:
         return f"{self._open()[1]}/sha256/{oid[:2]}/{oid[2:4]}/{oid}"
 
-    def _size(self, oid: str) -> int | None:
+    def _stored(self, oid: str) -> Stored | None:
         fs, _ = self._open()
         fs.invalidate_cache()
         try:
-            return int(fs.info(self._key(oid))["size"])
+            return _read_about(oid, fs.info(self._key(oid)))
         except FileNotFoundError:
             return None
 
