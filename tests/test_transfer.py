@@ -618,6 +618,42 @@ def test_pruning_keeps_what_runs_name_and_what_is_nowhere_else(repo: Repository,
     assert read(repo, runs[0], "a.bin") == content(0)
 
 
+@pytest.mark.parametrize("place_of_index", ["main", "linked"])
+@pytest.mark.parametrize("first", ["theirs", "ours"])
+def test_pruning_keeps_what_the_user_has_staged(
+    repo: Repository, tmp_path: Path, place_of_index: str, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_git("config", "gxt.artifactStore", str(tmp_path / "store"))
+    run_git("config", "gxt.artifactUpload", "false")
+    run_git("lfs", "install", "--local")
+    folder = Path.cwd()
+    if place_of_index == "linked":
+        folder = tmp_path / "linked"
+        run_git("worktree", "add", "-q", str(folder))
+
+    def stage() -> None:
+        (folder / "mine.bin").write_bytes(content(1))
+        (folder / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n")
+        run_git("add", ".gitattributes", "mine.bin", cwd=folder)
+
+    if first == "theirs":
+        stage()
+    run_id = record(repo, {"a.bin": content(1)})
+    if first == "ours":
+        stage()
+    assert transfer.unsent(repo, git.config(repo)) != []
+    transfer.push(repo).check()
+    assert transfer.prune(repo, everything=True).removed == {}
+    store.mark_deleted(repo, run_id, True)
+    store.purge(repo, [run_id])
+    assert transfer.prune(repo).removed == transfer.prune(repo, force=True).removed == {}
+    (copy,) = object_files(repo)
+    if first == "theirs":  # it was there before gxt came
+        run_git("reset", "-q", "--hard", cwd=folder)
+        assert transfer.prune(repo, force=True).removed == {}
+    assert copy.read_bytes() == content(1)
+
+
 def test_pruning_keeps_what_is_cut_off_in_the_store(repo: Repository, tmp_path: Path) -> None:
     run_git("config", "gxt.artifactStore", str(tmp_path / "store"))
     run_git("config", "gxt.artifactUpload", "false")

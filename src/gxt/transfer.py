@@ -286,7 +286,7 @@ def unsent(repo: Repository, config: Mapping[str, str]) -> list[Pointer]:
     """The large artifacts of runs on the branch that are here and, as far as this clone knows, nowhere else."""
     settings = store.artifact_settings(repo, config)
     objects = store.objects(repo, settings)
-    alone = objects.ours()
+    alone = objects.recorded()
     for place in large.places_for(repo, settings, config) if alone else []:
         alone -= objects.stored(place.key)
     if not alone:
@@ -357,7 +357,7 @@ def prune(repo: Repository, dry_run: bool = False, force: bool = False, everythi
     and not for a `dry_run`, which goes by what is known.
     """
     clone = _Clone.of(repo)
-    in_use = _waiting(repo) if everything else _in_use(repo)
+    in_use = _waiting(repo) | _staged(repo) if everything else _in_use(repo)
     copies = clone.objects.copies(clone.objects.ours() - in_use)
     going = set(copies) if force and not everything else _elsewhere(repo, clone, copies, dry_run)
     removed = {copy.oid: copy.size for copy in copies if copy in going}
@@ -408,10 +408,17 @@ def prune_store(repo: Repository, dry_run: bool = False, grace: float = large.GR
 
 
 def _in_use(repo: Repository) -> set[str]:
-    """The digests that any ref names, branches of code included (their own Git LFS files may have the same bytes), or
-    a run that waits."""
-    waiting = _waiting(repo)  # first: a run that is committed meanwhile is then seen at least once
+    """The digests that any ref names, branches of code included (their own Git LFS files may have the same bytes), the
+    index of a work tree, or a run that waits."""
+    waiting = _waiting(repo) | _staged(repo)  # first: what is committed meanwhile is then seen at least once
     return waiting | {pointer.oid for pointer in pointers_at(repo, git.tips(repo))}
+
+
+def _staged(repo: Repository) -> set[str]:
+    """The digests that the index of a work tree names: the user's own Git LFS files, of which no ref may know yet."""
+    small = [file.oid for file in git.staged_files(repo) if may_be_pointer(file.size)]
+    pointers = [read_pointer(data or b"") for data in git.read_objects(repo, small)]
+    return {pointer.oid for pointer in pointers if pointer is not None}
 
 
 def _waiting(repo: Repository) -> set[str]:

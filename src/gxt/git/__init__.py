@@ -53,6 +53,7 @@ from gxt.git.objects import (
     read_batch,
     read_objects,
     read_trees,
+    staged_files,
 )
 from gxt.git.partial import OBJECT_FORMATS, make_bare, refresh
 from gxt.git.refs import (
@@ -188,6 +189,7 @@ __all__ = [
     "resolve_here",
     "resolve_one",
     "set_config",
+    "staged_files",
     "stale_lock",
     "steps_apart",
     "tips",

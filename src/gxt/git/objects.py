@@ -252,6 +252,26 @@ def list_files(repo: Repository, tree: str) -> list[TreeFile]:
     return files
 
 
+def staged_files(repo: Repository) -> list[TreeFile]:
+    """Every file in the index of any work tree, once for each content."""
+    found: dict[str, TreeFile] = {}
+    for git_dir in [repo.common_dir, *sorted((repo.common_dir / "worktrees").glob("*"))]:
+        if not (git_dir / "index").exists():
+            continue
+        code, out, err = ask(git_dir, "ls-files", "--stage", "-z")
+        if code:
+            raise git_error(["ls-files"], err)
+        for line in out.decode("utf-8", "surrogateescape").split("\0")[:-1]:
+            about, path = line.split("\t", 1)
+            mode, oid, _ = about.split()
+            if mode.startswith("100"):
+                found.setdefault(oid, TreeFile(path, oid, 0))
+    form = "--batch-check=%(objectname) %(objectsize)"
+    sizes = run(repo, "cat-file", form, stdin="".join(f"{oid}\n" for oid in found).encode()) if found else b""
+    known = (line.split(" ") for line in sizes.decode().splitlines())
+    return [found[oid]._replace(size=int(size)) for oid, size in known if size.isdigit()]
+
+
 def list_what_is_left(repo: Repository, tree: str) -> tuple[list[TreeFile], list[str]]:
     """As `list_files`, for a repository that lacks objects: the files in the folders that are there, without sizes; and
     the paths of folders that are not.

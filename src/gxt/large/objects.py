@@ -2,8 +2,9 @@
 
 <git dir>/lfs/objects/aa/bb/<oid>     as git-lfs has it, so that `git lfs push` and its hook find them
 <git dir>/lfs/bad/<oid>               what turned out to be damaged
-<git dir>/gxt/artifacts.txt           which of the objects are gxt's: the rest may be of the user's own LFS files
-<git dir>/gxt/stored/<place>.txt      which are known to be in a place, not to ask again
+<git dir>/gxt/artifacts.txt           which of the objects gxt put here: the rest are of the user's own LFS files
+<git dir>/gxt/shared.txt              which of the user's own are artifacts of runs too
+<git dir>/gxt/stored/<place>.txt      which were in a place when it was last asked
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from gxt.errors import FileChangedError
 from gxt.pointers import Pointer
 
 PIECE = 1 << 20
+_OURS, _SHARED = "artifacts.txt", "shared.txt"
 
 
 class Objects:
@@ -60,11 +62,13 @@ class Objects:
             OSError: the disk does not take it.
         """
         if self.has(pointer):
-            self._register(pointer.oid)
+            if pointer.oid not in self.ours():
+                add_lines(self.home / _SHARED, [pointer.oid])
             return
         target = self.path(pointer.oid)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)  # of another size: half a copy
+        self._register(pointer.oid)  # first: who finds it here and not registered takes it for the user's
         if not (link and _linked(source, target)):
             with self.receiving(pointer) as out, open(source, "rb") as stream:
                 if not cloned(stream, out):
@@ -72,7 +76,6 @@ class Objects:
             return
         with open(target, "rb") as stream:
             _to_disk(stream)  # before the run's own folder goes
-        self._register(pointer.oid)
 
     @contextlib.contextmanager
     def receiving(self, pointer: Pointer) -> Iterator[IO[bytes]]:
@@ -91,10 +94,10 @@ class Objects:
                 if digest_of(out) != pointer:
                     raise FileChangedError(f"bytes that are not those of {pointer.oid[:12]}")
                 _to_disk(out)
+            self._register(pointer.oid)
             beside.replace(target)
         finally:
             beside.unlink(missing_ok=True)
-        self._register(pointer.oid)
 
     def temporary(self, name: str) -> Path:
         """A file for what is on its way here, in git-lfs's folder for that."""
@@ -106,8 +109,8 @@ class Objects:
         """Make a file of `temporary`, whose bytes were checked, the object."""
         target = self.path(pointer.oid)
         target.parent.mkdir(parents=True, exist_ok=True)
-        file.replace(target)
         self._register(pointer.oid)
+        file.replace(target)
 
     def adopt(self, pointer: Pointer) -> None:
         """An object that git-lfs brought for a run is gxt's."""
@@ -142,10 +145,14 @@ class Objects:
 
     def ours(self) -> set[str]:
         """The objects that gxt put here, be they there still or not."""
-        return _lines(self.home / "artifacts.txt")
+        return _lines(self.home / _OURS)
+
+    def recorded(self) -> set[str]:
+        """The objects that gxt put here, or found here when it was about to."""
+        return self.ours() | _lines(self.home / _SHARED)
 
     def _register(self, oid: str) -> None:
-        add_lines(self.home / "artifacts.txt", [oid])
+        add_lines(self.home / _OURS, [oid])
 
     def stored(self, place: str) -> set[str]:
         """What is known to be in a place."""
