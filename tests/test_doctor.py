@@ -14,7 +14,7 @@ from gxt import cache, catalog, doctor, layout, live, recorder, store
 from gxt.doctor import branch
 from gxt.git import Repository
 from gxt.model import MetricPoint, summarise
-from gxt.pointers import is_pointer, pointer_problem
+from gxt.pointers import Pointer, is_pointer, pointer_problem, write_pointer
 from helpers import git, git_bytes, put_on_branch, record
 
 GONE = None
@@ -282,6 +282,8 @@ def test_git_s_version_and_lfs(repo: Repository, run_id: str, monkeypatch: pytes
         (["oid sha256:0", "size 5"], "digest"),
         (["size 5"], "digest"),
         (["oid sha256:" + "0" * 64, "size five"], "size"),
+        (["oid sha256:" + "0" * 64, f"size {2**63 - 1}"], None),
+        (["oid sha256:" + "0" * 64, f"size {2**63}"], "no file has"),
         (["oid sha256:" + "0" * 64, "size 5", "<<<<<<< ours"], "do not belong"),
     ],
 )
@@ -290,6 +292,16 @@ def test_pointers(lines: list[str], problem: str | None) -> None:
     said = pointer_problem(data)
     assert (said is None and is_pointer(data)) if problem is None else (said is not None and problem in said)
     assert pointer_problem(b"any other file") is None
+
+
+def test_pointers_that_contradict_each_other(repo: Repository, run_id: str) -> None:
+    folder = f"experiments/taxi/{run_id}/artifacts"
+    for name, size in (("a.bin", 70_000), ("b.bin", 5), ("c.bin", 70_000)):
+        put_on_branch(f"{folder}/{name}", write_pointer(Pointer("0" * 64, size)))
+    put_on_branch(f"{folder}/d.bin", write_pointer(Pointer("1" * 64, 5)))
+    found = {finding.where: finding.what for finding in doctor.examine(repo).problems}
+    assert set(found) == {f"{folder}/{name}" for name in ("a.bin", "b.bin", "c.bin")}
+    assert found[f"{folder}/b.bin"] == f"is a pointer to 5 bytes; {folder}/a.bin says that the same ones are 70000"
 
 
 def test_summaries_agree_with_points_of_every_kind(repo: Repository) -> None:

@@ -25,8 +25,9 @@ from gxt import capture, catalog, recorder, store
 from gxt.errors import UsageError
 from gxt.git import Repository
 from gxt.model import Run, clean_text
+from gxt.pointers import Pointer, write_pointer
 from gxt.recorder import ActiveRun
-from helpers import git, run_python
+from helpers import git, put_on_branch, record, run_python
 from soundness import check_sound
 
 # What a name may be all the same: none of these is refused as the name of a param, a tag, a metric or a run.
@@ -573,3 +574,14 @@ def test_an_artifact_larger_than_the_memory(repo: Repository, tmp_path: Path, me
     found = catalog.find(repo, "large")
     assert (found.place, catalog.files(repo, found)["artifacts/large.bin"]) == ("branch", megabytes << 20)
     check_sound(repo)
+
+
+def test_a_pointer_with_a_size_that_no_file_has_spoils_nothing(repo: Repository) -> None:
+    bad, good = record(repo, name="bad"), record(repo, name="good")
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize {'9' * 850}\n"
+    put_on_branch(f"experiments/taxi/{bad}/artifacts/a.bin", pointer)
+    put_on_branch(f"experiments/taxi/{good}/artifacts/b.bin", write_pointer(Pointer("1" * 64, 2**63 - 1)))
+    for args in (["show", bad], ["show", good], ["artifacts"], ["artifacts", bad], ["artifacts", "verify"], ["status"]):
+        done = run_python("-m", "gxt", *args, check=False)
+        assert done.returncode in (0, 1) and "bug" not in done.stderr, (args, done.stderr)
+    assert "a size that no file has" in run_python("-m", "gxt", "doctor", check=False).stdout

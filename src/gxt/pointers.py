@@ -11,6 +11,9 @@ POINTER_SIZE = 1024
 SMALLEST = 1 << 16
 """No artifact of fewer bytes becomes a pointer, whatever a team's threshold: there would be nothing to win."""
 
+_LARGEST = 2**63 - 1
+"""What a file system, and git-lfs, can count."""
+
 _BEGINNING = b"version https://git-lfs.github.com/spec/"
 _POINTER = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\n(?P<extensions>(?:ext-[0-9]-\w+ sha256:[0-9a-f]{64}\n)*)"
@@ -43,8 +46,13 @@ def read_pointer(data: bytes) -> Pointer | None:
 
     Also None where it says that a program of the user's changed the bytes (an `ext-` line): only git-lfs can undo that.
     """
-    match = _POINTER.fullmatch(data)
+    match = _whole(data)
     return Pointer(match["oid"].decode(), int(match["size"])) if match and not match["extensions"] else None
+
+
+def _whole(data: bytes) -> re.Match[bytes] | None:
+    match = _POINTER.fullmatch(data)
+    return match if match and int(match["size"]) <= _LARGEST else None
 
 
 def may_be_pointer(size: int) -> bool:
@@ -58,7 +66,7 @@ def is_pointer(data: bytes) -> bool:
     >>> is_pointer(b"version https://git-lfs.github.com/spec/v1\\noid sha256:" + b"0" * 64 + b"\\nsize 5\\n")
     True
     """
-    return _POINTER.fullmatch(data) is not None
+    return _whole(data) is not None
 
 
 def pointer_problem(data: bytes) -> str | None:
@@ -70,6 +78,8 @@ def pointer_problem(data: bytes) -> str | None:
         return "is a pointer without a digest: its content cannot be found"
     if not lines.get(b"size", b"").isdigit():
         return "is a pointer without a size"
+    if int(lines[b"size"]) > _LARGEST:
+        return "is a pointer with a size that no file has"
     return "is a pointer with lines that do not belong there"
 
 

@@ -30,14 +30,22 @@ from gxt.model import (
     parse_time,
     summarise,
 )
-from gxt.pointers import POINTER_SIZE, is_pointer, pointer_problem
+from gxt.pointers import POINTER_SIZE, is_pointer, pointer_problem, read_pointer
 from gxt.showing import one_line, quoted
 from gxt.store import Changes
 
 _BATCH = 32 << 20  # bytes of files read at once
 BY_HAND = "mend it by hand"
+_RECORD_AGAIN = "record the artifact again, or take the file away"
 
 Files = Mapping[str, TreeFile]
+
+
+class _Artifact(NamedTuple):
+    """Where a file is on the branch, and its run's id."""
+
+    path: str
+    run_id: str
 
 
 @dataclass
@@ -47,6 +55,7 @@ class Examination:
     Attributes:
         changes: what mends the findings that are fixable.
         has_pointers: whether any artifact is a pointer of Git LFS.
+        pointers: where each digest is named with each number of bytes.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -54,6 +63,7 @@ class Examination:
     runs: int = 0
     experiments: int = 0
     has_pointers: bool = False
+    pointers: dict[str, dict[int, list[_Artifact]]] = field(default_factory=dict)
 
     def add(self, finding: Finding, content: bytes | None = None) -> None:
         """Something found; with the content that mends it."""
@@ -75,6 +85,7 @@ def examine(repo: Repository, commit: str | None, progress: Progress | None = No
     _examine_ids(runs, found)
     found.runs, found.experiments = len(runs), len(documents)
     _examine_runs(repo, runs, found, progress)
+    _examine_pointers(found)
     if not _can_be_written(repo, files):  # then no commit would be made
         found.findings = [finding._replace(fixable=False) for finding in found.findings]
         found.changes = []
@@ -315,10 +326,23 @@ def _examine_run(place: _Place, files: Files, contents: Documents, found: Examin
                 say(name, data.why, _advice(data))
                 continue
             found.has_pointers |= is_pointer(data)
+            if (pointer := read_pointer(data)) is not None:
+                sizes = found.pointers.setdefault(pointer.oid, {})
+                sizes.setdefault(pointer.size, []).append(_Artifact(clean_text(f"{place.path}/{name}"), place.run_id))
             if (problem := pointer_problem(data)) is not None:
-                say(name, problem, "record the artifact again, or take the file away")
+                say(name, problem, _RECORD_AGAIN)
         elif name not in layout.RUN_FILES:
             say(name, "is not gxt's; readers pass over it", is_remark=True)
+
+
+def _examine_pointers(found: Examination) -> None:
+    """Of pointers to the same bytes that say how many these are differently, at most one kind is right."""
+    for sizes in found.pointers.values():
+        for size, artifacts in sizes.items():
+            others = [(other, some[0].path) for other, some in sizes.items() if other != size]
+            for artifact in artifacts if others else ():
+                what = f"is a pointer to {size} bytes; {others[0][1]} says that the same ones are {others[0][0]}"
+                found.add(Finding(artifact.path, what, f"{_RECORD_AGAIN}, the one that is wrong", run=artifact.run_id))
 
 
 def _advice(data: bytes | Unread | None) -> str:
