@@ -288,6 +288,34 @@ def test_a_flipped_byte_anywhere(repo: Repository, other: Repository, train: Tra
         assert state(other) == before
 
 
+_FIELDS = {"flags": (8, b"\1\0"), "method": (10, b"\x63\0"), "version": (6, b"\xff\0"), "name": (8, b"\0\x08")}
+
+
+@pytest.mark.parametrize("field", _FIELDS)
+@pytest.mark.parametrize("member", ["runs.bundle", "objects/"])
+def test_an_archive_of_another_kind(
+    repo: Repository, other: Repository, large: str, file: Path, field: str, member: str
+) -> None:
+    begin(other, "theirs")
+    bundles.bundle(repo, file)
+    data = bytearray(file.read_bytes())
+    at = data.index(b"PK\x01\x02")  # the list of members; each entry has its name 46 bytes behind this
+    while not data[at + 46 :].startswith(member.encode()):
+        at = data.index(b"PK\x01\x02", at + 4)
+    offset, value = _FIELDS[field]
+    data[at + offset : at + offset + 2] = value
+    if field == "name":
+        data[at + 46] = 0xFF
+    file.write_bytes(data)
+    before = state(other)
+    for dry_run in (False, True):
+        if member == "objects/" and dry_run and field in ("flags", "method"):
+            continue  # no object is opened for a look
+        with pytest.raises(FormatError, match="no bundle of runs, or damaged"):
+            bundles.unbundle(other, file, dry_run=dry_run)
+        assert state(other) == before
+
+
 def test_another_branch(repo: Repository, other: Repository, file: Path) -> None:
     git("bundle", "create", "-q", str(file), "main", cwd=repo.work_tree)
     with pytest.raises(FormatError, match="no branch of runs"):

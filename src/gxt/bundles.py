@@ -13,8 +13,10 @@ import contextlib
 import os
 import re
 import shutil
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, cast
@@ -347,14 +349,15 @@ class _Source:
         if self._archive is None:
             shutil.copyfile(self._file, target)
             return
-        with self._archive.open(_RUNS) as source, open(target, "wb") as out:
+        with _reading(self._file), self._archive.open(_RUNS) as source, open(target, "wb") as out:
             shutil.copyfileobj(source, out, _PIECE)
 
     def extract(self, pointer: Pointer, objects: Objects, progress: Progress | None) -> None:
         """Put the bytes of a large artifact among those here, checked."""
         assert self._archive is not None
         try:
-            with self._archive.open(f"{_OBJECTS}{pointer.oid}") as source, objects.receiving(pointer) as out:
+            name = f"{_OBJECTS}{pointer.oid}"
+            with objects.receiving(pointer) as out, _reading(self._file), self._archive.open(name) as source:
                 while piece := source.read(_PIECE):
                     out.write(piece)
                     if progress is not None:
@@ -376,10 +379,22 @@ def _opened(file: Path) -> Iterator[_Source]:
     if is_git_bundle:
         yield _Source(file, None)
         return
+    with _reading(file):
+        archive = zipfile.ZipFile(file)
+    with archive:
+        if _RUNS not in archive.namelist():
+            raise FormatError(f"{file} is no bundle of runs: it has no {_RUNS}")
+        yield _Source(file, archive)
+
+
+# What zipfile raises for archives that it does not understand: encrypted, of an unknown compression or version, with
+# names that are no text, or with data that do not decompress.
+_UNREADABLE = (zipfile.BadZipFile, RuntimeError, ValueError, EOFError, struct.error, zlib.error)
+
+
+@contextlib.contextmanager
+def _reading(file: Path) -> Iterator[None]:
     try:
-        with zipfile.ZipFile(file) as archive:
-            if _RUNS not in archive.namelist():
-                raise FormatError(f"{file} is no bundle of runs: it has no {_RUNS}")
-            yield _Source(file, archive)
-    except zipfile.BadZipFile as error:
+        yield
+    except _UNREADABLE as error:
         raise FormatError(f"{file} is no bundle of runs, or damaged: {error}") from None
