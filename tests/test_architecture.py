@@ -17,6 +17,7 @@ SOURCE = Path(gxt.__file__).parent
 ORDER = [
     "showing",
     "errors",
+    "masking",
     "cards",
     "model",
     "names",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gxt.git
-from gxt import capture, catalog
+from gxt import capture, catalog, masking
 from gxt.git import Repository
 from helpers import git, run_python, write_script
 
@@ -19,7 +19,7 @@ from helpers import git, run_python, write_script
      "client.secret", "credentials", "passwd", "private_key", "githubToken"],
 )  # fmt: skip
 def test_what_is_a_secret(name: str) -> None:
-    assert capture.is_secret(name)
+    assert masking.is_secret(name)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_what_is_a_secret(name: str) -> None:
      "monkey", "api", "mask_token", "password_length"],
 )  # fmt: skip
 def test_what_is_no_secret(name: str) -> None:
-    assert not capture.is_secret(name)
+    assert not masking.is_secret(name)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_any_arguments_can_be_masked(arguments: list[str]) -> None:
     ],
 )
 def test_urls_without_their_passwords(url: str, shown: str) -> None:
-    assert capture.mask_urls(url) == shown
+    assert masking.mask_urls(url) == shown
 
 
 def test_a_command_as_one_would_type_it() -> None:
@@ -210,3 +210,27 @@ def test_installed_packages_are_pinned_and_sorted(tmp_path: Path, monkeypatch: p
 
 def test_outside_of_notebooks_there_is_no_notebook() -> None:
     assert run_python(code="from gxt import capture; print(capture.notebook_path())").stdout == "None\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["unbundle", "https://ada:hunter2@host/runs.zip"],
+        ["report", "--base", "https://ada:hunter2@host/x"],
+        ["show", "https://hunter2@host/x"],
+        ["-C", "https://ada:hunter2@127.0.0.1:1/x.git", "table"],
+        ["table", "--https://ada:hunter2@host/x"],
+        ["export", "https://ada:hunter2@host/x", "-e", "https://ada:hunter2@host/x"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_what_an_argument_brought_is_masked_in_every_message(work: Path, command: list[str]) -> None:
+    done = run_python("-m", "gxt", *command, check=False)
+    assert done.returncode != 0 and done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_masked_messages() -> None:
+    assert masking.mask_message("no such file: https:/a:b@host/x") == "no such file: https://host/x"
+    assert masking.mask_message("no such file: C:/a@b/x") == "no such file: C:/a@b/x"
+    assert masking.mask_message("vol:/data:ro@x") == "vol:/data:ro@x"

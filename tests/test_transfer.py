@@ -459,6 +459,29 @@ def test_secrets_in_a_stores_url_are_not_shown(repo: Repository) -> None:
     assert said == "gxt: the artifact store ftp://127.0.0.1:1/runs: [Errno 111] Connection refused\n"
 
 
+def test_secrets_in_a_stores_query_are_not_shown_however_they_are_spelled(
+    repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_aws(monkeypatch, 1)
+    run_git("config", "gxt.artifactStore", "s3://taxi-runs/x?secret=tokens+and/words")
+    run_git("config", "gxt.artifactUpload", "false")
+    record(repo, {"a.bin": content(1)})
+    said = run_python("-m", "gxt", "artifacts", "push", check=False).stderr
+    assert "the artifact store s3://taxi-runs/x" in said
+    assert "tokens" not in said and "words" not in said
+
+
+@pytest.mark.parametrize("command", [["artifacts", "push"], ["push"], ["sync"]])
+def test_a_token_in_a_remotes_query_is_not_shown(repo: Repository, command: list[str]) -> None:
+    run_git("remote", "add", "origin", f"http://127.0.0.1:1/r.git?private_token={SECRET}")
+    run_git("config", "lfs.transfer.maxretries", "1")
+    record(repo, {"a.bin": content(1)})
+    done = run_python("-m", "gxt", *command, check=False)
+    assert done.returncode != 0 and SECRET not in done.stdout + done.stderr
+    if command == ["artifacts", "push"]:
+        assert "git-lfs" in done.stderr and "private_token=***" in done.stderr
+
+
 @pytest.mark.slow
 def test_an_s3_that_dies_in_the_middle(
     repo: Repository, bucket: str, s3: int, cables: Callable[[int], Cable], monkeypatch: pytest.MonkeyPatch

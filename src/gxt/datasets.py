@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from gxt.capture import mask_urls
 from gxt.errors import MissingPackageError, UsageError
+from gxt.masking import mask_urls
 from gxt.model import clean_text
 
 

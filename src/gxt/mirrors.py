@@ -19,9 +19,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from gxt import git, sharing, store
-from gxt.capture import mask_urls
 from gxt.errors import GitError, GxtError, NotFoundError, UsageError
 from gxt.git import Origin, Repository, Talk
+from gxt.masking import mask_urls
 
 OFFLINE_VARIABLE = "GXT_OFFLINE"
 

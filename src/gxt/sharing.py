@@ -18,6 +18,7 @@ from gxt import git, joining, layout, store, textmap
 from gxt.errors import FormatError, GitError, NotFoundError, UsageError
 from gxt.git import Entry, Repository, Talk
 from gxt.joining import Moved
+from gxt.masking import mask_urls
 from gxt.yamltext import load_mapping
 
 _PATIENCE = 1800.0  # seconds for which others may be faster

@@ -13,6 +13,7 @@ from typing import TextIO
 import click
 
 from gxt.errors import FormatError, GxtError, GxtWarning, UsageError
+from gxt.masking import mask_message
 from gxt.showing import drawn, lines, one_line
 
 
@@ -105,7 +106,7 @@ def save(path: Path, content: bytes) -> None:
 
 def note(text: str) -> None:
     """A remark beside the output, on standard error."""
-    click.echo(lines(text), err=True)
+    _err(lines(text))
 
 
 def problems(found: Sequence[FormatError]) -> None:
@@ -178,7 +179,7 @@ def show_bug(error: Exception, arguments: Sequence[str]) -> int:
         f"gxt {__version__}, Python {platform.python_version()}, {platform.platform()}",
         f"command: {command_text(['gxt', *arguments])}",
         "",
-        "".join(traceback.format_exception(error)),
+        mask_message("".join(traceback.format_exception(error))),
     ]
     import tempfile
 
@@ -205,4 +206,7 @@ def close_stdout() -> None:
 
 
 def _err(text: str) -> None:
-    click.echo(text, err=True, color=None if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else False)
+    """Print what is no answer, on standard error: without the secrets of URLs, which an argument may have brought."""
+    click.echo(
+        mask_message(text), err=True, color=None if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else False
+    )

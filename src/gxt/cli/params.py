@@ -25,7 +25,7 @@ def repository(ctx: click.Context) -> Repository:
     """The repository that the command is for, which has to be here: it may be changed, or has to be whole."""
     place = ctx.find_root().obj
     if place is not None and is_address(place.repo):
-        from gxt.capture import mask_urls  # here for start-up time
+        from gxt.masking import mask_urls  # here for start-up time
 
         raise UsageError(
             f"`gxt {ctx.info_name}` is for a repository here, not for {mask_urls(place.repo)}",

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from gxt.errors import GitError
 from gxt.git.finding import read_head
-from gxt.git.process import ask, call, scratch, start, without_users
+from gxt.git.process import ask, call, scratch, start
 from gxt.git.repository import Repository, to_origin
+from gxt.masking import mask_urls
 
 
 def has_lfs() -> bool:
@@ -108,8 +109,8 @@ _LFS_CHATTER = (
 
 
 def _lfs_words(err: str) -> str:
-    """What git-lfs says is wrong, in a line: without its progress, and without who one is."""
+    """What git-lfs says is wrong, in a line: without its progress, and without secrets."""
     lines = [line.strip() for line in err.splitlines() if line.strip()]
     said = [re.sub(r"^Error downloading .*Error downloading [^:]*: ", "", line) for line in lines]
     text = "; ".join(line for line in said if not line.startswith(_LFS_CHATTER))
-    return without_users(text)[:400] or "it said why above"
+    return mask_urls(text)[:400] or "it said why above"

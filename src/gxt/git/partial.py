@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import IO
 
 from gxt.errors import GitError
-from gxt.git.process import call, git_error, run, scratch, without_users
+from gxt.git.process import call, git_error, run, scratch
 from gxt.git.refs import drop_ref, list_refs, move_ref, resolve
 from gxt.git.remotes import FETCH, remote_error, talk_to
 from gxt.git.repository import FILTER, ORIGIN, Repository
+from gxt.masking import mask_urls
 
 OBJECT_FORMATS = ("sha1", "sha256")
 
@@ -102,7 +103,7 @@ def _bring_all(repo: Repository) -> tuple[int, str]:
 
 def _origin_failure(repo: Repository, err: str) -> GitError:
     assert repo.origin is not None
-    plain = without_users(err.replace(repo.origin.url, repo.origin.name))
+    plain = mask_urls(err.replace(repo.origin.url, repo.origin.name))
     failure = remote_error(repo.origin.name, plain)
     # git's own hint would name a remote that only this process knows of.
     hint = failure.hint and "credentials are found as `git clone` of the same URL finds them; see gitcredentials(7)"

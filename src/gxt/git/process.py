@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import threading
@@ -155,11 +154,6 @@ def git_error(args: Sequence[str], err: str) -> GitError:
     last = next((line for line in reversed(err.splitlines()) if line.startswith(("fatal:", "error:"))), err[-300:])
     words = last.removeprefix("fatal: ").removeprefix("error: ") or "no message"
     return GitError(f"git {args[0] if args else ''} failed: {words}")
-
-
-def without_users(text: str) -> str:
-    """Text without the users and passwords of the URLs in it."""
-    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
 
 
 def one_line(err: str) -> str:

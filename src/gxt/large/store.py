@@ -13,11 +13,13 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, NamedTuple, TypeVar
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from gxt.errors import GxtError, MissingPackageError, NotFoundError, UsageError
 from gxt.large.objects import Objects, digest_of
 from gxt.large.places import IsNew, Progress, Sent
 from gxt.large.settings import shown_url
+from gxt.masking import MASK
 from gxt.pointers import Pointer
 
 _AT_ONCE = 4
@@ -297,10 +299,21 @@ class StorePlace:
         """What a library says, in one line and without the secrets of the URL."""
         text = " ".join((str(error) or type(error).__name__).split())[:300]
         text = text.replace(self._url, self.name)
-        secret = self._url.partition("://")[2].rpartition("@")[0]
-        for part in (secret, *secret.split(":")):
-            text = text.replace(part, "***") if len(part) > 1 else text
+        for secret in _secrets(self._url):
+            text = text.replace(secret, MASK)
         return text
+
+
+def _secrets(url: str) -> list[str]:
+    """What is not to be shown of a URL, the longest first, in each way that a library may spell it."""
+    users, _, _ = url.partition("://")[2].partition("?")[0].rpartition("@")
+    query = url.partition("?")[2]
+    parts = {users, *users.split(":"), query, *(part.rpartition("=")[2] for part in re.split("[&#]", query))}
+    plain = {form for part in parts for form in (part, unquote(part), unquote_plus(part))}
+    quoted = {
+        form for part in plain for safe in ("", "/", "=&") for form in (quote(part, safe), quote_plus(part, safe))
+    }
+    return sorted((form for form in plain | quoted if len(form) > 1), key=len, reverse=True)
 
 
 class _DamagedError(GxtError):
