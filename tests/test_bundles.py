@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from gxt import bundles, catalog, edits, recorder, store
+from gxt import bundles, catalog, doctor, edits, recorder, store
 from gxt.errors import FormatError, GitError, GxtError, NotFoundError
 from gxt.git import Repository, find
 from gxt.pointers import Pointer, write_pointer
-from helpers import Train, git, put_on_branch
+from helpers import Train, git, put_on_branch, run_python
 from test_mirrors import cli
 
 LARGE = b"weights " * 200_000
@@ -314,6 +314,35 @@ def test_an_archive_of_another_kind(
         with pytest.raises(FormatError, match="no bundle of runs, or damaged"):
             bundles.unbundle(other, file, dry_run=dry_run)
         assert state(other) == before
+
+
+def test_what_a_killed_process_leaves_is_taken_away(
+    repo: Repository, other: Repository, large: str, file: Path
+) -> None:
+    begin(other, "theirs")
+    bundles.bundle(repo, file)
+    before = git("for-each-ref", cwd=other.work_tree)
+    code = f"""
+        import os, signal
+        from pathlib import Path
+        from gxt import bundles, git, store
+        repo = git.find(Path({str(other.work_tree)!r}))
+        def killed(*args):
+            os.kill(os.getpid(), signal.SIGKILL)
+        def looked_after(*args):
+            assert store.leftovers(repo) == store.clean_up(repo) == []  # this process lives
+            bundles.git.fetch_bundle = fetch
+            fetch(*args)
+        fetch, bundles.git.fetch_bundle, store.join = bundles.git.fetch_bundle, looked_after, killed
+        bundles.unbundle(repo, Path({str(file)!r}))
+    """
+    assert run_python(code=code, check=False).returncode == -9
+    assert git("for-each-ref", cwd=other.work_tree) != before
+    assert len(store.leftovers(other)) == 2
+    assert "left behind by a crash" in {finding.where for finding in doctor.examine(other).fixable}
+    assert len(store.clean_up(other)) == 2
+    assert git("for-each-ref", cwd=other.work_tree) == before
+    assert store.leftovers(other) == [] and not list(store.root(other).glob("aside-*"))
 
 
 def test_another_branch(repo: Repository, other: Repository, file: Path) -> None:

@@ -234,22 +234,21 @@ def unbundle(
         GitError: git does not take the merge, or the branch is checked out in a work tree.
     """
     store.check_writable(repo)
-    home = store.root(repo)
-    home.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home, prefix="unbundle-") as folder, _opened(file) as source:
-        git_bundle = Path(folder) / _RUNS
+    with store.aside(repo) as (folder, aside), _opened(file) as source:
+        git_bundle = folder / _RUNS
         source.extract_runs(git_bundle)
         _check_prerequisites(repo, git_bundle, file)
         ref = _run_ref(repo, git_bundle, file)
         if dry_run:
-            return _preview(repo, git_bundle, ref, Path(folder) / "look.git", source, said)
-        return _taken(repo, git_bundle, ref, source, file, artifacts, progress, said)
+            return _preview(repo, git_bundle, ref, folder / "look.git", source, said)
+        return _taken(repo, git_bundle, ref, aside, source, file, artifacts, progress, said)
 
 
 def _taken(
     repo: Repository,
     git_bundle: Path,
     ref: str,
+    aside: str,
     source: _Source,
     file: Path,
     artifacts: bool,
@@ -257,7 +256,6 @@ def _taken(
     said: Said | None,
 ) -> Unbundled:
     settings = git.config(repo)
-    aside = f"refs/gxt/unbundle/{os.getpid()}"
     brought: list[Pointer] = []
     put: list[Pointer] = []
     _, objects = _places(repo)
@@ -282,8 +280,6 @@ def _taken(
         for pointer in put:  # nothing names them
             objects.remove(pointer.oid)
         raise
-    finally:
-        git.drop_ref(repo, aside)
     missing = {pointer: where for pointer, where in named.items() if not objects.has(pointer)}
     return Unbundled(joining.moved(repo, settings, before, after), after, brought, missing, {})
 

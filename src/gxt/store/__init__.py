@@ -5,9 +5,10 @@ processes can write at once. Nothing here touches the work tree or the index.
 
 `tips` says where the branch stands and `reading` what is on it; `locking` lets one process of a clone commit at a time,
 `commits` makes the commits; `runs` and `experiments` say what is in them, `contents` where large artifacts go;
-`branches` makes, moves, joins and drops run branches.
+`branches` makes, moves, joins and drops run branches, `aside` keeps what is not on one yet.
 """
 
+from gxt.store.aside import aside
 from gxt.store.branches import (
     drop_branch,
     forward,
@@ -71,6 +72,7 @@ __all__ = [
     "RunEntry",
     "Tip",
     "artifact_settings",
+    "aside",
     "behind_pointer",
     "branch_name",
     "branch_of",
