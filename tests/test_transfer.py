@@ -788,4 +788,9 @@ def test_an_error_names_the_file(repo: Repository, tmp_path: Path) -> None:
     for path in object_files(repo):
         path.unlink()
     with pytest.raises(NotFoundError, match=r"artifacts/a.bin: the bytes of sha256:"):
+        catalog.export(repo, catalog.find(repo, "one"), tmp_path / "out", "artifacts")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    with pytest.raises(NotFoundError):
         catalog.export(repo, catalog.find(repo, "one"), tmp_path / "out")
+    assert not (tmp_path / "out" / "artifacts").exists()

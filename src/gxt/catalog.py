@@ -781,9 +781,23 @@ def export(
     wanted = [path for path in found if not prefix or (path + "/").startswith(prefix + "/")]
     for path in wanted:
         destination = target / path
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        save(repo, found[path], destination, progress)
+        with _folder_for(destination):
+            save(repo, found[path], destination, progress)
     return wanted
+
+
+@contextlib.contextmanager
+def _folder_for(file: Path) -> Iterator[None]:
+    """Make the folder that a file is to be in; what was made for nothing is taken away."""
+    made = [folder for folder in file.parents if not folder.exists()]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # somebody else has put something there
+            for folder in made:
+                folder.rmdir()
+        raise
 
 
 def save(repo: Repository, content: Content, destination: Path, progress: large.Progress | None = None) -> None:
