@@ -206,6 +206,59 @@ def test_nothing_changes_where_it_fails(repo: Repository, train: Train, lake: Pa
     assert not [path for path in lake.iterdir() if path.name.startswith(".gxt-export")]
 
 
+def test_of_two_at_once_one_says_so(repo: Repository, train: Train, lake: Path) -> None:
+    train("a", loss=[1])
+    refused: list[str] = []
+
+    def second(done: int, total: int) -> None:
+        with pytest.raises(GxtError, match="another export is writing") as raised:
+            exports.export(repo, lake)
+        refused.append(raised.value.message)
+
+    exports.export(repo, lake, progress=lambda done, total: second(done, total) if lake.exists() else None)
+    assert refused and len(table(lake, "runs")) == 1
+    assert not [path for path in lake.iterdir() if path.name.startswith(".gxt-export")]
+    exports.export(repo, lake)
+
+
+def test_what_a_killed_export_left_is_no_hindrance(repo: Repository, train: Train, lake: Path) -> None:
+    train("a", loss=[1])
+    (lake / ".gxt-export-77").mkdir(parents=True)
+    for name in (".gxt-export-lock", ".gxt-export-77.json", ".gxt-export-77/x.parquet"):
+        (lake / name).write_bytes(b"")
+    exports.export(repo, lake)
+    assert sorted(path.name for path in lake.iterdir()) == ["_export.json", "params", "points", "runs", "tags"]
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    ['{"files": 5}', '{"gxt": "1", "files": [5], "partitions": {}}', '{"gxt": "1", "files": []}', "[]", "", "{}"],
+)
+def test_a_manifest_of_something_else(repo: Repository, train: Train, lake: Path, manifest: str) -> None:
+    train("a")
+    lake.mkdir()
+    (lake / "_export.json").write_text(manifest)
+    with pytest.raises(UsageError, match="of no export"):
+        exports.export(repo, lake)
+    assert [path.read_text() for path in lake.iterdir()] == [manifest]
+
+
+def test_a_link_to_nothing(repo: Repository, train: Train, lake: Path) -> None:
+    train("a")
+    lake.symlink_to("nothing")
+    with pytest.raises(UsageError, match="is a link to nothing, which is not there"):
+        exports.export(repo, lake)
+
+
+def test_columns_that_differ_in_case_alone_are_named(repo: Repository, train: Train, lake: Path) -> None:
+    train("a", {"Lr": 1, "depth": 3})
+    train("b", {"lr": 2})
+    assert exports.export(repo, lake).alike == ["params.Lr", "params.lr"]
+    assert "params.Lr, params.lr differ in upper and lower case alone" in run_python("-m", "gxt", "export", "x").stderr
+    rows = duckdb.sql(f"select * from read_parquet('{lake}/runs/**/*.parquet') order by name")
+    assert [name for name in rows.columns if name.startswith("params.")] == ["params.Lr", "params.depth", "params.lr_1"]
+
+
 def test_nothing_to_export(repo: Repository, lake: Path) -> None:
     done = exports.export(repo, lake)
     assert (done.runs, done.points) == (0, 0)

@@ -16,9 +16,9 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 from gxt import __version__, catalog, git, layout, store
 from gxt.cache import Progress
@@ -43,6 +43,7 @@ class Exported(NamedTuple):
         runs, points: how many there are in it.
         experiments: those that it has a partition of.
         kept: of these, the ones whose points stand as they were, since nothing in them has changed.
+        alike: columns of the table of runs that differ in upper and lower case alone, which some readers take for one.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class Exported(NamedTuple):
     points: int
     experiments: Sequence[str]
     kept: Sequence[str]
+    alike: Sequence[str]
 
 
 def export(
@@ -69,7 +71,7 @@ def export(
         UsageError: the folder has other files in it, or the filter cannot be understood.
         NotFoundError: no such experiment, or no run has a field of the filter.
         MissingPackageError: pyarrow is not installed.
-        GxtError: the folder cannot be written to.
+        GxtError: the folder cannot be written to, or another export is writing there.
     """
     try:
         import pyarrow
@@ -77,7 +79,7 @@ def export(
         import pyarrow.parquet  # noqa: F401
     except ImportError:
         raise MissingPackageError("pyarrow", "gxt export", "export") from None
-    before = _check_folder(folder)
+    _check_folder(folder)
     asked = _Asked(repo, tuple(where) if not isinstance(where, str) and isinstance(where, Sequence) else where)
     counts, _ = catalog.counts(repo, experiments, where=where, progress=progress)
     names = [count.experiment.name for count in counts if count.runs]
@@ -88,13 +90,11 @@ def export(
         "partitions": {name: partition.fingerprint for name, partition in partitions.items()},
         "files": [f"{table}/{_path(table, name)}" for name in names for table in TABLES],
     }
-    kept = _unchanged(folder, before, manifest)
     total = sum(partition.runs for partition in partitions.values())
     staging = folder / f"{_STAGING}{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for left_over in folder.glob(f"{_STAGING}*"):
-            shutil.rmtree(left_over, ignore_errors=True)
+    with _writing_to(folder):
+        before = _check_folder(folder)  # another export may just have ended
+        kept = _unchanged(folder, before, manifest)
         done = 0
         for name in names:
             tables = [table for table in TABLES if name not in kept[table]]
@@ -108,12 +108,15 @@ def export(
         if progress is not None:
             progress(total, total)
         _put_in_place(folder, staging, before, manifest)
-    except OSError as error:
-        raise GxtError(f"{folder} cannot be written to: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     points = sum(partition.points for partition in partitions.values())
-    return Exported(folder, total, points, names, sorted(kept["points"]))
+    return Exported(folder, total, points, names, sorted(kept["points"]), _alike(columns))
+
+
+def _alike(columns: Iterable[str]) -> list[str]:
+    by_name: dict[str, list[str]] = {}
+    for column in columns:
+        by_name.setdefault(column.lower(), []).append(column)
+    return [column for some in by_name.values() if len(some) > 1 for column in some]
 
 
 # --- which runs -----------------------------------------------------------------------------------------------------
@@ -388,6 +391,48 @@ def _fitting(number: int) -> int:
     return max(-(2**63), min(2**63 - 1, number))
 
 
+@contextlib.contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
+    """Be the only export into a folder, and leave nothing there that was meant to be moved to its place.
+
+    Raises:
+        GxtError: another is at it, or the folder cannot be written to.
+    """
+    from filelock import lock_descriptor  # here for start-up time
+
+    path = folder / f"{_STAGING}lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab") as lock:
+            if not lock_descriptor(lock.fileno(), blocking=False) or not _is_at(lock, path):
+                raise GxtError(f"another export is writing to {folder}", "wait for it, or name another folder")
+            try:
+                _remove_staged(folder)
+                yield
+            finally:
+                _remove_staged(folder)
+                with contextlib.suppress(OSError):  # Windows removes no open file
+                    path.unlink()
+    except OSError as error:
+        raise GxtError(f"{folder} cannot be written to: {error.strerror or error}") from None
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    """Whether an open file has that path still: who had it locked takes it away."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _remove_staged(folder: Path) -> None:
+    for path in folder.glob(f"{_STAGING}*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != f"{_STAGING}lock":
+            path.unlink(missing_ok=True)
+
+
 # --- in place -------------------------------------------------------------------------------------------------------
 
 
@@ -397,17 +442,31 @@ def _check_folder(folder: Path) -> dict[str, Any]:
     Raises:
         UsageError: something else is there.
     """
+    if folder.is_symlink() and not folder.exists():
+        raise UsageError(f"{folder} is a link to {os.readlink(folder)}, which is not there")
     if not folder.exists():
         return {}
     if not folder.is_dir():
         raise UsageError(f"{folder} is a file")
     with contextlib.suppress(OSError, ValueError):
         found = json.loads((folder / _MANIFEST).read_bytes())
-        if isinstance(found, dict):
-            return found
-    if any(not entry.name.startswith(_STAGING) and entry.name != _MANIFEST for entry in folder.iterdir()):
+        if _is_manifest(found):
+            return cast(dict[str, Any], found)
+    if any(not entry.name.startswith(_STAGING) for entry in folder.iterdir()):
         raise UsageError(f"{folder} has files in it that are of no export", "name a new folder")
     return {}
+
+
+def _is_manifest(found: Any) -> bool:
+    if not isinstance(found, dict) or not isinstance(found.get("gxt"), str):
+        return False
+    files = found.get("files")
+    return (
+        isinstance(files, list)
+        and all(isinstance(name, str) for name in files)
+        and isinstance(found.get("partitions"), dict)
+        and isinstance(found.get("columns", {}), dict)
+    )
 
 
 def _unchanged(folder: Path, before: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, set[str]]:

@@ -33,6 +33,9 @@ def export_command(
     """
     repo = readable_repository(ctx)
     done = exports.export(repo, folder, experiments or None, where=where, progress=output.progress())
+    if done.alike:
+        names = ", ".join(done.alike[:4]) + (" and more" if len(done.alike) > 4 else "")
+        output.note(f"gxt: {names} differ in upper and lower case alone: DuckDB renames such columns")
     if as_json:
         found = {
             "folder": str(done.folder),
