@@ -284,16 +284,12 @@ def _sent(done: Outcome, changed: Sequence[tuple[str, str]]) -> Outcome:
 
 def _prepare(settings: Mapping[str, str], remote: str, talk: Talk) -> Talk:
     if remote not in git.remote_urls(settings):
-        from gxt.capture import mask_urls  # here for start-up time
-
         known = ", ".join(sorted(git.remote_urls(settings)))
         hint = f"there is {known}" if known else "`git remote add NAME URL` adds one"
         raise NotFoundError(f"no remote {mask_urls(remote)!r}", hint)
     said = talk.said
     if said is None:
         return replace(talk, timeout=timeout(settings))
-    from gxt.capture import mask_urls  # here for start-up time
-
     shown = said
     return replace(talk, said=lambda text: shown(mask_urls(text)), timeout=timeout(settings))
 
@@ -340,14 +336,10 @@ def _masking() -> Iterator[None]:
     try:
         yield
     except GitError as error:
-        from gxt.capture import mask_urls  # here for start-up time
-
         raise type(error)(mask_urls(error.message), error.hint and mask_urls(error.hint)) from None
 
 
 def _refused(remote: str, branch: str, words: str, why: str = "the runs stay here, committed") -> GitError:
-    from gxt.capture import mask_urls  # here for start-up time
-
     first, *rest = mask_urls(words).splitlines()
     said = f": {'; '.join(rest)[:400]}" if rest else ""
     return GitError(f"{remote} refuses the branch {branch} {first}{said}", why)

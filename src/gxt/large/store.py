@@ -13,7 +13,6 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, NamedTuple, TypeVar
-from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from gxt.errors import GxtError, MissingPackageError, NotFoundError, UsageError
 from gxt.large.objects import Objects, digest_of
@@ -306,6 +305,8 @@ class StorePlace:
 
 def _secrets(url: str) -> list[str]:
     """What is not to be shown of a URL, the longest first, in each way that a library may spell it."""
+    from urllib.parse import quote, quote_plus, unquote, unquote_plus  # here for start-up time
+
     users, _, _ = url.partition("://")[2].partition("?")[0].rpartition("@")
     query = url.partition("?")[2]
     parts = {users, *users.split(":"), query, *(part.rpartition("=")[2] for part in re.split("[&#]", query))}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +28,9 @@ def aside(repo: Repository) -> Iterator[Aside]:
     """A place in gxt's folder for work that may take long and is whole or nothing."""
     home = root(repo)
     home.mkdir(exist_ok=True)
-    from filelock import lock_descriptor  # here for start-up time
+    import tempfile  # these two here for start-up time
+
+    from filelock import lock_descriptor
 
     with tempfile.TemporaryDirectory(dir=home, prefix=_PREFIX) as name:
         folder = Path(name)
@@ -58,6 +58,8 @@ def abandoned(repo: Repository) -> list[Path]:
 
 def remove_abandoned(repo: Repository) -> list[Path]:
     """Take them away. Returns what was taken."""
+    import shutil  # here for start-up time
+
     found = abandoned(repo)
     for path in found:
         if path.name.startswith(_PREFIX):
