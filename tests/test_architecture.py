@@ -51,6 +51,7 @@ ORDER = [
     "sharing",
     "driver",
     "review",
+    "behind",
     "bundles",
     "mirrors",
     "media",

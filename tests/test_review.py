@@ -350,7 +350,7 @@ def test_the_commands(repo: Repository, hub: Path, tmp_path: Path, capsys: pytes
         "lr",
         "(on)",
         "gxt-lr",
-        "1  1 not in gxt, not pushed",
+        "1  1 run not in gxt, not pushed",
     ]
     assert run_cli("review", "--json") == 0
     (one,) = json.loads(capsys.readouterr().out)
@@ -366,3 +366,57 @@ def test_the_commands(repo: Repository, hub: Path, tmp_path: Path, capsys: pytes
     out = capsys.readouterr()
     assert "gxt-lr is merged: gxt has 1 run of it" in out.out and "deleted gxt-lr on origin" in out.out
     assert run_cli("review", "finish", "--json") == 2
+
+
+def test_runs_and_experiments_are_counted_each(repo: Repository, hub: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    review.start(repo, "lr")
+    record(repo, "fresh", name="one")
+    record(repo, "fresh", name="two")
+    assert run_cli("review") == 0
+    assert "2  2 runs, 1 experiment not in gxt" in capsys.readouterr().out
+
+
+def test_the_run_branch_is_no_name_of_a_review(repo: Repository, hub: Path) -> None:
+    with pytest.raises(UsageError, match="gxt is the run branch itself"):
+        review.start(repo, "gxt")
+    assert refs() == ["refs/heads/gxt", "refs/heads/main"]
+    assert review.start(repo, "gxt-lr").review.name == "lr"  # as other commands take it
+
+
+def test_what_remotes_still_have_is_told(repo: Repository, hub: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    review.start(repo, "lr")
+    record(repo, name="one")
+    git("push", "-q", "origin", "gxt-lr")
+    assert run_cli("review", "finish", "--force") == 0
+    again = "`gxt review finish lr --remote --force` deletes it there"
+    assert f"origin still has gxt-lr: {again}" in capsys.readouterr().err
+    assert run_cli("review") == 0
+    assert "not here" in capsys.readouterr().out
+    assert run_cli("review", "finish", "lr", "--remote", "--force") == 0
+    assert review.listing(repo) == []
+
+
+def test_what_was_merged_and_is_on_a_remote_alone_is_told(
+    repo: Repository, hub: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    review.start(repo, "lr")
+    record(repo, name="one")
+    git("push", "-q", "origin", "gxt-lr")
+    at_host(hub, tmp_path, *MERGES["squash"])
+    assert run_cli("review", "finish") == 0
+    assert "`gxt review finish lr --remote` deletes it there" in capsys.readouterr().err
+    assert run_cli("review") == 0
+    assert "`gxt review finish lr --remote` deletes it there" in capsys.readouterr().err
+
+
+def test_a_review_that_stays_against_what_was_asked_is_a_failure(repo: Repository, hub: Path) -> None:
+    review.start(repo, "lr")
+    run = recorder.begin(repo, "taxi", name="long")
+    assert run_cli("review", "finish", "--force") == 1  # it still records
+    run.end("finished")
+    assert run_cli("review", "finish", "lr") == 1  # it is not merged, and was not on
+    review.start(repo, "lr")
+    assert run_cli("review", "finish") == 0  # that goes back to the run branch, which it does
+    review.start(repo, "lr")
+    assert run_cli("review", "finish", "--remote") == 1
+    assert run_cli("review", "finish", "lr", "--force") == 0

@@ -137,6 +137,25 @@ def moved_since(repo: Repository, settings: Mapping[str, str], have: str | None,
     return apart
 
 
+def conflicts(repo: Repository, settings: Mapping[str, str], ours: str, theirs: str) -> list[str]:
+    """The files in which two commits conflict where not gxt joins them, but a host by git alone.
+
+    Where git cannot tell, those that both sides have changed, and not alike.
+    """
+    base = next(iter(git.merge_bases(repo, ours, theirs)), git.empty_tree(settings))
+    if base in (ours, theirs):
+        return []
+    by_us, by_them = ({path for _, path in git.changed_paths(repo, base, side)} for side in (ours, theirs))
+    both = by_us & by_them
+    if both:
+        both &= {path for _, path in git.changed_paths(repo, ours, theirs)}
+    if not both:
+        return []
+    # A copy of a repository elsewhere lacks the files that would be merged.
+    found = git.merge_conflicts(repo, ours, theirs) if repo.origin is None else None
+    return sorted(both) if found is None else found
+
+
 def differing(repo: Repository, settings: Mapping[str, str], old: str, new: str, beside: str) -> list[Unit]:
     """The runs and files that two commits differ in, as `ours` and `theirs`, with what a third has there as base."""
     ids = [found.oid if found else "" for found in git.read_batch(repo, [f"{c}^{{tree}}" for c in (old, new, beside)])]

@@ -61,6 +61,7 @@ class Review:
         missing: those of them that the run branch, here or on a remote, has never had.
         waiting: ids of runs that began on it and are not committed yet.
         pushed: whether a remote has all of it, as far as is known; None where the repository has no remote.
+        is_local: whether the branch is here, and not on remotes alone.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Review:
     missing: tuple[Unit, ...]
     waiting: tuple[str, ...]
     pushed: bool | None
+    is_local: bool
 
     @property
     def merged(self) -> bool:
@@ -107,6 +109,12 @@ def run_branch(settings: Mapping[str, str]) -> str:
     return base_of(settings, branch) or branch
 
 
+def named(settings: Mapping[str, str], name: str | None) -> tuple[str, str]:
+    """The run branch, and the branch of a review by its name, `lr` or `gxt-lr`; that which runs go to now for None."""
+    base = run_branch(settings)
+    return base, store.branch_name(settings) if name is None else f"{base}-{name.removeprefix(f'{base}-')}"
+
+
 # --- start ---------------------------------------------------------------------------------------------------------
 
 
@@ -135,9 +143,10 @@ def start(repo: Repository, name: str) -> Started:
         UsageError: the name cannot be a branch's, or is that of a branch without runs.
     """
     settings = git.config(repo)
-    base = run_branch(settings)
-    branch = f"{base}-{name}"
-    if not _NAME.fullmatch(name) or name.endswith(".lock"):
+    base, branch = named(settings, name)
+    if name == base:
+        raise UsageError(f"{base} is the run branch itself", "name the review after what it tries, such as `lr`")
+    if not _NAME.fullmatch(branch.removeprefix(f"{base}-")) or name.endswith(".lock"):
         raise UsageError(f"no review can be called {name!r}", "letters, digits, - and _, with dots in between")
     before = store.branch_name(settings)
     at = store.branch_tip(repo, branch, settings)
@@ -221,6 +230,7 @@ def state(repo: Repository, branch: str) -> Review:
         missing=tuple(missing),
         waiting=tuple(store.runs_begun_on(repo, branch)),
         pushed=_is_pushed(repo, at, branch, settings),
+        is_local=at.local_commit is not None,
     )
 
 
@@ -319,6 +329,7 @@ class Finished:
         kept: why it was not deleted somewhere, a sentence each.
         forwarded: whether the local run branch has what the remotes' have.
         unreachable: what a remote said that did not answer; then only what was known of it counts.
+        shared: the remotes that have the branch still, as far as is known.
     """
 
     review: Review
@@ -328,6 +339,13 @@ class Finished:
     kept: tuple[str, ...]
     forwarded: bool
     unreachable: tuple[str, ...]
+    shared: tuple[str, ...]
+
+    @property
+    def stays(self) -> bool:
+        """Whether the branch is kept for what is not merged of it, here or, where it never was here, on a remote."""
+        is_there = not self.dropped if self.review.is_local else bool(self.shared)
+        return bool(self.review.missing) and is_there
 
 
 def finish(
@@ -349,13 +367,13 @@ def finish(
     """
     settings = git.config(repo)
     talk = replace(talk or Talk(), timeout=sharing.timeout(settings))
-    base, current = run_branch(settings), store.branch_name(settings)
-    if name is None and base == current:
+    current = store.branch_name(settings)
+    base, branch = named(settings, name)
+    if branch == base:
         raise UsageError("no review is on", "`gxt review` lists them; `gxt review finish NAME` finishes one")
-    branch = current if name is None else f"{base}-{name.removeprefix(f'{base}-')}"
     if branch != current and store.branch_tip(repo, branch, settings).commit is None:
         raise NotFoundError(f"no review {name!r}", "`gxt review` lists them")
-    unreachable = _fetch(repo, settings, talk, base, branch)
+    unreachable = fetch_known(repo, settings, talk, [base, branch])
     left = branch == current
     if left:
         store.switch_branch(repo, base)
@@ -370,7 +388,14 @@ def finish(
             removed, more = _drop_on_remotes(repo, settings, review, force, talk)
             kept += more
     return Finished(
-        review, left, dropped, tuple(removed), tuple(kept), _forward(repo, base, settings), tuple(unreachable)
+        review,
+        left,
+        dropped,
+        tuple(removed),
+        tuple(kept),
+        _forward(repo, base, settings),
+        tuple(unreachable),
+        tuple(remote_of(ref, branch) for ref in git.remote_branches(repo, branch, settings)),
     )
 
 
@@ -378,19 +403,30 @@ def _count(runs: Sequence[str]) -> str:
     return f"{len(runs)} run{'' if len(runs) == 1 else 's'}"
 
 
-def _fetch(repo: Repository, settings: Mapping[str, str], talk: Talk, *branches: str) -> list[str]:
-    """Bring what is known of remotes up to date; what those say that do not answer."""
+def fetch_known(
+    repo: Repository,
+    settings: Mapping[str, str],
+    talk: Talk,
+    branches: Sequence[str],
+    remotes: Sequence[str] | None = None,
+) -> list[str]:
+    """Bring what is known of some branches on remotes, or on some remotes, up to date; what those say that do not
+    answer."""
     problems = []
     for branch in branches:
         for ref in git.remote_branches(repo, branch, settings):
+            remote = remote_of(ref, branch)
+            if remotes is not None and remote not in remotes:
+                continue
             try:  # hosts delete a branch that was merged, which is no problem
-                git.fetch(repo, _remote_of(ref, branch), branch, talk)
+                git.fetch(repo, remote, branch, talk)
             except GitError as error:
                 problems.append(error.message)
     return problems
 
 
-def _remote_of(ref: str, branch: str) -> str:
+def remote_of(ref: str, branch: str) -> str:
+    """The remote whose branch a remote-tracking ref is."""
     return ref.removeprefix(_REMOTES).removesuffix(f"/{branch}")
 
 
@@ -410,7 +446,7 @@ def _drop_on_remotes(
     removed, kept = [], []
     bases = _known_tips(repo, review.base, settings)
     for ref, commit in git.remote_branches(repo, review.branch, settings).items():
-        remote = _remote_of(ref, review.branch)
+        remote = remote_of(ref, review.branch)
         _, missing = compared(repo, commit, bases)
         if missing and not force:
             kept.append(f"{remote} has {len(missing)} more on it that {review.base} has not")

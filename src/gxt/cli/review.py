@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
-from gxt import render, review, store
-from gxt.cli import output
+from gxt import behind, render, review, store
+from gxt.behind import Behind, Updated
+from gxt.cli import moving, output
 from gxt.cli.params import json_option, repository
 from gxt.git import Repository
 from gxt.model import experiment_name
@@ -26,12 +27,14 @@ def review_command(ctx: click.Context, as_json: bool) -> None:
     """Record on a branch for a pull request; list such reviews.
 
     `gxt review start NAME` has this clone's next runs go to the branch gxt-NAME, which forks from the run branch, so
-    that the host opens a pull request from it. `gxt review` lists the reviews, `gxt review finish` goes back to the run
-    branch and, once the pull request is merged, deletes the review branch.
+    that the host opens a pull request from it. `gxt review` lists the reviews, `gxt review update` brings what the run
+    branch has got meanwhile, so that the two merge, and `gxt review finish` goes back to the run branch and, once the
+    pull request is merged, deletes the review branch.
 
     \b
     gxt review start lr
     gxt review
+    gxt review update
     gxt review finish
     """
     if ctx.invoked_subcommand is not None:
@@ -43,30 +46,76 @@ def review_command(ctx: click.Context, as_json: bool) -> None:
     elif not found:
         click.echo("no reviews: `gxt review start NAME` begins one")
     else:
-        output.page(render.terminal(_table(found), None, output.width(), output.colour())[0])
+        _show(repo, found)
 
 
-def _table(found: Sequence[Review]) -> Table:
+def _show(repo: Repository, found: Sequence[Review]) -> None:
+    apart = [behind.of(repo, one) for one in found]
     columns = [Column("review"), Column("branch"), Column("runs", "number"), Column("state")]
-    rows = [[f"{one.name}{' (on)' if one.current else ''}", one.branch, len(one.runs), _state(one)] for one in found]
-    return Table(columns, rows)
+    rows = [
+        [f"{one.name}{' (on)' if one.current else ''}", one.branch, len(one.runs), _state(one, lacks)]
+        for one, lacks in zip(found, apart, strict=True)
+    ]
+    output.page(render.terminal(Table(columns, rows), None, output.width(), output.colour())[0])
+    for one, lacks in zip(found, apart, strict=True):
+        if lacks.conflicts:
+            output.note(f"{one.branch} {conflict_text(lacks)}: `gxt review update {one.name}` joins the two")
+        if not one.is_local and one.merged:
+            output.note(f"{one.branch} is on remotes alone: `gxt review finish {one.name} --remote` deletes it there")
 
 
-def _state(one: Review) -> str:
+def _state(one: Review, lacks: Behind) -> str:
     parts = []
     if one.merged:
         parts.append(f"merged into {one.base}")
     else:
-        parts += [f"{len(one.missing)} not in {one.base}"] if one.missing else ["nothing to merge"]
+        parts += [f"{_counted(one.missing)} not in {one.base}"] if one.missing else ["nothing to merge"]
         parts += ["pushed" if one.pushed else "not pushed"] if one.pushed is not None and one.missing else []
+        parts += [f"behind by {moving.runs_text(lacks.runs)}"] if lacks.runs else []
+        parts += ["conflicts"] if lacks.conflicts else []
+    parts += [] if one.is_local else ["not here"]
     parts += [f"{len(one.waiting)} recording"] if one.waiting else []
     return ", ".join(parts)
+
+
+def _counted(units: Sequence[Unit]) -> str:
+    """`2 runs, 1 experiment`: the documents of experiments count as these."""
+    counts = {
+        "run": sum(unit.run_id is not None for unit in units),
+        "experiment": sum(unit.run_id is None and bool(unit.experiment) for unit in units),
+    }
+    said = [f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts.items() if count]
+    return ", ".join(said + [unit.path for unit in units if unit.run_id is None and not unit.experiment])
+
+
+_FILES = 2  # named of those in conflict
+
+
+def conflict_text(lacks: Behind) -> str:
+    """That a host cannot merge a review, and why."""
+    files = ", ".join(map(one_line, lacks.conflicts[:_FILES]))
+    more = f" and {len(lacks.conflicts) - _FILES} more" if len(lacks.conflicts) > _FILES else ""
+    return f"conflicts with {lacks.base} on the host, in {files}{more}"
+
+
+def remark_base(repo: Repository, settings: Mapping[str, str], remotes: Sequence[str], quiet: bool) -> None:
+    """After a sync of a review with remotes: say what their run branch has that it has not."""
+    if review.base_of(settings, store.branch_name(settings)) is None:
+        return
+    lacks = behind.on_now(repo, settings, remotes, moving.talk(", ".join(remotes), quiet))
+    if lacks is None or not (lacks.runs or lacks.conflicts):
+        return
+    branch = store.branch_name(settings)
+    has = f"{lacks.base} has {moving.runs_text(lacks.runs)} that {branch} has not" if lacks.runs else ""
+    conflicts = f"{'' if has else f'{branch} '}{conflict_text(lacks)}" if lacks.conflicts else ""
+    output.note(f"{'; it '.join(filter(None, [has, conflicts]))}: `gxt review update` joins the two")
 
 
 def review_json(repo: Repository, one: Review) -> dict[str, Any]:
     """A review as docs/json.md describes it."""
     missing = set(one.missing)
     names = _names(repo, one, one.runs)
+    lacks = behind.of(repo, one)
     return {
         "name": one.name,
         "branch": one.branch,
@@ -90,6 +139,9 @@ def review_json(repo: Repository, one: Review) -> dict[str, Any]:
         ],
         "merged": one.merged,
         "pushed": one.pushed,
+        "local": one.is_local,
+        "behind": [moving.run_json(moved) for moved in lacks.runs],
+        "conflicts": list(lacks.conflicts),
         "recording": list(one.waiting),
     }
 
@@ -135,20 +187,65 @@ def _show_started(started: Started) -> None:
     output.note(f"`gxt push` shares it; then open a pull request from {one.branch} into {one.base}")
 
 
+@review_command.command("update")
+@click.argument("name", required=False)
+@json_option
+@click.pass_context
+def update_command(ctx: click.Context, name: str | None, as_json: bool) -> None:
+    """Bring into a review what the run branch has by now.
+
+    Fetches the run branch, and joins it into the review as `gxt sync` joins runs, so that nobody has to resolve a
+    conflict when the host merges the pull request. It is done here alone: `gxt push` sends it.
+    """
+    repo = repository(ctx)
+    done = behind.update(repo, name, moving.talk("the remote"))
+    if as_json:
+        about = review_json(repo, done.review) | {
+            "joined": list(done.bases),
+            "received": [moving.run_json(moved) for moved in done.received],
+            "merges": done.merges,
+            "unreachable": list(done.unreachable),
+        }
+        click.echo(render.json_text(about), nl=False)
+        return
+    _show_updated(done)
+
+
+def _show_updated(done: Updated) -> None:
+    one = done.review
+    for words in done.unreachable:
+        output.note(f"{words}; what was known of it counts")
+    if done.received:
+        output.say(f"{one.branch}: received {moving.runs_text(done.received)} from {', '.join(done.bases)}")
+    elif done.merges:
+        output.say(f"{one.branch}: joined with {', '.join(done.bases)}, which has no new runs")
+    else:
+        output.say(f"{one.branch} has all of {', '.join(done.bases)}")
+    if done.shared:
+        push = f"gxt push {done.shared[0]}" if len(done.shared) > 1 else "gxt push"
+        if not one.current:
+            push = f"git push {done.shared[0]} {one.branch}"
+        output.note(f"the pull request has this once `{push}` has sent it")
+
+
 @review_command.command("finish")
 @click.argument("name", required=False)
 @click.option("--force", is_flag=True, help="Delete the review branch also where its runs are not merged.")
 @click.option("--remote", "on_remotes", is_flag=True, help="Delete it on remotes too.")
 @json_option
 @click.pass_context
-def finish_command(ctx: click.Context, name: str | None, force: bool, on_remotes: bool, as_json: bool) -> None:
+def finish_command(ctx: click.Context, name: str | None, force: bool, on_remotes: bool, as_json: bool) -> int:
     """Go back to the run branch; delete a review branch that is merged.
 
     Fetches the run branch, and compares run by run, so that it does not matter how the host merged: by a merge commit,
     squashed or rebased. Where something is not merged, it says what, and keeps the branch.
+
+    Exits with 1 where the branch is kept although it was to be deleted: by --force or --remote, or of a review that
+    was not on.
     """
     repo = repository(ctx)
     done = review.finish(repo, name, force, on_remotes)
+    code = 1 if (done.kept or done.stays) and (force or on_remotes or not done.left) else 0
     if as_json:
         about = review_json(repo, done.review) | {
             "deleted": done.dropped,
@@ -158,11 +255,12 @@ def finish_command(ctx: click.Context, name: str | None, force: bool, on_remotes
             "unreachable": list(done.unreachable),
         }
         click.echo(render.json_text(about), nl=False)
-        return
-    _show_finished(repo, done)
+    else:
+        _show_finished(repo, done, on_remotes)
+    return code
 
 
-def _show_finished(repo: Repository, done: Finished) -> None:
+def _show_finished(repo: Repository, done: Finished, on_remotes: bool) -> None:
     one = done.review
     for words in done.unreachable:
         output.note(f"{words}; what was known of it counts")
@@ -179,12 +277,26 @@ def _show_finished(repo: Repository, done: Finished) -> None:
         output.say(f"deleted the branch {one.branch} (was {(one.commit or '')[:10]})")
     for remote in done.remotes:
         output.say(f"deleted {one.branch} on {remote}")
+    if done.dropped and not on_remotes:
+        _remark_left(done)
     for reason in done.kept:
         output.note(f"{one.branch} is kept: {reason}")
-    if one.missing and not done.dropped:
-        output.note(f"{one.branch} is kept; `gxt review finish {one.name} --force` deletes it with what it has")
+    if done.stays:
+        options = "--force" if one.is_local else "--remote --force"
+        output.note(f"{one.branch} is kept; `gxt review finish {one.name} {options}` deletes it with what it has")
     if not done.forwarded:
         output.note(f"{one.base} here and on a remote have both gone on: `gxt pull` joins them")
+
+
+def _remark_left(done: Finished) -> None:
+    """That a branch which was deleted here is still on remotes, and how it is deleted there."""
+    one = done.review
+    if done.shared:
+        force = " --force" if one.missing else ""
+        again = f"`gxt review finish {one.name} --remote{force}` deletes it there"
+        output.note(
+            f"{', '.join(done.shared)} still {'has' if len(done.shared) == 1 else 'have'} {one.branch}: {again}"
+        )
 
 
 def _show_missing(repo: Repository, one: Review) -> None:

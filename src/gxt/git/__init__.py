@@ -4,9 +4,9 @@ git runs as a process with a scrubbed environment (`process`). GitPython makes t
 runner is not used here because it starts every command from the caller's whole environment, where a hook's GIT_DIR or
 GIT_INDEX_FILE cannot be taken out, and because importing it takes longer than recording a run.
 
-`repository` says what a repository is, `finding` finds one, `settings` reads and writes its configuration; `refs` and
-`history` answer by commits, `objects` by content; `commits` writes; `remotes`, `partial`, `bundles` and `lfs` bring
-and send; `upkeep` packs and cleans up.
+`repository` says what a repository is, `finding` finds one, `settings` reads and writes its configuration; `refs`,
+`history` and `merges` answer by commits, `objects` by content; `commits` writes; `remotes`, `partial`, `bundles` and
+`lfs` bring and send; `upkeep` packs and cleans up.
 """
 
 from gxt.git.bundles import bundle_refs, create_bundle, fetch_bundle, missing_for_bundle
@@ -33,8 +33,10 @@ from gxt.git.history import (
     log,
     merge_bases,
     steps_apart,
+    unpushed,
 )
 from gxt.git.lfs import has_lfs, has_lfs_hook, lfs_endpoints, lfs_fetch, lfs_push
+from gxt.git.merges import merge_conflicts
 from gxt.git.objects import (
     Object,
     TreeChange,
@@ -169,6 +171,7 @@ __all__ = [
     "maintain",
     "make_bare",
     "merge_bases",
+    "merge_conflicts",
     "missing_for_bundle",
     "move_ref",
     "object_ids",
@@ -194,5 +197,6 @@ __all__ = [
     "steps_apart",
     "tips",
     "tracking_ref",
+    "unpushed",
     "version",
 ]

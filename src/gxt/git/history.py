@@ -70,6 +70,15 @@ def commit_before(repo: Repository, commit: str, seconds: int) -> str | None:
     return run(repo, "rev-list", "-1", "--first-parent", f"--min-age={seconds}", commit).decode().strip() or None
 
 
+def unpushed(repo: Repository, commits: Sequence[str]) -> set[str]:
+    """Those of some commits that no remote-tracking branch has in its history."""
+    if not commits:
+        return set()
+    asked = "".join(f"{commit}\n" for commit in commits).encode()
+    found = run(repo, "rev-list", "--stdin", "--not", "--remotes", stdin=asked).decode().split()
+    return set(commits).intersection(found)
+
+
 class Commit(NamedTuple):
     """A commit as a log shows it; `time` is the author's, in milliseconds since 1970 UTC."""
 
@@ -249,8 +258,10 @@ def edits_apart(repo: Repository, ours: str, theirs: str, paths: Sequence[str]) 
 _MOST_PATHS = 200  # on a command line; beyond, git names more than was asked for
 
 
-def changed_paths(repo: Repository, old: str, new: str, below: str) -> list[tuple[str, str]]:
-    """The files in a folder that two commits or trees differ in, each with A where it was added, D deleted, else M."""
-    out = run(repo, "diff-tree", "-r", "-z", "--name-status", "--no-renames", old, new, "--", below)
+def changed_paths(repo: Repository, old: str, new: str, below: str | None = None) -> list[tuple[str, str]]:
+    """The files that two commits or trees differ in, everywhere or in a folder, each with A where it was added, D
+    deleted, else M."""
+    inside = [below] if below is not None else []
+    out = run(repo, "diff-tree", "-r", "-z", "--name-status", "--no-renames", old, new, "--", *inside)
     fields = out.decode("utf-8", "surrogateescape").split("\0")[:-1]
     return list(zip(fields[::2], fields[1::2], strict=True))

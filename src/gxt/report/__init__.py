@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gxt import against, comparison, layout, render, stats, store
+from gxt import against, comparison, git, joining, layout, render, stats, store
 from gxt.against import Base, News, Reference
 from gxt.cache import Progress
 from gxt.comparison import Comparison
@@ -68,11 +68,19 @@ class Report:
         news: the runs themselves.
         experiments: those that have new runs, by name.
         cautions: what to know of them.
+        conflicts: the files in which a host cannot merge the branch into its base.
     """
 
     news: News
     experiments: list[OfExperiment]
     cautions: list[Caution]
+    conflicts: Sequence[str] = ()
+
+    @property
+    def remedy(self) -> str:
+        """The command that joins the two, so that there are no conflicts."""
+        base, branch = self.news.base.name, self.news.branch
+        return "gxt sync" if base.endswith(f"/{branch}") else "gxt review update"
 
     def to_dict(self) -> dict[str, Any]:
         """As docs/json.md describes it."""
@@ -87,6 +95,7 @@ class Report:
             "warnings": [
                 {"kind": one.kind, "text": one.text, "runs": [run.id for run in one.runs]} for one in self.cautions
             ],
+            "conflicts": list(self.conflicts),
         }
 
 
@@ -140,6 +149,7 @@ def report(
         news,
         [_of_experiment(repo, news, name, others, measured, fields, said) for name in names],
         cautions_of(repo, news, before),
+        joining.conflicts(repo, git.config(repo), news.commit, base.commit),
     )
 
 

@@ -62,6 +62,7 @@ def _lines(found: Report, extent: _Extent, images: Mapping[str, str]) -> Iterato
         yield from ("", *(_headline(one) for one in found.experiments[: extent.experiments]))
     yield from _warnings(found.cautions, len(news.runs))
     yield from _changed(news)
+    yield from _conflicts(found)
     for one in found.experiments[: extent.experiments]:
         yield from ("", *_experiment(one, extent, images))
     if len(found.experiments) > extent.experiments:
@@ -123,6 +124,16 @@ def _changed(news: News) -> Iterator[str]:
             more = f" and {len(some) - _NAMED} more" if len(some) > _NAMED else ""
             runs = f"{len(some)} run{'' if len(some) == 1 else 's'} of the base"
             yield f"- ⚠️ {runs} {'taken away' if what == 'gone' else 'changed'}: {shown}{more}"
+
+
+def _conflicts(found: Report) -> Iterator[str]:
+    if not found.conflicts:
+        return
+    yield ""
+    shown = ", ".join(map(code, found.conflicts[:_NAMED]))
+    more = f" and {len(found.conflicts) - _NAMED} more" if len(found.conflicts) > _NAMED else ""
+    joins = f"{code(found.remedy)} and a push, by whoever has the branch, resolve that"
+    yield f"- ⚠️ Conflicts with {code(found.news.base.name)} on the host, in {shown}{more}: {joins}"
 
 
 # --- an experiment -------------------------------------------------------------------------------------------------
