@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -155,6 +156,70 @@ def test_experiments_without_a_goal_and_without_a_base(repo: Repository) -> None
     text = markdown(report_of(repo))
     assert "no metric has a goal, so that none can be called best" in text
     assert "acc 0.5 in `f`; the base has nothing to compare with" in text
+
+
+@pytest.mark.parametrize("metric", ["acc", "rmse"])
+def test_against_a_run_of_another_experiment(repo: Repository, metric: str) -> None:
+    record(repo, "taxi", name="base1", metrics={metric: 0.5})
+    review.start(repo, "lr")
+    record(repo, "text", name="t", metrics={"acc": 0.9})
+    text = markdown(report_of(repo, reference="base1"))
+    other = "`base1`, a run of another experiment, **taxi**"
+    said = (
+        f"acc 0.5 → 0.9 (+80 %, **better**): `t` against {other}"
+        if metric == "acc"
+        else f"0.9 in `t`; {other} has none"
+    )
+    assert said in text
+    assert "| `base1` (of taxi) |" in text and "(base)" not in text
+
+
+def test_warnings_speak_of_one_run_or_of_several(repo: Repository, work: Path) -> None:
+    review.start(repo, "lr")
+    (work / "train.py").write_text("print('changed')\n")
+    record(repo, name="one")
+    assert "1 run ran with uncommitted changes, which its commit does not have: `one`" in markdown(report_of(repo))
+    record(repo, name="two")
+    assert "All runs ran with uncommitted changes, which their commits do not have" in markdown(report_of(repo))
+    without = [catalog.find(repo, "one").__class__(id=f"20260101-000000-0000000{i}", experiment="x") for i in (1, 2)]
+    news = report_of(repo).news
+    for runs, said in ((without[:1], "names no commit of the code"), (without, "name no commit of the code")):
+        found = cautions.cautions_of(repo, dataclasses.replace(news, runs=runs), [])
+        assert [one.text for one in found if one.kind == cautions.NO_COMMIT] == [said]
+
+
+def test_a_commit_that_is_on_no_remote_is_told(repo: Repository, work: Path, tmp_path: Path) -> None:
+    def kinds() -> list[tuple[str, ...]]:
+        return [(one.kind, *(run.name for run in one.runs)) for one in report_of(repo).cautions]
+
+    git("init", "-q", "--bare", str(tmp_path / "hub.git"))
+    git("remote", "add", "origin", str(tmp_path / "hub.git"))
+    record(repo, name="before")
+    git("push", "-q", "origin", "gxt")
+    review.start(repo, "lr")
+    record(repo, name="one")
+    assert kinds() == []  # nothing is known of what code was pushed
+    git("push", "-q", "origin", "main")
+    (work / "train.py").write_text("print('changed')\n")
+    git("commit", "-q", "-a", "-m", "not pushed")
+    record(repo, name="two")
+    assert kinds() == [(cautions.NOT_PUSHED, "two")]
+    git("push", "-q", "origin", "main:feature")
+    assert kinds() == []
+
+
+@pytest.mark.parametrize("against_text", [None, "old"])
+def test_images_show_what_runs_stand_against(
+    reviewed: Repository, train: Train, tmp_path: Path, against_text: str | None
+) -> None:
+    review.finish(reviewed, None)
+    train("newest", {"lr": 1}, rmse=[3, 2, 1])  # which the review has not
+    review.start(reviewed, "lr")
+    args = ["--against", against_text] if against_text else []
+    assert run_cli("report", "--images", str(tmp_path), *args) == 0
+    image = (tmp_path / "taxi.svg").read_text()
+    for name in ("a|b", "worse", "lost", against_text or "newest"):
+        assert f">{name}</text>" in image or f"<!-- {name} -->" in image, name
 
 
 # --- how much of it -----------------------------------------------------------------------------------------------

@@ -93,14 +93,19 @@ def report_command(
 
 
 def _draw(repo: Repository, found: Report, folder: Path) -> dict[str, Path]:
-    """A plot of the first new runs of each experiment that has curves, by experiment."""
+    """A plot for each experiment that has curves: the first of its new runs, and what they stand against."""
     drawn = {}
     for one in found.experiments:
         runs = [run for run in one.runs[:_DRAWN] if one.curves.get(run.id)]
         if one.metric is None or not runs:
             continue
         listed = plots.select(repo, [run.id for run in runs])
-        chart = plots.build(repo, Selection(listed.runs, listed.found), [one.metric.name], Options())
+        selection = Selection(listed.runs, listed.found)
+        if one.reference is not None and one.curves.get(one.reference.id):
+            before = one.reference  # which the branch may not have, or have otherwise
+            selection = Selection([before, *listed.runs], listed.found, elsewhere={before.id: found.measured.commit})
+        goals = {one.metric.name: one.goal}
+        chart = plots.build(repo, selection, [one.metric.name], Options(goals=goals))
         content = plots.file_content(chart, "svg")
         try:
             folder.mkdir(parents=True, exist_ok=True)

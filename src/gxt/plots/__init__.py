@@ -70,11 +70,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Selection:
-    """The runs to plot, oldest first, the listing that they come from, and the commit where one was asked for."""
+    """The runs to plot, oldest first, the listing that they come from, and the commit where one was asked for; of runs
+    that are not on the branch, by id, the commits that have them."""
 
     runs: list[Run]
     found: catalog.Listing
     commit: str | None = None
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     def goal(self, metric: str, asked: Mapping[str, str]) -> str:
         """Whether less ("min") or more ("max") of a metric is better: as asked, else by the experiments' goal; "min"

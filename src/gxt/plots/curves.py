@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -32,7 +32,7 @@ def build(
     left_out: dict[str, Counter[str]] = {metric: Counter() for metric in metrics}
     members: dict[str, dict[int, list[Curve]]] = {metric: {} for metric in metrics}
     same_step = Counter[str]()
-    for run, data in catalog.histories(repo, runs, selection.commit):
+    for run, data in _histories(repo, selection, runs):
         for metric in metrics:
             if metric in run.metrics:
                 history = series.read_history(data, metric)
@@ -69,6 +69,13 @@ def build(
         _best(panels, selection.goal(metrics[0], options.goals)),
         remarks,
     )
+
+
+def _histories(repo: Repository, selection: Selection, runs: Sequence[Run]) -> Iterator[tuple[Run, bytes]]:
+    yield from catalog.histories(repo, [run for run in runs if run.id not in selection.elsewhere], selection.commit)
+    for run in runs:
+        if run.id in selection.elsewhere:
+            yield from catalog.histories(repo, [run], selection.elsewhere[run.id])
 
 
 def _curves_title(options: Options) -> str:

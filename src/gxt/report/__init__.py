@@ -68,12 +68,14 @@ class Report:
         news: the runs themselves.
         experiments: those that have new runs, by name.
         cautions: what to know of them.
+        measured: what the best of them stand against.
         conflicts: the files in which a host cannot merge the branch into its base.
     """
 
     news: News
     experiments: list[OfExperiment]
     cautions: list[Caution]
+    measured: Reference
     conflicts: Sequence[str] = ()
 
     @property
@@ -102,7 +104,7 @@ class Report:
 def _experiment_json(one: OfExperiment) -> dict[str, Any]:
     def named(run: Run | None) -> dict[str, Any] | None:
         value = None if run is None or one.metric is None else one.metric.value(run)
-        return None if run is None else {"id": run.id, "name": run.name, "value": value}
+        return None if run is None else {"id": run.id, "name": run.name, "value": value, "experiment": run.experiment}
 
     return {
         "name": one.name,
@@ -149,6 +151,7 @@ def report(
         news,
         [_of_experiment(repo, news, name, others, measured, fields, said) for name in names],
         cautions_of(repo, news, before),
+        measured,
         joining.conflicts(repo, git.config(repo), news.commit, base.commit),
     )
 

@@ -86,15 +86,24 @@ def _headline(one: OfExperiment) -> str:
     if one.reference is None:
         return f"{about}: {metric} {value} in {code(one.best.name)}; the base has nothing to compare with"
     before = one.metric.value(one.reference)
+    other = f"{code(one.reference.name or one.reference.id)}{_of_another(one)}"
+    if before is None:
+        return f"{about}: {metric} {value} in {code(one.best.name)}; {other} has none"
     if one.change is None:
-        same = "the same" if before is not None else "the other has none"
-        return f"{about}: {metric} {value} in {code(one.best.name)}, {same} as in {code(one.reference.name)}"
+        return f"{about}: {metric} {value} in {code(one.best.name)}, the same as in {other}"
     amount = f"{one.change.percent:+.3g} %" if one.change.percent is not None else f"{one.change.difference:+.6g}"
     verdict = f"**{one.change.verdict}**" if one.change.verdict else "other"
     return (
         f"{about}: {metric} {render.cell_text(before, 'number', None)} → {value} "
-        f"({amount.replace('-', '−')}, {verdict}): {code(one.best.name)} against {code(one.reference.name)}"
+        f"({amount.replace('-', '−')}, {verdict}): {code(one.best.name)} against {other}"
     )
+
+
+def _of_another(one: OfExperiment) -> str:
+    """That the reference is of another experiment, which somebody has named."""
+    if one.reference is None or one.reference.experiment == one.name:
+        return ""
+    return f", a run of another experiment, **{escape(one.reference.experiment)}**"
 
 
 def _title(metric: Field) -> str:
@@ -184,9 +193,10 @@ def _table(one: OfExperiment, runs: Sequence[Run], with_reference: bool) -> Iter
     yield f"| {' | '.join(titles)} |"
     yield f"| {' | '.join(marks)} |"
     best = {metric: _best_values(one, metric) for metric in metrics}
+    mark = f" (of {escape(one.reference.experiment)})" if one.reference and _of_another(one) else " (base)"
     for run in rows:
         is_reference = with_reference and run is one.reference
-        cells = [f"{code(run.name or run.id)}{' (base)' if is_reference else ''}"]
+        cells = [f"{code(run.name or run.id)}{mark if is_reference else ''}"]
         for metric in metrics:
             value = metric.value(run)
             text = escape(render.cell_text(value, "number", None))
