@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from gxt import against, edits, gate, review, stats
 from gxt.catalog import find_experiment
 from gxt.cli import main
+from gxt.cli.check import _drawn
 from gxt.errors import UsageError
 from gxt.gate import Terms
 from gxt.gate.junit import junit
@@ -73,7 +75,12 @@ def run(name: str, experiment: str = "taxi", seed: int | None = None, lr: float 
 
 
 def judge(
-    new: list[Run], base: list[Run], reference: str | Run = "@best:rmse", tolerance: str = "0", **terms: object
+    new: list[Run],
+    base: list[Run],
+    reference: str | Run = "@best:rmse",
+    tolerance: str = "0",
+    elsewhere: Sequence[str] = ("rmse",),
+    **terms: object,
 ) -> gate.Result:
     measured = (
         against.Reference("run", "", run=reference)
@@ -83,7 +90,8 @@ def judge(
         else against.Reference(reference, "")
     )
     asked = {"metrics": ["rmse"], "tolerances": {"": parse_tolerance(tolerance)}, "goals": {}} | terms
-    return gate.check(new, base, measured, lambda _, metric: stats.goal_of(metric, {}), Terms(**asked))  # type: ignore[arg-type]
+    goal = lambda _, metric: stats.goal_of(metric, {})  # noqa: E731
+    return gate.check(new, base, measured, goal, Terms(**asked), lambda: elsewhere)  # type: ignore[arg-type]
 
 
 def statuses(result: gate.Result) -> list[str]:
@@ -121,6 +129,55 @@ def test_a_reference_that_is_nan_lets_nothing_pass() -> None:
 def test_an_experiment_that_the_base_has_not_is_skipped() -> None:
     result = judge([run("b", rmse=1), run("b", "new", rmse=1)], [run("a", rmse=1)])
     assert (statuses(result), result.passed) == (["passed", "skipped"], True)
+
+
+def test_a_metric_that_neither_side_has_is_skipped() -> None:
+    new = [run("b", rmse=1), run("f", "text", f1=0.9), run("g", "text", f1=0.8)]
+    for base in ([], [run("t", "text", f1=0.9)], [run("t", "text", f1=0.9), run("u", "text", f1=0.9)]):
+        for any_passes in (False, True):
+            result = judge(new, [run("a", rmse=1), *base], any_passes=any_passes)
+            assert (statuses(result), result.passed) == (["passed", "skipped", "skipped"], True)
+            assert result.verdicts[1].why == "nothing to measure against: no run of text there has rmse"
+
+
+def test_a_metric_that_the_base_alone_has_fails() -> None:
+    base = [run("a", rmse=1), run("t", "text", rmse=1), run("u", "text", f1=0.9)]
+    result = judge([run("b", rmse=1), run("f", "text", f1=0.9)], base)
+    assert (statuses(result), result.passed) == (["passed", "failed"], False)
+
+
+def test_nan_fails_without_a_base_too() -> None:
+    assert statuses(judge([run("b", rmse=math.nan)], [])) == ["failed"]
+
+
+def test_a_named_run_without_the_metric_lets_nothing_pass() -> None:
+    one = run("a", mae=1)
+    assert statuses(judge([run("b", rmse=1), run("c", f1=1)], [one], one)) == ["failed", "failed"]
+
+
+def test_the_goal_is_asked_for_only_where_something_is_measured() -> None:
+    new = [run("b", temperature=1), run("f", "text", f1=0.9)]
+    assert statuses(judge(new[1:], [], metrics=["temperature"], reference="v1", elsewhere=["temperature"])) == [
+        "skipped"
+    ]
+    with pytest.raises(UsageError, match="what is better of temperature"):
+        judge(new, [run("a", temperature=1)], "@best:temperature", metrics=["temperature"])
+
+
+def test_a_run_of_another_experiment_is_called_by_it() -> None:
+    one = run("a", rmse=1)
+    assert judge([run("b", "text", rmse=1)], [], one).verdicts[0].reference == "taxi/a"
+
+
+def test_a_group_is_called_by_what_it_has() -> None:
+    new = [*seeds("c", [1.0, 1.0]), run("d", "text", rmse=1)]
+    new[2].params.clear()
+    new[2].params["depth"] = 3
+    base = [*seeds("a", [1.0, 1.0]), *seeds("b", [2.0, 2.0], lr=0.2)]
+    base[0].params["depth"] = base[1].params["depth"] = 7
+    labels = {verdict.reference for verdict in judge(new, base, over=["seed"]).verdicts}
+    assert labels == {"depth=7, lr=0.1 (2 runs)", None}
+    assert "(not logged)" in str(judge(new, base, group_by=["depth"]).verdicts)
 
 
 def test_each_experiment_has_its_own_best() -> None:
@@ -237,7 +294,9 @@ def test_the_new_runs_are_checked(reviewed: Repository, capsys: pytest.CaptureFi
     gated = ("check", "--against", "@best:rmse", "--metric", "rmse", "--tolerance", "1%")
     assert run_cli(*gated, "--junit", str(target)) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1:3]] == ["taxi", "taxi"] and lines[-1] == "failed: 1 passed, 1 failed"
+    assert [line.split()[0] for line in lines[1:3]] == ["passed", "failed"] and lines[
+        -1
+    ] == "failed: 1 passed, 1 failed"
     assert run_cli(*gated, "--any") == 0
     assert run_cli(*gated, "--runs", "good") == 0
     assert run_cli(*gated, "--where", "rmse < 6") == 0
@@ -285,3 +344,40 @@ def test_without_a_base_the_latest_run_is_checked(repo: Repository, capsys: pyte
     assert run_cli("check", "--against", "@best:rmse", "--metric", "rmse", "--json") == 1
     (one,) = json.loads(capsys.readouterr().out)["checks"]
     assert (one["subject"], one["reference"]) == ("two", "one")
+
+
+def test_an_experiment_without_the_metric_lets_the_gate_open(
+    reviewed: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(reviewed, "text", name="t", metrics={"f1": 0.9})
+    review.finish(reviewed, None)
+    review.start(reviewed, "text")
+    record(reviewed, "text", name="u", metrics={"f1": 0.8})
+    args = ("check", "--against", "@best:rmse", "--metric", "rmse", "--any")
+    assert run_cli(*args) == 0  # that metric is only in experiments that this review does not touch
+    assert "skipped" in capsys.readouterr().out
+    assert run_cli(*args[:-2], "rmze") == 3
+    assert "did you mean metrics.rmse?" in capsys.readouterr().err
+
+
+def test_what_no_metric_is_like_has_no_hint(reviewed: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    for args in (("check", "--against", "@best:rmse", "--metric", "nope"), ("best", "nope"), ("plot", "nope")):
+        assert run_cli(*args) == 3
+        assert capsys.readouterr().err == "gxt: no run has 'nope'\n"
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 100, 200])
+def test_a_terminal_shows_every_verdict_and_why(width: int) -> None:
+    base = seeds("a" * 30, [6.0, 6.2, 6.4])
+    result = judge([*seeds("c" * 30, [6.6, 6.7, 6.8], lr=0.3), run("d" * 50, "text", f1=1)], base, over=["seed"])
+    text = _drawn(result, width)
+    assert all(len(line) <= width for line in text.splitlines())
+    words = " ".join(text.split())
+    for verdict in result.verdicts:
+        assert verdict.why in words
+    rows = [line.split()[0] for line in text.splitlines()[1:3]]
+    assert rows == ["failed", "skipped"]
+    titles = {"verdict", "experiment", "group", "metric", "value", "limit", "against", "reference", "why"}
+    named = words.partition("no room for ")[2].partition(":")[0].split(", ")
+    shown = text.splitlines()[0].split()
+    assert titles == {*shown, *filter(None, named), "why"}

@@ -6,7 +6,7 @@ run: in a clone that records, or in one that CI has just made.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gxt import catalog, git, query, review, stats, store
@@ -111,15 +111,21 @@ def runs_at(repo: Repository, commit: str, experiments: Iterable[str], progress:
     return catalog.listing(repo, at=commit, where=expression, progress=progress).runs
 
 
-def metric_field(metric: str, runs: Sequence[Run]) -> Field:
-    """The metric, or the part of one (`rmse.min`), that a text names among the metrics of some runs.
+def metric_field(metric: str, runs: Sequence[Run], elsewhere: Callable[[], Iterable[str]] = tuple) -> Field:
+    """The metric, or the part of one (`rmse.min`), that a text names among the metrics of some runs, or else among
+    those that other runs have `elsewhere`.
 
     Raises:
+        NotFoundError: no run has it.
         UsageError: it is no metric.
     """
     if any(metric in run.metrics for run in runs):
         return Field("metrics", metric)
-    field = query.resolve(metric, query.KnownOf(runs))
+    try:
+        field = query.resolve(metric, query.KnownOf(runs), of_metric=True)
+    except NotFoundError:
+        names = {name for run in runs for name in run.metrics}
+        field = query.resolve(metric, query.KnownMetrics(names.union(elsewhere())), of_metric=True)
     if field.kind != "metrics":
         raise UsageError(f"{metric} is no metric", "name a metric")
     return field

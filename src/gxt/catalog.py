@@ -586,7 +586,8 @@ def best(
         raise UsageError(f"best by {goal!r}?", "min or max")
 
     def ask(look: _Look) -> Best:
-        field = Field("metrics", metric) if "metrics" in look.kinds(metric) else query.resolve(metric, look)
+        is_metric = "metrics" in look.kinds(metric)
+        field = Field("metrics", metric) if is_metric else query.resolve(metric, look, of_metric=True)
         if field.kind != "metrics":
             raise UsageError(f"{metric} is no metric", f"`gxt table --sort {field}` sorts by it")
         expression = where if isinstance(where, Expression) else query.parse_filter(where, look)

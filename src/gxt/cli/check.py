@@ -13,12 +13,13 @@ from gxt.against import Base, Reference
 from gxt.cli import output
 from gxt.cli.params import complete_field, complete_metric, complete_run, goals_option, json_option, repository
 from gxt.errors import NotFoundError, UsageError
-from gxt.gate import Result, Terms
+from gxt.gate import Result, Terms, Verdict
 from gxt.gate.junit import junit
 from gxt.gate.limits import Tolerance, parse_tolerance
 from gxt.git import Repository
 from gxt.model import Run
 from gxt.render import Column, Table
+from gxt.showing import one_line
 
 
 @click.command("check")
@@ -120,7 +121,7 @@ def check_command(
     if as_json:
         output.page(render.json_text(result.to_dict()))
     else:
-        output.page(render.terminal(_table(result), None, output.width(), output.colour())[0])
+        output.page(_drawn(result, output.width()))
         click.echo(_summary(result, any_passes))
     return 0 if result.passed else 1
 
@@ -167,6 +168,7 @@ def _check(
         measured,
         lambda experiment, metric: stats.goal_of(metric, experiments.get(experiment, {})),
         terms,
+        lambda: [one.name for at in (None, measured.commit) for one in catalog.metric_ranges(repo, at=at)],
     )
 
 
@@ -184,15 +186,43 @@ def _without_base(repo: Repository) -> tuple[Base, list[Run]]:
     return Base(store.branch_name(settings), at.commit), [latest]
 
 
-def _table(result: Result) -> Table:
+def _drawn(result: Result, width: int | None) -> str:
+    """All in one table, or, where the terminal has no room for that, the reasons below it."""
+    text, hidden = render.terminal(_table(result, with_why=True), None, width, output.colour())
+    if width is None or (not hidden and all(one_line(verdict.why) in text for verdict in result.verdicts)):
+        return text
+    text, hidden = render.terminal(_table(result, with_why=False), None, width, output.colour())
+    several = len(dict.fromkeys(verdict.metric for verdict in result.verdicts)) > 1
+    lines = [click.wrap_text(_reason(one, several), width, "", "  ") for one in result.verdicts]
+    if hidden:
+        lines.append(click.wrap_text(f"no room for {', '.join(hidden)}: a wider terminal, a pipe or --json", width))
+    return f"{text}\n{''.join(f'{line}{chr(10)}' for line in lines)}"
+
+
+def _reason(one: Verdict, several: bool) -> str:
+    return f"{one.status}: {one_line(one.subject)}{f', {one.metric}' if several else ''}: {one_line(one.why)}"
+
+
+def _table(result: Result, with_why: bool) -> Table:
+    """The verdict first, so that it is never what there is no room for."""
     grouped = any(len(verdict.runs) > 1 for verdict in result.verdicts)
-    titles = [("experiment", "text"), ("group" if grouped else "run", "text"), ("metric", "text"), ("value", "number")]
-    titles += [("against", "text"), ("reference", "number"), ("limit", "number"), ("verdict", "text"), ("why", "text")]
+    columns = [
+        Column("verdict"),
+        Column("experiment", rank=3),
+        Column("group" if grouped else "run"),
+        Column("metric", rank=1),
+        Column("value", "number", rank=1),
+        Column("limit", "number", rank=1),
+        Column("against", rank=2),
+        Column("reference", "number", rank=3),
+        Column("why", rank=4),
+    ]
     rows: list[list[Any]] = [
-        [v.experiment, v.subject, v.metric, v.value, v.reference, v.reference_value, v.limit, v.status, v.why]
+        [v.status, v.experiment, v.subject, v.metric, v.value, v.limit, v.reference, v.reference_value, v.why]
         for v in result.verdicts
     ]
-    return Table([Column(title, kind) for title, kind in titles], rows)
+    kept = len(columns) if with_why else -1
+    return Table(columns[:kept], [row[:kept] for row in rows])
 
 
 def _summary(result: Result, any_passes: bool) -> str:

@@ -7,7 +7,7 @@ junit       what came of it, as JUnit's readers take it
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -63,7 +63,8 @@ class Verdict:
     """What came of one metric of one run, or group.
 
     Attributes:
-        experiment, subject, metric, goal: what was looked at.
+        experiment, subject, metric, goal: what was looked at; the goal is None where nobody knows it, and nothing is
+            measured.
         status: "passed", "failed" or "skipped".
         why: a sentence.
         runs: the ids of the run, or of the group's.
@@ -79,7 +80,7 @@ class Verdict:
     experiment: str
     subject: str
     metric: str
-    goal: str
+    goal: str | None
     status: str
     why: str
     runs: tuple[str, ...]
@@ -112,9 +113,17 @@ class Result:
 
 
 def check(
-    runs: Sequence[Run], others: Sequence[Run], reference: Reference, known_goals: KnownGoals, terms: Terms
+    runs: Sequence[Run],
+    others: Sequence[Run],
+    reference: Reference,
+    known_goals: KnownGoals,
+    terms: Terms,
+    elsewhere: Callable[[], Iterable[str]] = tuple,
 ) -> Result:
     """Whether runs are no worse than the reference, which is one of `others` or the best of them in each experiment.
+
+    Where that has nothing to measure a metric against, the metric is skipped. `elsewhere` gives the metrics that runs
+    of other experiments have.
 
     Raises:
         NotFoundError: no run at all has a metric.
@@ -124,23 +133,26 @@ def check(
     others = [run for run in others if run.id not in checked]
     named = [] if reference.run is None else [reference.run]
     everything = [*runs, *others, *named]
-    fields = {metric: against.metric_field(metric, everything) for metric in terms.metrics}
-    if reference.metric:
-        fields.setdefault(reference.metric, against.metric_field(reference.metric, everything))
+    asked = dict.fromkeys([*terms.metrics, *([reference.metric] if reference.metric else [])])
+    fields = {metric: against.metric_field(metric, everything, elsewhere) for metric in asked}
     verdicts = []
     for experiment in dict.fromkeys(run.experiment for run in runs):
-        goals = {
-            metric: _goal(metric, field, experiment, reference, known_goals, terms) for metric, field in fields.items()
-        }
         mine = _subjects([run for run in runs if run.experiment == experiment], everything, terms)
         theirs = _subjects([run for run in others if run.experiment == experiment], everything, terms)
         if reference.run is not None:
             theirs = _with(reference.run, [*others, *named], everything, terms)
+
+        def goal(metric: str, experiment: str = experiment) -> str:
+            return _goal(metric, fields[metric], experiment, reference, known_goals, terms)
+
         for metric in terms.metrics:
             by = reference.metric or metric
-            measured = _best(theirs, fields[by], goals[by])
-            for subject in mine:
-                verdicts.append(_verdict(experiment, subject, measured, metric, fields[metric], goals[metric], terms))
+            lacking = next((one for one in (by, metric) if not any(_values(s, fields[one]) for s in theirs)), None)
+            if reference.run is None and lacking is not None:
+                verdicts += [_not_measured(experiment, subject, metric, fields[metric], lacking) for subject in mine]
+                continue
+            measured = _best(theirs, fields[by], goal(by))
+            verdicts += [_verdict(experiment, s, measured, metric, fields[metric], goal(metric), terms) for s in mine]
     return Result(tuple(verdicts), _is_open(verdicts, terms), reference.text)
 
 
@@ -166,7 +178,7 @@ def _subjects(runs: Sequence[Run], everything: Sequence[Run], terms: Terms) -> l
     fields = _key_fields(everything, terms)
     groups = stats.group(runs, fields)
     shown = [field for i, field in enumerate(fields) if terms.group_by or len({repr(g.key[i]) for g in groups}) > 1]
-    return [Subject(_label(group, fields, shown), group.runs) for group in groups]
+    return [Subject(_label(group, fields, shown, bool(terms.group_by)), group.runs) for group in groups]
 
 
 def _key_fields(everything: Sequence[Run], terms: Terms) -> list[Field]:
@@ -178,11 +190,12 @@ def _key_fields(everything: Sequence[Run], terms: Terms) -> list[Field]:
     return [field for name in names if (field := Field("params", name)) not in left_out]
 
 
-def _label(group: stats.Group, fields: Sequence[Field], shown: Sequence[Field]) -> str:
+def _label(group: stats.Group, fields: Sequence[Field], shown: Sequence[Field], says_none: bool) -> str:
+    # Of params, what a group lacks goes without saying: another experiment's, most of the time.
     parts = [
         f"{field.name}={_LEFT_OUT if value is None else render.cell_text(value, 'text', None)}"
         for field, value in zip(fields, group.key, strict=True)
-        if field in shown
+        if field in shown and (value is not None or says_none)
     ]
     count = f"{len(group.runs)} run{'' if len(group.runs) == 1 else 's'}"
     return f"{', '.join(parts)} ({count})" if parts else f"{group.runs[0].name or group.runs[0].id} ({count})"
@@ -217,6 +230,16 @@ def _values(subject: Subject, metric: Field) -> list[float]:
 # --- verdicts ------------------------------------------------------------------------------------------------------
 
 
+def _not_measured(experiment: str, subject: Subject, metric: str, field: Field, lacking: str) -> Verdict:
+    """Of a metric that nothing is measured against, since no run of the experiment there has what is `lacking`."""
+    value = _mean(subject, field)
+    status, why = SKIPPED, f"nothing to measure against: no run of {experiment} there has {lacking}"
+    if value is not None and value != value:
+        status, why = FAILED, f"{metric} is NaN"
+    ids = tuple(run.id for run in subject.runs)
+    return Verdict(experiment, subject.label, metric, None, status, why, ids, value)
+
+
 def _verdict(
     experiment: str, subject: Subject, measured: Subject | None, metric: str, field: Field, goal: str, terms: Terms
 ) -> Verdict:
@@ -232,7 +255,7 @@ def _verdict(
     elif len(_values(subject, field)) < len(subject.runs):
         status, why = FAILED, f"{len(subject.runs) - len(_values(subject, field))} of the runs did not log {metric}"
     elif measured is None:
-        status, why = SKIPPED, f"nothing to measure {experiment} against"
+        status, why = FAILED, f"{metric} is NaN in all that it is measured against"
     elif other is None or worst is None:
         status, why = FAILED, f"{measured.label} has {'NaN as' if other is not None else 'no'} {metric}"
     else:
@@ -246,13 +269,19 @@ def _verdict(
         why=why,
         runs=tuple(run.id for run in subject.runs),
         value=value,
-        reference=None if measured is None else measured.label,
+        reference=None if measured is None else _reference_label(measured, experiment),
         reference_runs=() if measured is None else tuple(run.id for run in measured.runs),
         reference_value=other,
         limit=worst,
         tolerance=str(tolerance),
         p=p,
     )
+
+
+def _reference_label(measured: Subject, experiment: str) -> str:
+    """What it is measured against, with its experiment where that is another: somebody has named it then."""
+    other = measured.runs[0].experiment
+    return measured.label if other == experiment else f"{other}/{measured.label}"
 
 
 def _judged(

@@ -71,17 +71,17 @@ def _in_order(category: str) -> tuple[int, float, str]:
         return 1, 0.0, category
 
 
-def resolve(text: str, runs: Sequence[Run]) -> Field:
+def resolve(text: str, runs: Sequence[Run], of_metric: bool = False) -> Field:
     """The field that a text names, as in a table. Raises as `query.resolve` does."""
     exactly = [one for one in query.fields_of(runs) if one.name == text and '"' in text]
-    return exactly[0] if len(exactly) == 1 else query.resolve(text, query.KnownOf(runs))
+    return exactly[0] if len(exactly) == 1 else query.resolve(text, query.KnownOf(runs), of_metric=of_metric)
 
 
 def metric(text: str, runs: Sequence[Run]) -> str:
     """The metric that a text names, which may be called as a param or attribute is. Raises as `query.resolve` does."""
     if any(text in run.metrics for run in runs):
         return text
-    found = resolve(text, runs)
+    found = resolve(text, runs, of_metric=True)
     if found.kind != "metrics" or found.part:
         raise UsageError(
             f"{text!r} is no metric", "curves show metrics; scatter, bar and parallel take other fields too"

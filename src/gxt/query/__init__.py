@@ -7,7 +7,7 @@ becomes SQL for runs in a cache (`sql`). Nothing here knows where runs are kept.
 from gxt.query.columns import Columns, parse_columns
 from gxt.query.deadline import Deadline
 from gxt.query.expression import And, Comparison, Expression, In, IsNull, Match, Not, Or, Span, matches
-from gxt.query.fields import ATTRIBUTES, Field, Known, KnownOf, decimal, fields_of, resolve, scalar
+from gxt.query.fields import ATTRIBUTES, Field, Known, KnownMetrics, KnownOf, decimal, fields_of, resolve, scalar
 from gxt.query.order import SortKey, parse_order, parse_sort, sort
 from gxt.query.parse import parse_filter
 from gxt.query.times import parse_moment
@@ -23,6 +23,7 @@ __all__ = [
     "In",
     "IsNull",
     "Known",
+    "KnownMetrics",
     "KnownOf",
     "Match",
     "Not",

@@ -180,6 +180,21 @@ class KnownOf:
         return self._fields
 
 
+class KnownMetrics:
+    """Some metrics' names, and no others."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(names)
+
+    def kinds(self, name: str) -> Collection[str]:
+        """As `Known` says."""
+        return ("metrics",) if name in self._names else ()
+
+    def fields(self) -> Sequence[Field]:
+        """As `Known` says."""
+        return [Field("metrics", name) for name in sorted(self._names)]
+
+
 # --- from text to field ---------------------------------------------------------------------------------------------
 
 
@@ -215,14 +230,15 @@ def _parse_name(text: str) -> _Name:
     return _Name(kind, "".join(piece for _, piece in pieces), quoted, part, whole)
 
 
-def resolve(text: str, known: Known, allow_unknown: bool = False) -> Field:
+def resolve(text: str, known: Known, allow_unknown: bool = False, of_metric: bool = False) -> Field:
     """The field that a text names: with its kind (`metrics.rmse`), or bare where only one thing can be meant.
 
     A part of a metric follows its name: `metrics.rmse.min`. A metric whose own name ends in `.min` wins over the part
     of another; quotes say which is meant: `metrics."rmse".min`, `metrics."rmse.min"`. A bare name of an attribute
     (`status`, `name`, ...) means that even where a param has it too, as MLflow's do.
 
-    With `allow_unknown`, a name that no run has is taken for a field that every run lacks.
+    With `allow_unknown`, a name that no run has is taken for a field that every run lacks. Where only a metric makes
+    sense, `of_metric` leaves attributes, tags and code out of what may have been meant.
 
     Raises:
         NotFoundError: no run has it; the message has near names.
@@ -246,7 +262,7 @@ def resolve(text: str, known: Known, allow_unknown: bool = False) -> Field:
         raise UsageError(f"{text!r} may be several things", f"say {spelled}")
     if allow_unknown and name.kind not in ("attributes", "dataset"):
         return _assumed(name)
-    raise NotFoundError(f"no run has {name.whole!r}", _near(name, known))
+    raise NotFoundError(f"no run has {name.whole!r}", _near(name, known, of_metric))
 
 
 def is_a_name(text: str, known: Known) -> bool:
@@ -283,16 +299,19 @@ def _assumed(name: _Name) -> Field:
     return Field("metrics", name.name, name.part)
 
 
-def _near(name: _Name, known: Known) -> str | None:
+def _near(name: _Name, known: Known, of_metric: bool = False) -> str | None:
     """What may have been meant by a name that no run has."""
     if name.kind == "dataset":
         return f"a dataset has {', '.join(DATASET)}"
     metric, dot, _ = name.name.rpartition(".")
     if dot and name.kind in (None, "metrics") and "metrics" in known.kinds(metric):
         return f"a metric's summary has {', '.join(PARTS)}"
-    fields = [field for field in known.fields() if name.kind in (None, field.kind)]
-    spelled = {field.name: str(field) for field in fields} | {code: f"code.{code}" for code in CODE}
-    if name.kind in (None, "attributes"):
+    kinds = ("metrics", "params") if of_metric else ("metrics", "params", "tags")
+    fields = [field for field in known.fields() if name.kind in (None, field.kind) and field.kind in kinds]
+    spelled = {field.name: str(field) for field in fields}
+    if not of_metric:
+        spelled |= {code: f"code.{code}" for code in CODE}
+    if name.kind in (None, "attributes") and not of_metric:
         spelled |= {attribute: attribute for attribute in (*ATTRIBUTES, *_MLFLOW_ATTRIBUTES)}
     lower = name.name.lower()
     ends_alike = [other for other in spelled if other.lower() == lower or other.lower().endswith(f".{lower}")]
@@ -300,7 +319,7 @@ def _near(name: _Name, known: Known) -> str | None:
         return f"did you mean {' or '.join(spelled[other] for other in ends_alike[:3])}?"
     hint = did_you_mean(name.name, spelled, spelled)
     if hint is None and name.kind is not None:
-        return _near(name._replace(kind=None), known)
+        return _near(name._replace(kind=None), known, of_metric)
     return hint
 
 
