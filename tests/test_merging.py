@@ -62,6 +62,16 @@ def test_what_gave_way_is_named() -> None:
     assert (path, lost.key, lost.lost, lost.kept) == ("run.yaml", "tags.a", "y", "x")
 
 
+def test_another_moment_of_the_same_end_is_not_named() -> None:
+    def ended(at: str, code: int) -> dict[str, bytes]:
+        return {layout.RUN_YAML: f"status: failed\nended: 2026-11-23T{at}.000Z\nexit_code: {code}\n".encode()}
+
+    assert join(ended("10:00:00", 1), ended("10:00:07", 1)).lost == []
+    ((_, lost),) = join(ended("10:00:00", 1), ended("10:00:07", 2)).lost
+    assert lost.key == "status"
+    (_,) = join(ended("10:00:00", 1), {layout.RUN_YAML: b"status: finished\nended: 2026-11-23T10:00:00.000Z\n"}).lost
+
+
 def test_a_key_that_one_side_took_away_is_gone() -> None:
     assert document("a: 1\n", "a: 1\ntags:\n  x: 1\nnote: hi\n", "a: 1\ntags:\n  x: 1\n") == "note: hi\na: 1\n"
 

@@ -155,14 +155,26 @@ def test_commands_that_look(url: str, tmp_path: Path) -> None:
         ["sync"],
         ["recover"],
         ["bundle", "runs.zip"],
+        ["artifacts", "push"],
+        ["review"],
+        ["report"],
+        ["check", "--against", "run-1", "--metric", "rmse"],
+        ["status"],
     ],
     ids=lambda args: str(args[0]),
 )
 def test_commands_that_change_refuse(url: str, args: list[str]) -> None:
     done = cli("-C", url, *args)
     assert done.returncode == 2
-    assert "is for a repository here" in done.stderr
+    named = " ".join(args[:2] if args[0] == "artifacts" else args[:1])
+    assert f"`gxt {named}` is for a repository here" in done.stderr
     assert not mirrors.cache_folder().exists()
+
+
+def test_artifacts_are_listed(url: str) -> None:
+    assert "big.txt" in cli("-C", url, "artifacts", "with-file").stdout
+    assert cli("-C", url, "artifacts").returncode == 0
+    assert json.loads(cli("-C", url, "artifacts", "with-file", "--json").stdout)
 
 
 def test_a_bare_repository_by_its_path(bare: Path) -> None:
@@ -278,6 +290,7 @@ def test_credentials_are_nowhere(guarded: str) -> None:
     assert cli("-C", guarded, "get", "with-file", "notes/hello.txt", "-o", "-").stdout == "hello"
     refused = cli("-C", guarded, "tag", "run-3", "a=b")
     again = cli("-C", wrong, "table")
+    assert "see gitcredentials(7)" in again.stderr
     assert "run-3" in again.stdout  # as it was: with the wrong password nothing new comes
     assert "horse" not in table.stdout + table.stderr + refused.stderr + again.stderr
     for file in mirrors.cache_folder().rglob("*"):

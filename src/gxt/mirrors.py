@@ -128,7 +128,7 @@ def _refresh(path: Path, origin: Origin, remark: Remark) -> Repository:
         if here is None or when is None:
             raise
         ago = time.strftime("%Y-%m-%d %H:%M", time.localtime(when))
-        remark(f"shown as it was on {ago}, the last time that it was fetched: {error.message}")
+        remark(f"shown as it was on {ago}, the last time that it was fetched: {error}")
         return repo
     if commit is None:
         raise _no_branch(origin, branch)

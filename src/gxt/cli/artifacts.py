@@ -10,7 +10,7 @@ import click
 from gxt import catalog, git, large, layout, render, store, transfer
 from gxt.cli import output
 from gxt.cli.moving import transfer_progress
-from gxt.cli.params import complete_run, json_option, repository
+from gxt.cli.params import complete_run, json_option, readable_repository, repository
 from gxt.errors import GxtError, UsageError
 from gxt.git import Repository
 from gxt.model import Run, now
@@ -59,7 +59,7 @@ runs_argument = click.argument("runs", nargs=-1, metavar="[RUN…]", shell_compl
 @click.pass_context
 def of_command(ctx: click.Context, run: str | None, as_json: bool) -> None:
     """Show the artifacts of a run, or the large ones of all runs, and where their bytes are."""
-    repo = repository(ctx)
+    repo = readable_repository(ctx)
     if run is None:
         found = transfer.whereabouts(repo)
         rows = [_row(about.named, about.pointer.size, about) for about in found]

@@ -27,9 +27,11 @@ def repository(ctx: click.Context) -> Repository:
     if place is not None and is_address(place.repo):
         from gxt.masking import mask_urls  # here for start-up time
 
+        # Of groups the whole of it; a hidden command is written as its group is.
+        named = ctx.parent if ctx.command.hidden and ctx.parent is not None else ctx
         raise UsageError(
-            f"`gxt {ctx.info_name}` is for a repository here, not for {mask_urls(place.repo)}",
-            "the runs of one elsewhere can be looked at; clone it to record into it, or to change its runs",
+            f"`{named.command_path}` is for a repository here, not for {mask_urls(place.repo)}",
+            "the runs of one elsewhere can be looked at; clone it for all else",
         )
     return _found(place.repo if place is not None else ".")
 

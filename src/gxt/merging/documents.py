@@ -81,7 +81,7 @@ def join_documents(
                 tie = repr(mine) > repr(other)
                 chosen = choose(setters(key, mine, True), setters(key, other, False), tie, rank)
                 taken, given_up = (mine, other) if chosen.ours else (other, mine)
-                if chosen.contested:
+                if chosen.contested and not _alike(name, given_up, taken):
                     lost.append(Lost(".".join(key), _shown(given_up), _shown(taken)))
         if taken is not None:
             kept[key] = taken
@@ -157,6 +157,16 @@ _RULES: dict[tuple[str, Path], Callable[[Values | None, Values | None], Values |
     (layout.EXPERIMENT_YAML, ("id",)): _earlier,
     (layout.GXT_YAML, ("format",)): _greater,
 }
+
+
+def _alike(name: str, one: Values | None, other: Values | None) -> bool:
+    """Whether two versions say the same of how a run ended, but for the moment: nobody misses the one that gave way."""
+    if name != layout.RUN_YAML or one is None or other is None:
+        return False
+    rest_of_one, rest_of_other = (
+        {path: value for path, value in values.items() if path != ("ended",)} for values in (one, other)
+    )
+    return ("status",) in one and repr(rest_of_one) == repr(rest_of_other)
 
 
 _LONGEST = 60
