@@ -6,15 +6,16 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import gxt
-from gxt import catalog, git, large, recorder, store, transfer
+from gxt import catalog, git, large, recorder, sharing, store, transfer
 from gxt.errors import FileChangedError, FormatError, GxtError, MissingPackageError, NotFoundError
-from gxt.git import Repository
+from gxt.git import Repository, Talk
 from gxt.pointers import Pointer, write_pointer
 from helpers import git as run_git
 from helpers import put_on_branch, run_python
@@ -165,7 +166,7 @@ def test_what_is_there_is_not_sent_again(
     assert place_of is not None
     if isinstance(place_of, large.StorePlace):
         monkeypatch.setattr(large.StorePlace, "_writing", lambda *args: pytest.fail("sent again"))
-    done = transfer.push(repo, progress=None)
+    done = transfer.push(repo)
     done.check()
     assert len([*done.sent, *done.there]) == 1
 
@@ -300,6 +301,18 @@ def test_an_object_of_long_ago_is_as_good_as_new_for_a_new_run(repo: Repository,
     assert stored.exists()
 
 
+def test_what_did_not_go_with_its_run_goes_with_the_next_push(repo: Repository, remote: Path) -> None:
+    """`git push`, where git-lfs's hook is not installed, sends the pointer alone."""
+    record(repo, {"a.bin": content(1)})
+    run_git("push", "-q", "origin", "gxt")
+    planned = run_python("-m", "gxt", "sync", "--dry-run").stdout
+    assert planned == "origin: would send 1 large artifact (3.0 MB)\n"
+    assert run_python("-m", "gxt", "sync").stdout == "origin: sent 1 large artifact (3.0 MB)\n"
+    assert run_python("-m", "gxt", "sync").stdout == "origin: nothing new\n"
+    record(repo, {"b.bin": content(2)})
+    assert run_python("-m", "gxt", "push").stdout == "origin: sent 1 run and 1 large artifact (3.0 MB)\n"
+
+
 def test_only_the_runs_named_are_sent(repo: Repository, remote: Path, tmp_path: Path) -> None:
     run_git("config", "gxt.artifactStore", str(tmp_path / "store"))
     run_git("config", "gxt.artifactUpload", "false")
@@ -339,6 +352,16 @@ def test_nothing_to_send_to(repo: Repository) -> None:
 
 
 # --- while runs record ------------------------------------------------------------------------------------------------
+
+
+def test_a_refusal_says_that_no_run_went(repo: Repository, remote: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(repo, {"a.bin": content(1)})
+    record(repo, {})
+    monkeypatch.setattr(git, "has_lfs", lambda: False)
+    with pytest.raises(GxtError, match="no place for them; no run was sent to origin") as raised:
+        sharing.sync(repo, "origin", Talk())
+    assert raised.value.hint == "install git-lfs, or `gxt artifacts store URL`"
+    assert "gxt" not in run_git("for-each-ref", cwd=remote)
 
 
 def test_what_a_run_logged_goes_to_the_store_while_it_records(
@@ -536,7 +559,7 @@ def test_a_fetch_goes_on_where_it_was_cut_off(repo: Repository, tmp_path: Path) 
         tmp.mkdir(exist_ok=True)
         part.write_bytes(half)
         moved: list[int] = []
-        transfer.pull(repo, progress=lambda size, whole, to=moved: to.append(size))
+        transfer.pull(repo, shown=lambda total, to=moved: nullcontext(lambda size, whole: to.append(size)))
         assert sum(moved) - len(half) == asked  # what a part holds counts as moved at once
         assert read(repo, run_id, "a.bin") == content(1)
         assert list(tmp.iterdir()) == []

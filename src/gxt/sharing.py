@@ -14,11 +14,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from gxt import git, joining, layout, store, textmap
-from gxt.errors import FormatError, GitError, NotFoundError, UsageError
+from gxt import git, joining, large, layout, store, textmap
+from gxt.errors import FormatError, GitError, GxtError, NotFoundError, UsageError
 from gxt.git import Entry, Repository, Talk
 from gxt.joining import Moved
+from gxt.large import Shown
 from gxt.masking import mask_urls
+from gxt.pointers import Pointer
 from gxt.yamltext import load_mapping
 
 _PATIENCE = 1800.0  # seconds for which others may be faster
@@ -45,6 +47,7 @@ class Outcome:
         remote: its name.
         received: runs that came from there, or changed by that.
         sent: runs that it got, or got changes of.
+        artifacts: large artifacts that went, or, of a preview, would go.
         received_experiments, sent_experiments: folders of experiments whose own documents came, or went, changed.
         is_new_here, is_new_there: whether the local branch, or the remote's, has moved.
         commit: where the local branch stands; None where there is none.
@@ -57,6 +60,7 @@ class Outcome:
     remote: str
     received: Sequence[Moved] = ()
     sent: Sequence[Moved] = ()
+    artifacts: Sequence[Pointer] = ()
     received_experiments: Sequence[str] = ()
     sent_experiments: Sequence[str] = ()
     is_new_here: bool = False
@@ -120,6 +124,7 @@ def preview(repo: Repository, remote: str, talk: Talk) -> Outcome:
         sent=joining.moved_since(repo, settings, had, here) if here else [],
         is_new_here=bool(there) and (here is None or not git.is_ancestor(repo, str(there), here)),
         is_new_there=bool(here) and (there is None or not git.is_ancestor(repo, str(here), there)),
+        artifacts=_unsent(repo, settings),
         commit=here,
     )
 
@@ -181,6 +186,7 @@ def sync(
     send: bool = True,
     rewritten: str | None = None,
     settings: Mapping[str, str] | None = None,
+    shown: Shown | None = None,
 ) -> Outcome:
     """Have the local run branch and a remote's contain each other's runs.
 
@@ -191,6 +197,7 @@ def sync(
         send: send what is new here.
         rewritten: TAKE or UNDO, where the remote's branch was rewritten.
         settings: git's configuration, where the caller has it already.
+        shown: how it is shown that large artifacts go.
 
     Raises:
         RewrittenError: it was, and nobody said what to do.
@@ -222,12 +229,17 @@ def sync(
                 here, done = _join(repo, settings, here, fetched, done, rewritten)
         if here is None and (send or there is None):
             return done  # neither side has any run
-        if (here == there and not hopeful) or not send:
+        if not send:
             return _finish(repo, settings, done, before, here, there)
         assert here is not None
         had = there or _forked_from(repo, remote, branch, here)
         changed = joining.changed_files(repo, settings, had, here) if here != had else []
-        pushed = _push(repo, settings, remote, here, there, changed, talk)
+        went = _send_what_runs_need(repo, settings, remote, changed, shown)
+        done = replace(done, artifacts=[*done.artifacts, *went])
+        if here == there and not hopeful:
+            return _finish(repo, settings, done, before, here, there)
+        with _masking():
+            pushed = git.push(repo, remote, branch, here, there, talk, settings)
         done = replace(done, tries=done.tries + (pushed.landed or not hopeful))
         if pushed.landed:
             return _finish(repo, settings, done if pushed.had else _sent(done, changed), before, here, here)
@@ -302,33 +314,46 @@ def _fetch(repo: Repository, remote: str, branch: str, talk: Talk) -> tuple[git.
     return there if is_there else None, here.id if here else None
 
 
-def _push(
+def _send_what_runs_need(
     repo: Repository,
     settings: Mapping[str, str],
     remote: str,
-    commit: str,
-    expected: str | None,
     changed: Sequence[tuple[str, str]],
-    talk: Talk,
-) -> git.Pushed:
-    _send_what_runs_need(repo, remote, changed)
-    with _masking():
-        return git.push(repo, remote, store.branch_name(settings), commit, expected, talk, settings)
-
-
-def _send_what_runs_need(repo: Repository, remote: str, changed: Sequence[tuple[str, str]]) -> None:
+    shown: Shown | None,
+) -> Sequence[Pointer]:
     """Whatever runs refer to goes to the remote before the commit that has them, so that nobody who sees a run finds a
-    part of it missing: so far, large artifacts. `changed` are the files that the commit has and the remote's has not.
+    part of it missing: so far, large artifacts, and with them those that did not go when their runs did. `changed` are
+    the files that the commit has and the remote's has not. Returns what went.
     """
     parts = [path.split("/", 4) for status, path in changed if status != "D"]
     runs = {part[2] for part in parts if len(part) == 5 and part[3] == layout.ARTIFACTS}
-    if runs:
-        from gxt import catalog, transfer  # here for start-up time
-        from gxt.query import Field, In
+    left = _unsent(repo, settings)
+    if not runs and not left:
+        return []
+    from gxt import catalog, transfer  # here for start-up time
+    from gxt.query import Field, In
 
-        asked = In(Field("attributes", "run_id"), tuple(sorted(runs)))
-        found = [run for run in catalog.listing(repo, deleted=None, where=asked).runs if run.place == "branch"]
-        transfer.push(repo, remote, found).check()
+    asked = In(Field("attributes", "run_id"), tuple(sorted(runs)))
+    listed = catalog.listing(repo, deleted=None, where=asked).runs if runs else []
+    found = [run for run in listed if run.place == "branch"]
+    sending = transfer.push(repo, remote, found, shown, also=left)
+    try:
+        sending.check()
+    except GxtError as error:
+        if not changed:
+            raise
+        why = f"no run was sent to {remote}, since none goes without what it needs"
+        raise GxtError(f"{error.message}; {why}", error.hint) from None
+    return sending.sent
+
+
+def _unsent(repo: Repository, settings: Mapping[str, str]) -> Sequence[Pointer]:
+    """Large artifacts on the branch that are here and, as far as this clone knows, nowhere else."""
+    if not large.Objects(store.root(repo), store.root(repo)).has_recorded():
+        return []
+    from gxt import transfer  # here for start-up time
+
+    return transfer.unsent(repo, settings)
 
 
 @contextlib.contextmanager

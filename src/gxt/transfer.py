@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,12 +16,17 @@ from filelock import FileLock, Timeout
 from gxt import catalog, git, large, layout, live, store
 from gxt.errors import FileChangedError, GxtError, UsageError
 from gxt.git import Repository
-from gxt.large import Objects, Progress, Settings
+from gxt.large import Objects, Progress, Settings, Shown
 from gxt.model import RUN_ID, Run
 from gxt.pointers import Pointer, may_be_pointer, read_pointer
 
 _AT_ONCE = 4
 _ASKED_AT_ONCE = 16
+
+
+def _shown(shown: Shown | None, size: int) -> AbstractContextManager[Progress | None]:
+    return contextlib.nullcontext() if shown is None else shown(size)
+
 
 Named = dict[Pointer, str]
 """Large artifacts, each with a place where it is named: `<run id>/<path>` of one of the runs that have it."""
@@ -106,14 +113,16 @@ def push(
     repo: Repository,
     remote: str | None = None,
     runs: Sequence[Run] | None = None,
-    progress: Progress | None = None,
+    shown: Shown | None = None,
+    also: Iterable[Pointer] = (),
 ) -> Sending:
     """Send the large artifacts of runs that are on the branch to the store, or to Git LFS of a remote.
 
     Args:
         remote: for Git LFS; `origin`, or the only one, when it is None.
         runs: only those of these runs; of all when it is None.
-        progress: is told of each piece that went.
+        shown: how it is shown.
+        also: others that are here, besides.
 
     The place is asked for each, since what was there once may be gone; nothing is sent twice. Look at `failed`, or call
     `check`.
@@ -124,7 +133,7 @@ def push(
     >>> transfer.push(repo, "origin").check()  # doctest: +SKIP
     """
     clone = _Clone.of(repo)
-    wanted = named(repo, runs)
+    wanted = {pointer: pointer.oid for pointer in also} | named(repo, runs)
     if not wanted:
         return Sending(None, [], [], {}, {})
     place = large.place_for(repo, clone.settings, remote, clone.config)
@@ -139,7 +148,9 @@ def push(
     def is_new(pointer: Pointer) -> bool:
         return pointer not in others_know()
 
-    done = place.send(here, clone.objects, progress, is_new) if here else large.Sent([], [], {})
+    known = clone.objects.stored(place.key)
+    with _shown(shown, sum(pointer.size for pointer in here if pointer.oid not in known)) as progress:
+        done = place.send(here, clone.objects, progress, is_new) if here else large.Sent([], [], {})
     rest = _without(wanted, here)  # of others
     with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
         answers = dict(zip(rest, pool.map(place.has, rest), strict=True))
@@ -170,7 +181,7 @@ class Fetching(NamedTuple):
     failed: dict[Pointer, GxtError]
 
 
-def pull(repo: Repository, runs: Sequence[Run] | None = None, progress: Progress | None = None) -> Fetching:
+def pull(repo: Repository, runs: Sequence[Run] | None = None, shown: Shown | None = None) -> Fetching:
     """Fetch the large artifacts of some runs, or of all on the branch, that are not here."""
     clone = _Clone.of(repo)
     wanted = named(repo, runs)
@@ -179,15 +190,16 @@ def pull(repo: Repository, runs: Sequence[Run] | None = None, progress: Progress
     fetched: list[Pointer] = []
     failed: dict[Pointer, GxtError] = {}
 
-    def one(pointer: Pointer) -> None:
+    def one(pointer: Pointer, progress: Progress | None) -> None:
         try:
             large.fetch(pointer, clone.objects, places, progress)
             fetched.append(pointer)
         except GxtError as error:
             failed[pointer] = error
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(one, _without(wanted, here)))
+    missing = _without(wanted, here)
+    with _shown(shown, sum(pointer.size for pointer in missing)) as progress, ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(one, missing, itertools.repeat(progress)))
     return Fetching(fetched, here, failed)
 
 
@@ -298,7 +310,7 @@ def unsent(repo: Repository, config: Mapping[str, str]) -> list[Pointer]:
     return sorted(pointers)
 
 
-def verify(repo: Repository, runs: Sequence[Run] | None = None, progress: Progress | None = None) -> list[Whereabouts]:
+def verify(repo: Repository, runs: Sequence[Run] | None = None, shown: Shown | None = None) -> list[Whereabouts]:
     """Check every copy here against its digest, and ask the store for each artifact.
 
     A damaged copy is set aside, and fetched again when it is next opened.
@@ -307,7 +319,7 @@ def verify(repo: Repository, runs: Sequence[Run] | None = None, progress: Progre
     place = large.place_for(repo, clone.settings, None, clone.config)
     found = whereabouts(repo, runs)
 
-    def check(about: Whereabouts) -> Whereabouts:
+    def check(about: Whereabouts, progress: Progress | None) -> Whereabouts:
         pointer, here, problem = about.pointer, about.here, None
         if here:
             with open(clone.objects.path(pointer.oid), "rb") as stream:
@@ -324,8 +336,9 @@ def verify(repo: Repository, runs: Sequence[Run] | None = None, progress: Progre
             problem = "; ".join(text for text in (problem, "its bytes are neither here nor there") if text)
         return about._replace(here=here, problem=problem)
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(check, found))
+    here = sum(about.pointer.size for about in found if about.here)
+    with _shown(shown, here) as progress, ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(check, found, itertools.repeat(progress)))
 
 
 # --- clearing away ------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -142,8 +143,7 @@ def push_command(ctx: click.Context, runs: Sequence[str], remote: str | None, ba
         if trouble is not None:
             raise trouble
         return
-    with transfer_progress("sending") as progress:
-        done = transfer.push(repo, remote, _named(repo, runs), progress)
+    done = transfer.push(repo, remote, _named(repo, runs), partial(transfer_progress, "sending"))
     _say_sent(done)
     done.check()
 
@@ -172,8 +172,7 @@ def pull_command(ctx: click.Context, runs: Sequence[str]) -> None:
     Not needed: what is opened is fetched by itself.
     """
     repo = repository(ctx)
-    with transfer_progress("fetching") as progress:
-        done = transfer.pull(repo, _named(repo, runs), progress)
+    done = transfer.pull(repo, _named(repo, runs), partial(transfer_progress, "fetching"))
     came = f"{len(done.fetched)} artifact{_s(done.fetched)} ({_size(done.fetched)})"
     click.echo(f"fetched {came}; {len(done.here)} here already")
     if done.failed:
@@ -192,8 +191,7 @@ def verify_command(ctx: click.Context, runs: Sequence[str], as_json: bool) -> No
     only when it sends or fetches: `gxt artifacts push` does. Exits with 1 where something is wrong.
     """
     repo = repository(ctx)
-    with transfer_progress("checking") as progress:
-        found = transfer.verify(repo, _named(repo, runs), progress)
+    found = transfer.verify(repo, _named(repo, runs), partial(transfer_progress, "checking"))
     wrong = [about for about in found if about.problem]
     if as_json:
         rows = [_row(about.named, about.pointer.size, about) for about in found]

@@ -12,6 +12,7 @@ from gxt.git import Talk
 from gxt.joining import Moved
 from gxt.large import Progress
 from gxt.model import experiment_name
+from gxt.pointers import Pointer
 
 LISTED = 20
 """So many runs are listed one by one."""
@@ -26,14 +27,21 @@ def runs_text(moved: Sequence[Moved]) -> str:
     return " and ".join(said)
 
 
-def moved_text(moved: Sequence[Moved], experiments: Sequence[str], has_moved: bool) -> str:
-    """What came or went, in a few words: runs, experiments' own documents, or, where it is none of these, what else is
-    on the branch; empty where it did not move."""
+def moved_text(
+    moved: Sequence[Moved], experiments: Sequence[str], has_moved: bool, artifacts: Sequence[Pointer] = ()
+) -> str:
+    """What came or went, in a few words: runs, experiments' own documents, large artifacts, or, where it is none of
+    these, what else is on the branch; empty where nothing did."""
     said = [runs_text(moved)] if moved else []
     if len(experiments) == 1:
         said.append(f"changes to the experiment {showing.one_line(experiment_name(experiments[0]))}")
     elif experiments:
         said.append(f"changes to {len(experiments)} experiments")
+    if artifacts:
+        from gxt import render  # here for start-up time
+
+        size = render.size(sum(pointer.size for pointer in artifacts))
+        said.append(f"{len(artifacts)} large artifact{'' if len(artifacts) == 1 else 's'} ({size})")
     return " and ".join(said) or ("changes to what the branch says of itself" if has_moved else "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,7 @@ def _share(
     if not dry_run and (waiting or live.live_runs(store.root(repo))):
         store.commit_pending(repo)
     rewritten = sharing.TAKE if take_rewrite else sharing.UNDO if undo_rewrite else None
+    bar = None if quiet else partial(moving.transfer_progress, "sending large artifacts")
     code = 0
     found: list[Outcome | tuple[str, GxtError]] = []
     for name in names:
@@ -119,7 +121,7 @@ def _share(
                 done = sharing.preview(repo, name, talk)
             else:
                 done = sharing.sync(
-                    repo, name, talk, receive=receive, send=send, rewritten=rewritten, settings=settings
+                    repo, name, talk, receive=receive, send=send, rewritten=rewritten, settings=settings, shown=bar
                 )
         except GxtError as error:
             if len(names) == 1:
@@ -146,7 +148,7 @@ def _share(
 
 def _show(done: Outcome) -> None:
     came = moving.moved_text(done.received, done.received_experiments, done.is_new_here)
-    went = moving.moved_text(done.sent, done.sent_experiments, done.is_new_there)
+    went = moving.moved_text(done.sent, done.sent_experiments, done.is_new_there, done.artifacts)
     parts = ([f"received {came}"] if came else []) + ([f"sent {went}"] if went else [])
     if done.tries > 1:
         parts.append(f"others were faster {done.tries - 1} time{'' if done.tries == 2 else 's'}")
@@ -160,14 +162,18 @@ def _show_preview(repo: Repository, found: Outcome, waiting: Sequence[str], rece
     goes = found.sent if send else []
     names = sharing.names(repo, [found.there, found.commit], [*comes[: moving.LISTED], *goes[: moving.LISTED]])
     new_here, new_there = receive and found.is_new_here, send and found.is_new_there
-    for title, moved, is_new in (("would receive", comes, new_here), ("would send", goes, new_there)):
-        if text := moving.moved_text(moved, (), is_new):
+    artifacts = found.artifacts if send else ()
+    for title, moved, is_new, more in (
+        ("would receive", comes, new_here, ()),
+        ("would send", goes, new_there, artifacts),
+    ):
+        if text := moving.moved_text(moved, (), is_new, more):
             click.echo(f"{found.remote}: {title} {text}")
         for line in moving.run_lines(moved, names):
             click.echo(line)
     for run_id in waiting if send else ():
         click.echo(f"{found.remote}: would commit and send {run_id}")
-    if not (new_here or new_there or waiting):
+    if not (new_here or new_there or waiting or artifacts):
         click.echo(f"{found.remote}: nothing new")
 
 
@@ -177,6 +183,7 @@ def _json(one: Outcome | tuple[str, GxtError]) -> dict[str, Any]:
         "remote": done.remote,
         "received": [moving.run_json(moved) for moved in done.received],
         "sent": [moving.run_json(moved) for moved in done.sent],
+        "artifacts": {"count": len(done.artifacts), "size": sum(pointer.size for pointer in done.artifacts)},
         "received_experiments": [experiment_name(folder) for folder in done.received_experiments],
         "sent_experiments": [experiment_name(folder) for folder in done.sent_experiments],
         "commit": done.commit,

@@ -8,7 +8,7 @@ two kinds there are, `choosing.py` says which ones a clone has, and `opening.py`
 from gxt.large.choosing import place_for, places_for, source_for
 from gxt.large.objects import Objects, cloned, digest_of
 from gxt.large.opening import fetch, save_content
-from gxt.large.places import Place, Progress, Sent
+from gxt.large.places import Place, Progress, Sent, Shown
 from gxt.large.placing import attributes_change, placed, with_pointers
 from gxt.large.settings import Settings, checked_url, read_settings, shared_url, shown_url
 from gxt.large.store import GRACE, StorePlace
@@ -20,6 +20,7 @@ __all__ = [
     "Progress",
     "Sent",
     "Settings",
+    "Shown",
     "StorePlace",
     "attributes_change",
     "checked_url",

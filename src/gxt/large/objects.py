@@ -147,6 +147,10 @@ class Objects:
         """The objects that gxt put here, be they there still or not."""
         return _lines(self.home / _OURS)
 
+    def has_recorded(self) -> bool:
+        """Whether `recorded` has any, without reading it."""
+        return any((self.home / name).exists() for name in (_OURS, _SHARED))
+
     def recorded(self) -> set[str]:
         """The objects that gxt put here, or found here when it was about to."""
         return self.ours() | _lines(self.home / _SHARED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from gxt.errors import GxtError
@@ -11,6 +12,9 @@ from gxt.pointers import Pointer
 
 Progress = Callable[[int, int], None]
 """Is told, from several threads, of bytes that went or came, and how many of artifacts that is in whole."""
+
+Shown = Callable[[int], AbstractContextManager[Progress | None]]
+"""Is told, before anything moves, of how many bytes may, and gives who is told of each piece."""
 
 IsNew = Callable[[Pointer], bool]
 """Whether no clone elsewhere can know yet that an artifact is in use; asked from several threads."""
