@@ -151,6 +151,27 @@ def test_ranks_that_outlive_the_first(repo: Repository, work: Path, tmp_path: Pa
         assert catalog.read_file(repo, run, f"artifacts/late/{number}.txt") == b"late"
 
 
+def test_a_run_that_ends_while_others_are_committed_can_be_added_to(
+    repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ending takes no lock: it may come between taking along what waits and opening the run again."""
+    run = recorder.begin(repo, "taxi", name="a")
+    real, left = store.commit_waiting, [run]
+
+    def committing(repo: Repository) -> list[Run]:
+        taken = real(repo)
+        for ending in left[:]:
+            left.clear()
+            ending._stop_threads()
+            ending._live.finish()
+        return taken
+
+    monkeypatch.setattr(store, "commit_waiting", committing)
+    again, before = recorder._reopen(repo, run.run_id)
+    assert (before.status, again.is_owner) == ("finished", True)
+    again.discard()
+
+
 LATE_CALLS: dict[str, Callable[[ActiveRun], object]] = {
     "log_metric": lambda run: run.log_metric("late", 1),
     "log_metrics": lambda run: run.log_metrics({"late": 1}),

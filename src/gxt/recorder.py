@@ -876,11 +876,16 @@ def _attach(repo: Repository, run_id: str) -> tuple[LiveRun, Run]:
 def _reopen(repo: Repository, run_id: str, from_step: int | None = None) -> tuple[LiveRun, Run]:
     """A run of the branch as a live run again, and as it was. Raises FileExistsError where it records already."""
     with store.committing(repo):  # so that nobody changes it between reading and reopening
-        store.commit_waiting(repo)
-        if live.live_path(store.root(repo), run_id).is_dir():
-            raise FileExistsError(run_id)
-        if live.pending_path(store.root(repo), run_id).is_dir():
-            raise GxtError(f"run {run_id} has ended and cannot be committed yet", "make room; then `gxt recover`")
+        pending = live.pending_path(store.root(repo), run_id)
+        while True:
+            waited = pending.is_dir()
+            store.commit_waiting(repo)
+            if live.live_path(store.root(repo), run_id).is_dir():
+                raise FileExistsError(run_id)
+            if not pending.is_dir():
+                break
+            if waited:  # else it has ended just now, which takes no lock
+                raise GxtError(f"run {run_id} has ended and cannot be committed yet", "make room; then `gxt recover`")
         run = store.read_run(repo, run_id)
         if run.deleted:
             raise UsageError(f"run {run.name} is deleted", f"`gxt restore {run_id}` brings it back")
