@@ -61,6 +61,7 @@ ORDER = [
     "edits",
     "lifecycle",
     "fluent",
+    "exchange",
     "reading",
     "history",
     "comparison",
@@ -247,6 +248,8 @@ def test_the_public_names() -> None:
         "log_text",
         "metric_history",
         "plot",
+        "pull",
+        "push",
         "search_runs",
         "set_experiment",
         "set_note",
@@ -254,6 +257,7 @@ def test_the_public_names() -> None:
         "set_tags",
         "set_tracking_uri",
         "start_run",
+        "sync",
     ]
     for name in gxt.__all__:
         assert getattr(gxt, name) is not None

@@ -310,6 +310,20 @@ def test_a_remote_that_refuses_for_ever_is_given_up(
     assert len(runs(repo)) == 2 and start in runs(repo)
 
 
+def test_sharing_from_python(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = clone("one"), clone("two")
+    monkeypatch.chdir(one.common_dir.parent)
+    with gxt.start_run() as run:
+        gxt.log_metric("loss", 1)
+    assert [(moved.run, moved.what) for moved in gxt.push().sent] == [(run.run_id, "new")]
+    new = record(two)
+    sync(two)
+    assert gxt.pull("origin").received[0].run == new
+    assert not gxt.sync().sent and not gxt.sync().received
+    with pytest.raises(NotFoundError, match="no remote 'nowhere'"):
+        gxt.sync("nowhere")
+
+
 def test_a_merge_says_how_many_runs_came(clone: Clone) -> None:
     one, two = clone("one"), clone("two")
     shared_run(one, two)

@@ -56,6 +56,8 @@ __all__ = [
     "log_text",
     "metric_history",
     "plot",
+    "pull",
+    "push",
     "search_runs",
     "set_experiment",
     "set_note",
@@ -63,6 +65,7 @@ __all__ = [
     "set_tags",
     "set_tracking_uri",
     "start_run",
+    "sync",
 ]
 
 # Where a public name is defined, if not in gxt.fluent. Loaded at first use, so that `import gxt` costs next to nothing.
@@ -72,6 +75,7 @@ _ELSEWHERE = {
         "gxt.reading",
     ),
     **dict.fromkeys(("Comparison", "compare"), "gxt.comparison"),
+    **dict.fromkeys(("pull", "push", "sync"), "gxt.exchange"),
     **dict.fromkeys(("load_metrics", "metric_history"), "gxt.history"),
     **dict.fromkeys(("Experiment", "MetricPoint", "Run", "Summary"), "gxt.model"),
     **dict.fromkeys(("GxtError", "GxtWarning", "NotFoundError", "UsageError"), "gxt.errors"),
@@ -82,6 +86,7 @@ _ELSEWHERE = {
 if TYPE_CHECKING:
     from gxt.comparison import Comparison, compare
     from gxt.errors import GxtError, GxtWarning, NotFoundError, UsageError
+    from gxt.exchange import pull, push, sync
     from gxt.fluent import (
         active_run,
         create_experiment,
