@@ -1,10 +1,12 @@
-"""Servers that tests start for real: Git LFS, S3, and a cable between that can be cut."""
+"""Servers that tests start for real: git's own, over HTTP too, Git LFS, S3; one that is silent, and a cable to cut."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import socket
+import subprocess
 import threading
 import time
 import urllib.request
@@ -12,6 +14,93 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from helpers import git
+
+# --- git ----------------------------------------------------------------------------------------------------------
+
+LIGHTTPD = shutil.which("lighttpd", path="/usr/sbin:/usr/local/sbin:/usr/bin:/bin:/opt/homebrew/bin")
+
+_CONFIG = """
+server.document-root = "{root}"
+server.bind = "127.0.0.1"
+server.port = {port}
+server.errorlog = "{folder}/error.log"
+server.modules = ("mod_alias", "mod_setenv", "mod_auth", "mod_authn_file", "mod_cgi")
+alias.url = ("/git" => "{backend}")
+setenv.add-environment = (
+    "GIT_PROJECT_ROOT" => "{root}", "GIT_HTTP_EXPORT_ALL" => "1", "HOME" => "{folder}", "GIT_CONFIG_NOSYSTEM" => "1"
+)
+$HTTP["url"] =~ "^/git" {{ cgi.assign = ("" => "") }}
+auth.backend = "plain"
+auth.backend.plain.userfile = "{folder}/users"
+{auth}
+"""
+_AUTH = 'auth.require = ("/git" => ("method" => "basic", "realm" => "git", "require" => "valid-user"))'
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    raise AssertionError("the server did not start")
+
+
+@contextlib.contextmanager
+def _running(command: list[str], port: int) -> Iterator[None]:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            _wait_for(port)
+            yield
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def http(root: Path, folder: Path, users: str | None = None) -> Iterator[str]:
+    """The repositories below `root` by smart HTTP; `users` (`name:password`, a line each) have to log in.
+
+    Gives the URL of the root. The file `users` in `folder` may change while the server runs.
+    """
+    assert LIGHTTPD is not None
+    port = free_port()
+    (folder / "users").write_text(users or "")
+    backend = Path(git("--exec-path")) / "git-http-backend"
+    config = folder / "lighttpd.conf"
+    auth = _AUTH if users else ""
+    config.write_text(_CONFIG.format(root=root, port=port, folder=folder, backend=backend, auth=auth))
+    with _running([LIGHTTPD, "-D", "-f", str(config)], port):
+        yield f"http://127.0.0.1:{port}/git"
+
+
+@contextlib.contextmanager
+def daemon(root: Path) -> Iterator[str]:
+    """The repositories below `root` by git's own protocol, pushes included."""
+    port = free_port()
+    command = ["git", "daemon", "--export-all", "--enable=receive-pack", f"--base-path={root}", "--reuseaddr"]
+    with _running([*command, "--listen=127.0.0.1", f"--port={port}", str(root)], port):
+        yield f"git://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[int]:
+    """A port that takes connections, and never says anything."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+# --- large artifacts ----------------------------------------------------------------------------------------------
 
 _KEY = "the key of a server that is there for a test alone"
 
@@ -112,6 +201,9 @@ def s3_server() -> Iterator[int]:
     finally:
         _without_keys(server.get_host_and_port()[1], "inf")  # the setting is of the process
         server.stop()
+
+
+# --- trouble ------------------------------------------------------------------------------------------------------
 
 
 class Cable:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-import gitservers as servers
 import gxt
+import servers
 from gxt import catalog, mirrors, store, transfer
 from gxt.errors import GitError, GxtError, GxtWarning, NotFoundError, UsageError
 from gxt.git import Repository

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-import gitservers as servers
 import gxt.git
+import servers
 from gxt import sharing, store
 from gxt.errors import GitError
 from gxt.git import Repository, Talk
@@ -194,8 +194,10 @@ def test_a_remote_that_hangs_is_given_up(scheme: str, tmp_path: Path) -> None:
 def test_a_remote_that_dies_in_the_middle_of_a_push(after: int, hub: Path, tmp_path: Path) -> None:
     with servers.daemon(hub.parent) as url:
         port = int(url.rpartition(":")[2])
-        with servers.cutting(port, after) as cut:
-            repo = clone_of(f"git://127.0.0.1:{cut}/hub.git", tmp_path / "one")
+        cable = servers.Cable(port)
+        with contextlib.closing(cable):
+            cable.cut_after = after
+            repo = clone_of(f"git://127.0.0.1:{cable.port}/hub.git", tmp_path / "one")
             recording = record(repo, params={f"p{i}": os.urandom(400).hex() for i in range(80)})
             with pytest.raises(GitError):
                 sync(repo)
