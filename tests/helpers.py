@@ -102,18 +102,18 @@ Train = Callable[..., str]
 Build = Callable[..., Any]
 """What the fixtures `train` and `build` are."""
 
-_OURS = ("objects/", "gxt/", "refs/heads/gxt", "logs/refs/heads/gxt")
+_OURS = ("objects/", "gxt/", "refs/heads/gxt", "logs/refs/heads/gxt", "refs/gxt/code")
 
 
 def checkout_state(folder: Path) -> dict[str, object]:
     """Everything in a checkout that gxt must not touch: each file of the work tree and of the git directory with its
-    bytes, mode and time, but for objects, gxt's own folder and the run branch."""
+    bytes, mode and time, but for objects, gxt's own folder, the run branch and the refs that keep the code of runs."""
     common = Path(git("rev-parse", "--path-format=absolute", "--git-common-dir", cwd=folder))
     state: dict[str, object] = {
         "refs": [
             line
             for line in git("for-each-ref", "--format=%(refname) %(objectname)", cwd=folder).splitlines()
-            if not line.startswith("refs/heads/gxt ")
+            if not line.startswith(("refs/heads/gxt ", "refs/gxt/code/"))
         ],
         "stash": git("stash", "list", cwd=folder) if (folder / ".git").exists() else "",
     }

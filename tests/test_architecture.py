@@ -47,6 +47,7 @@ ORDER = [
     "artifacts",
     "transfer",
     "uploads",
+    "snapshots",
     "capture",
     "sharing",
     "driver",

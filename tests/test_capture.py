@@ -156,23 +156,31 @@ def test_a_command_that_we_start(work: Path, tmp_path: Path) -> None:
     assert capture.command_origin(["make", "train"], work)["entrypoint"] == "make"
 
 
+def source(repo: Repository) -> dict[str, object]:
+    settings = gxt.git.config(repo)
+    return capture.source(settings, gxt.git.look(repo, settings, gxt.git.Deadline(60)))
+
+
 def test_the_state_of_the_code(repo: Repository, work: Path) -> None:
-    found = capture.source(repo, gxt.git.config(repo), {"command": "x"})
-    assert found == {"command": "x", "commit": git("rev-parse", "HEAD"), "branch": "main", "dirty": False}
+    assert source(repo) == {"commit": git("rev-parse", "HEAD"), "branch": "main", "dirty": False}
     git("remote", "add", "upstream", "https://u:p@example.com/up.git")
     (work / "train.py").write_text("changed\n")
-    found = capture.source(repo, gxt.git.config(repo), {})
+    found = source(repo)
     assert found["dirty"] is True and found["remote"] == "https://example.com/up.git"
     git("remote", "add", "origin", "git@example.com:team/taxi.git")
-    assert capture.source(repo, gxt.git.config(repo), {})["remote"] == "git@example.com:team/taxi.git"
+    assert source(repo)["remote"] == "git@example.com:team/taxi.git"
     git("config", "branch.main.remote", "upstream")
-    assert capture.source(repo, gxt.git.config(repo), {})["remote"] == "https://example.com/up.git"
+    assert source(repo)["remote"] == "https://example.com/up.git"
 
 
 def test_a_repository_that_git_does_not_read_is_recorded_as_such(repo: Repository) -> None:
+    head = git("rev-parse", "HEAD")
     (repo.git_dir / "index").write_bytes(b"broken")
-    found = capture.source(repo, {}, {"command": "x"})
-    assert found["command"] == "x" and "problem" in found
+    run_python(code=SCRIPT)
+    found = recorded(repo)
+    assert found.status == "finished" and "command" in found.source
+    assert found.source["commit"] == head and found.source["branch"] == "main" and "dirty" not in found.source
+    assert "index file" in found.source["problem"]
 
 
 def test_the_environment() -> None:

@@ -302,7 +302,7 @@ def test_a_run_with_an_artifact_is_recorded_from_inside(
     repo = gxt.git.find(folder)
     run = catalog.find(repo, "inside")
     assert (run.place, run.status, run.params, run.metrics["rmse"].last) == ("branch", "finished", {"alpha": 0.1}, 6.3)
-    head = gxt.git.head(repo)
+    head = gxt.git.checked_out(repo)
     assert (run.source.get("commit"), run.source.get("branch"), run.source.get("problem")) == (
         head.commit,
         head.branch,

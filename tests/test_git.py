@@ -102,26 +102,31 @@ def test_who_git_would_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gxt.git.identity({"user.name": " <>\n", "user.email": "a"}, "author").name == "unknown"
 
 
+def looked(repo: Repository) -> tuple[str | None, str | None, bool]:
+    tree = gxt.git.look(repo, {}, gxt.git.Deadline(60))
+    return tree.commit, tree.branch, tree.dirty
+
+
 def test_head_in_its_states(work: Path, tmp_path: Path) -> None:
     first = git("rev-parse", "HEAD")
     repo = gxt.git.find(work)
-    assert gxt.git.head(repo) == (first, "main", False)
+    assert looked(repo) == (first, "main", False)
     (work / "new.txt").write_text("untracked")
-    assert gxt.git.head(repo) == (first, "main", True)
+    assert looked(repo) == (first, "main", True)
     (work / "new.txt").unlink()
     git("checkout", "-q", "--detach")
-    assert gxt.git.head(repo) == (first, None, False)
+    assert looked(repo) == (first, None, False)
     git("checkout", "-q", "--orphan", "fresh")
     git("rm", "-q", "-f", "train.py")
-    assert gxt.git.head(repo) == (None, "fresh", False)
+    assert looked(repo) == (None, "fresh", False)
     git("clone", "-q", "--bare", str(work), str(tmp_path / "bare.git"))
     git("symbolic-ref", "HEAD", "refs/heads/main", cwd=tmp_path / "bare.git")
-    assert gxt.git.head(gxt.git.find(tmp_path / "bare.git")) == (first, "main", False)
+    assert looked(gxt.git.find(tmp_path / "bare.git")) == (first, "main", False)
 
 
 def test_a_branch_whose_name_holds_slashes_and_spaces_of_the_world(work: Path) -> None:
     git("checkout", "-q", "-b", "feature/größe-模型")
-    assert gxt.git.head(gxt.git.find(work)).branch == "feature/größe-模型"
+    assert looked(gxt.git.find(work))[1] == "feature/größe-模型"
 
 
 def test_revisions_and_objects(repo: Repository) -> None:

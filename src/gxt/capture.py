@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from gxt import git
 from gxt.errors import GitError
-from gxt.git import Repository
+from gxt.git import Repository, WorkTree
 from gxt.masking import MASK, is_secret, mask_urls
 from gxt.model import clean_text
 
@@ -92,26 +92,32 @@ def _mask_assigned(argument: str) -> str:
 # --- the code ---------------------------------------------------------------------------------------------------
 
 
-def source(repo: Repository, settings: Mapping[str, str], origin: Mapping[str, str]) -> dict[str, Any]:
-    """run.yaml's `source`: `origin` (command, entrypoint) and the state of the code in the work tree.
+def source(settings: Mapping[str, str], tree: WorkTree) -> dict[str, Any]:
+    """What run.yaml's `source` says of what is checked out."""
+    found: dict[str, Any] = {}
+    if tree.commit is not None:
+        found["commit"] = tree.commit
+    if tree.branch is not None:
+        found["branch"] = tree.branch
+    found["dirty"] = tree.dirty
+    return found | _remote(settings, tree)
 
-    A repository whose state git does not tell is recorded as such, under `problem`.
-    """
-    found: dict[str, Any] = dict(origin)
+
+def source_unknown(repo: Repository, settings: Mapping[str, str], error: GitError) -> dict[str, Any]:
+    """The same where git cannot tell what differs: as much as it can, and why."""
     try:
-        head = git.head(repo)
-    except GitError as error:
-        return found | {"problem": error.message}
-    if head.commit is not None:
-        found["commit"] = head.commit
-    if head.branch is not None:
-        found["branch"] = head.branch
-    found["dirty"] = head.dirty
+        tree = git.checked_out(repo)
+    except GitError:
+        return {"problem": error.message}
+    found = {key: value for key, value in source(settings, tree).items() if key != "dirty"}
+    return found | {"problem": f"no snapshot of the code: {error.message}"}
+
+
+def _remote(settings: Mapping[str, str], tree: WorkTree) -> dict[str, str]:
     urls = git.remote_urls(settings)
-    remote = settings.get(f"branch.{head.branch}.remote", "origin")
-    if url := urls.get(remote) or next(iter(urls.values()), None):
-        found["remote"] = mask_urls(url)
-    return found
+    remote = settings.get(f"branch.{tree.branch}.remote", "origin")
+    url = urls.get(remote) or next(iter(urls.values()), None)
+    return {"remote": mask_urls(url)} if url else {}
 
 
 def python_origin(base: Path | None) -> dict[str, str]:
@@ -182,10 +188,23 @@ def ipython_shell() -> Any:
     return ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
 
 
+def executed_cells() -> bytes | None:
+    """The cells that this notebook has run so far, in their order, as a script; None outside of notebooks.
+
+    What is no Python (`%matplotlib inline`, `!ls`) is as IPython reads it: calls of `get_ipython()`.
+    """
+    if notebook_path() is None:
+        return None
+    cells = list(getattr(ipython_shell().history_manager, "input_hist_parsed", []))
+    said = [f"# In[{number}]:\n\n{cell.strip()}\n" for number, cell in enumerate(cells) if cell.strip()]
+    return clean_text("\n\n".join(said)).encode() if said else None
+
+
 def preload() -> None:
     """Import what capturing needs later, in a thread."""
     import importlib.metadata  # noqa: F401
     import json  # noqa: F401
+    import shutil  # noqa: F401
     import socket  # noqa: F401
 
 

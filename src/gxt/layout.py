@@ -4,8 +4,8 @@ gxt.yaml                                    format version and team settings
 .gitattributes                              how git diffs, merges and shows what is here
 experiments/<experiment>/experiment.yaml
 experiments/<experiment>/<run-id>/run.yaml, params.yaml, metrics.yaml, inputs.yaml    from a Run
-experiments/<experiment>/<run-id>/metrics.csv, system.csv, environment.txt, output.log, artifacts/...
-                                            written while the run records, committed as they are
+experiments/<experiment>/<run-id>/metrics.csv, system.csv, environment.txt, output.log, artifacts/...,
+                                  code.patch, notebook.py    written while the run records, committed as they are
 """
 
 from __future__ import annotations
@@ -44,11 +44,20 @@ RUN_DOCUMENTS = (RUN_YAML, PARAMS_YAML, METRICS_YAML, INPUTS_YAML)
 
 METRICS_CSV, SYSTEM_CSV = "metrics.csv", "system.csv"
 ENVIRONMENT_TXT, OUTPUT_LOG, ARTIFACTS = "environment.txt", "output.log", "artifacts"
-CODE_PATCH = "code.patch"
+CODE_PATCH, NOTEBOOK_PY = "code.patch", "notebook.py"
 METRICS_HEADER = b"step,metric,value,time\n"
 SYSTEM_HEADER = b"time,metric,value\n"
 
-RUN_FILES = (*RUN_DOCUMENTS, METRICS_CSV, SYSTEM_CSV, ENVIRONMENT_TXT, OUTPUT_LOG, CODE_PATCH, GITATTRIBUTES)
+RUN_FILES = (
+    *RUN_DOCUMENTS,
+    METRICS_CSV,
+    SYSTEM_CSV,
+    ENVIRONMENT_TXT,
+    OUTPUT_LOG,
+    CODE_PATCH,
+    NOTEBOOK_PY,
+    GITATTRIBUTES,
+)
 """What may be in a run's folder beside artifacts. Its .gitattributes says which of these are in Git LFS."""
 
 GITATTRIBUTES_TEXT = b"""\
@@ -67,6 +76,7 @@ system.csv linguist-generated gitlab-generated -diff
 environment.txt linguist-generated gitlab-generated
 output.log linguist-generated gitlab-generated
 code.patch linguist-generated gitlab-generated -whitespace
+notebook.py linguist-generated gitlab-generated
 experiments/*/*/artifacts/** linguist-generated gitlab-generated
 """
 

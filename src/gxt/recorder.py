@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Any, NoReturn
 
-from gxt import artifacts, capture, git, layout, live, media, store, uploads
+from gxt import artifacts, capture, git, layout, live, media, snapshots, store, uploads
 from gxt.appender import RunGoneError
 from gxt.datasets import describe
 from gxt.errors import FormatError, GitError, GxtError, GxtWarning, NotFoundError, UsageError
@@ -168,6 +168,7 @@ class ActiveRun:
         self._ended = False
         self._on_end = on_end
         self._capture: threading.Thread | None = None
+        self._keeps_cells = False
         self._resumed = False
         self._sampler: SystemSampler | None = None
         self._committer: _Committer | None = None
@@ -486,6 +487,7 @@ class ActiveRun:
                 self._live.close_files()
             else:
                 try:
+                    self._write_cells()
                     self._live.finish(*(self._keep or (status, exit_code, None)))
                     store.commit_pending(self._repo, self.run_id)
                 except Exception as error:  # of whatever kind: training comes first
@@ -555,6 +557,10 @@ class ActiveRun:
             self._sampler.stop()
         if self._capture is not None:
             self._capture.join(_CAPTURE_TIMEOUT)
+            if self._capture.is_alive():
+                late = "no snapshot of the code: it was not finished when the run ended"
+                with contextlib.suppress(OSError):
+                    self._live.record("source", values={"problem": late})
 
     def __enter__(self) -> ActiveRun:
         return self
@@ -671,10 +677,31 @@ class ActiveRun:
             settings = {}
         with contextlib.suppress(OSError):  # the disk is full, or the run was ended without waiting for us
             self._live.record("set", values={"author": str(git.identity(settings, "author"))})
-            self._live.record("source", values=capture.source(self._repo, settings, {}))
+            self._capture_code(settings)
             self._live.record("environment", values=capture.environment())
             packages = capture.packages().encode()
             self._live.write_file(layout.ENVIRONMENT_TXT, lambda out: out.write(packages))
+
+    def _write_cells(self) -> None:
+        cells = capture.executed_cells() if self._keeps_cells else None
+        if cells is not None:
+            with contextlib.suppress(OSError):
+                self._live.write_file(layout.NOTEBOOK_PY, lambda out: out.write(cells))
+
+    def _capture_code(self, settings: Mapping[str, str]) -> None:
+        until = snapshots.deadline()
+        try:
+            tree = git.look(self._repo, settings, until)
+        except GitError as error:
+            self._live.record("source", values=capture.source_unknown(self._repo, settings, error))
+            return
+        self._live.record("source", values=capture.source(settings, tree))
+        snapshot = snapshots.take(self._repo, settings, tree, until)
+        self._live.record("source", values=snapshot.about)
+        snapshots.check_kept(self._repo, snapshot)
+        if (patch := snapshot.patch) is not None:
+            self._live.write_file(layout.CODE_PATCH, lambda out: out.write(patch))
+        self._keeps_cells = snapshots.is_on(settings)
 
     def sample_system(self, pid: int | None = None) -> None:
         """Begin to record CPU, memory, disk, network and GPUs into system.csv, every few seconds until the end.

@@ -6,12 +6,12 @@ GIT_INDEX_FILE cannot be taken out, and because importing it takes longer than r
 
 `repository` says what a repository is, `finding` finds one, `settings` reads and writes its configuration; `refs`,
 `history` and `merges` answer by commits, `objects` by content; `commits` writes; `remotes`, `partial`, `bundles` and
-`lfs` bring and send; `upkeep` packs and cleans up.
+`lfs` bring and send; `snapshots` writes the work tree as a commit; `upkeep` packs and cleans up.
 """
 
 from gxt.git.bundles import bundle_refs, create_bundle, fetch_bundle, missing_for_bundle
 from gxt.git.commits import IN_COMMIT, Content, Entry, commit_files
-from gxt.git.finding import OLDEST, Head, checked_out_in, find, head, init, is_shallow, version
+from gxt.git.finding import OLDEST, checked_out_in, find, init, is_shallow, version
 from gxt.git.history import (
     Commit,
     CommitAt,
@@ -85,6 +85,21 @@ from gxt.git.settings import (
     remote_urls,
     remove_config_section,
     set_config,
+    whole_number,
+)
+from gxt.git.snapshots import (
+    CODE,
+    Change,
+    Deadline,
+    Patch,
+    WorkTree,
+    Written,
+    checked_out,
+    keep,
+    look,
+    looks_for_untracked,
+    patch,
+    write,
 )
 from gxt.git.upkeep import (
     ObjectCounts,
@@ -98,21 +113,24 @@ from gxt.git.upkeep import (
 )
 
 __all__ = [
+    "CODE",
     "IN_COMMIT",
     "OBJECT_FORMATS",
     "OLDEST",
+    "Change",
     "Commit",
     "CommitAt",
     "Content",
+    "Deadline",
     "Entry",
     "FileChange",
     "FileEdit",
-    "Head",
     "Identity",
     "LogEntry",
     "Object",
     "ObjectCounts",
     "Origin",
+    "Patch",
     "Pushed",
     "Repository",
     "Step",
@@ -120,6 +138,8 @@ __all__ = [
     "TreeChange",
     "TreeEntry",
     "TreeFile",
+    "WorkTree",
+    "Written",
     "add_config",
     "ages",
     "blob_id",
@@ -128,6 +148,7 @@ __all__ = [
     "changed_files",
     "changed_in_pairs",
     "changed_paths",
+    "checked_out",
     "checked_out_in",
     "collect_garbage",
     "commit_before",
@@ -152,13 +173,13 @@ __all__ = [
     "goes_on_from",
     "has_lfs",
     "has_lfs_hook",
-    "head",
     "identity",
     "init",
     "is_ancestor",
     "is_same",
     "is_shallow",
     "is_true",
+    "keep",
     "knows_identity",
     "leftovers",
     "lfs_endpoints",
@@ -168,6 +189,8 @@ __all__ = [
     "list_refs",
     "list_what_is_left",
     "log",
+    "look",
+    "looks_for_untracked",
     "maintain",
     "make_bare",
     "merge_bases",
@@ -176,6 +199,7 @@ __all__ = [
     "move_ref",
     "object_ids",
     "open_blob",
+    "patch",
     "push",
     "read_at",
     "read_batch",
@@ -199,4 +223,6 @@ __all__ = [
     "tracking_ref",
     "unpushed",
     "version",
+    "whole_number",
+    "write",
 ]

@@ -30,9 +30,16 @@ class Entry(NamedTuple):
     is_tree: bool
 
 
-Content = bytes | tuple[Path, int | None] | Entry | None
-"""A path's new content: bytes, a file and how many of its bytes (None for all), what another tree has, or None to take
-the path away."""
+class Node(NamedTuple):
+    """What a tree has at a path, with its mode: a file's or link's bytes, or the commit of a submodule (160000)."""
+
+    mode: str
+    content: bytes | str
+
+
+Content = bytes | tuple[Path, int | None] | Entry | Node | None
+"""A path's new content: bytes, a file and how many of its bytes (None for all), what another tree has, a node of any
+mode, or None to take the path away."""
 
 
 def commit_files(
@@ -67,18 +74,21 @@ def commit_files(
         script += f"from {parent}\n".encode()
     if joined is not None:
         script += f"merge {joined}\n".encode()
-    # Kept as a pack, which git marks `.keep` until the ref has moved: a `git gc --prune=now` meanwhile would take loose
-    # objects away, since nothing reaches them yet.
-    command = [f"--git-dir={repo.common_dir}", "-c", "fastimport.unpackLimit=1", "-c", "core.bigFileThreshold=32m"]
-    command += ["fast-import", "--quiet", "--done", "--date-format=raw"]
+    command = [f"--git-dir={repo.common_dir}", *FAST_IMPORT]
     if sign:
         command.append("--force")  # a crash may have left the private ref behind
-    commit = _fast_import(repo, command, script, changes, ref, old)
+    commit = fast_import(repo, command, script, changes, ref, old)
     parents = [known for known in (parent, joined) if known is not None]
     return _sign(repo, ref, target, commit, old, parents, message, (author, committer, when)) if sign else commit
 
 
-def _fast_import(
+# Kept as a pack, which git marks `.keep` until the ref has moved: a `git gc --prune=now` meanwhile would take loose
+# objects away, since nothing reaches them yet.
+FAST_IMPORT = ["-c", "fastimport.unpackLimit=1", "-c", "core.bigFileThreshold=32m"]
+FAST_IMPORT += ["fast-import", "--quiet", "--done", "--date-format=raw"]
+
+
+def fast_import(
     repo: Repository,
     command: list[str],
     script: bytes,
@@ -155,6 +165,12 @@ def _write_change(stream: IO[bytes], path: str, content: Content) -> None:
     if isinstance(content, Entry):
         mode = b"040000" if content.is_tree else b"100644"
         write(b"M " + mode + b" " + content.oid.encode() + b" " + quoted + b"\n")
+        return
+    if isinstance(content, Node):
+        what = content.content if isinstance(content.content, str) else "inline"
+        write(f"M {content.mode} {what} ".encode() + quoted + b"\n")
+        if isinstance(content.content, bytes):
+            write(_data(content.content))
         return
     write(b"M 100644 inline " + quoted + b"\n")
     if isinstance(content, bytes):

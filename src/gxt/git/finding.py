@@ -7,21 +7,11 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from gxt.errors import NotARepositoryError, UsageError
-from gxt.git.process import ask, call, git_error, one_line
+from gxt.git.process import call, one_line
 from gxt.git.repository import Repository
 from gxt.git.settings import config, identity, is_true
-
-
-class Head(NamedTuple):
-    """What is checked out. `commit` is None before the first commit, `branch` when HEAD is detached."""
-
-    commit: str | None
-    branch: str | None
-    dirty: bool
-
 
 OLDEST = (2, 34)
 """The first version of git that can do all that is asked of it here."""
@@ -73,28 +63,6 @@ def init(path: Path, files: Mapping[str, str]) -> Repository:
     made.index.commit("A place to try gxt in", author=actor, committer=actor)
     made.close()
     return repo
-
-
-def head(repo: Repository) -> Head:
-    """What is checked out, and whether the work tree differs from it, untracked files included."""
-    if repo.work_tree is None:
-        _, at, _ = ask(repo.git_dir, "rev-parse", "--verify", "-q", "HEAD")
-        _, name, _ = ask(repo.git_dir, "symbolic-ref", "--short", "-q", "HEAD")
-        return Head(at.decode().strip() or None, name.decode().strip() or None, dirty=False)
-    places = [f"--git-dir={repo.git_dir}", f"--work-tree={repo.work_tree}"]  # which core.worktree may set apart
-    code, out, err = call([*places, "status", "--porcelain=v2", "--branch", "-z"], cwd=repo.work_tree)
-    if code:
-        raise git_error(["status"], err)
-    commit = branch = None
-    dirty = False
-    for line in out.decode("utf-8", "replace").split("\0")[:-1]:
-        if line.startswith("# branch.oid "):
-            commit = None if line.endswith("(initial)") else line.removeprefix("# branch.oid ")
-        elif line.startswith("# branch.head "):
-            branch = None if line.endswith("(detached)") else line.removeprefix("# branch.head ")
-        elif not line.startswith("#"):
-            dirty = True
-    return Head(commit, branch, dirty)
 
 
 def checked_out_in(repo: Repository, ref: str, settings: Mapping[str, str]) -> Path | None:

@@ -110,12 +110,24 @@ def call(
     return code, out, err
 
 
+def call_within(
+    seconds: float,
+    args: Sequence[str],
+    cwd: Path,
+    stdin: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+) -> tuple[int, bytes, str]:
+    """As `call`; what takes longer is ended with all that it has started, and is a GitError."""
+    return _call_once(args, cwd, stdin, environment, seconds, asks=False)
+
+
 def _call_once(
     args: Sequence[str],
     cwd: Path | None,
     stdin: bytes,
     environment: Mapping[str, str] | None,
     timeout: float | None,
+    asks: bool = True,
 ) -> tuple[int, bytes, str]:
     with contextlib.ExitStack() as stack:
         source: int | IO[bytes] = subprocess.DEVNULL
@@ -126,12 +138,14 @@ def _call_once(
         # Into a file too: a hook may write more than a pipe holds, or leave a process behind that keeps it open.
         words = stack.enter_context(scratch())
         # A signing agent may ask for a passphrase on the terminal, which a session of its own has none of.
-        process = stack.enter_context(start(args, cwd, source, environment, words, asks=timeout is not None))
+        process = stack.enter_context(start(args, cwd, source, environment, words, asks=asks and timeout is not None))
         try:
             out, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
+            if not asks and hasattr(os, "killpg"):  # its filters too
+                os.killpg(process.pid, signal.SIGKILL)
             process.kill()
-            raise GitError(f"git {args[1]} did not answer for {timeout:.0f} seconds") from None
+            raise GitError(f"git {command_of(args)} did not answer for {timeout:.0f} seconds") from None
         words.seek(0)
         err = words.read()
     return process.returncode, out, err.decode("utf-8", "replace").strip()
@@ -150,10 +164,18 @@ def ask(git_dir: Path, *args: str, stdin: bytes = b"") -> tuple[int, bytes, str]
     return call([f"--git-dir={git_dir}", *args], cwd=git_dir, stdin=stdin)
 
 
+def command_of(args: Sequence[str]) -> str:
+    """The command among git's arguments, behind the options of git itself."""
+    rest = list(args)
+    while rest and rest[0].startswith("-"):
+        del rest[: 2 if rest[0] in ("-c", "-C") else 1]
+    return rest[0] if rest else ""
+
+
 def git_error(args: Sequence[str], err: str) -> GitError:
     last = next((line for line in reversed(err.splitlines()) if line.startswith(("fatal:", "error:"))), err[-300:])
     words = last.removeprefix("fatal: ").removeprefix("error: ") or "no message"
-    return GitError(f"git {args[0] if args else ''} failed: {words}")
+    return GitError(f"git {command_of(args)} failed: {words}")
 
 
 def one_line(err: str) -> str:

@@ -1,0 +1,485 @@
+"""What a work tree has that HEAD has not, and a commit of it, without a trace in anybody's index, branches or files.
+
+`look` asks git once what differs from HEAD. `write` puts what was chosen of it on top of HEAD: with an index of these
+files alone git reads them as `git add` would (line ends, filters, modes), into objects of its own; `git fast-import`
+then makes the commit. So the time is that of `git status`, and what comes on top grows with the changes, not with the
+tree.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from gxt.errors import GitError
+from gxt.git.commits import FAST_IMPORT, Content, Node, fast_import
+from gxt.git.process import ask, call, call_within, git_error, one_line, run, scratch, start
+from gxt.git.refs import drop_ref
+from gxt.git.repository import Repository
+from gxt.git.settings import is_true
+
+CODE = "refs/gxt/code/"
+HOLD = "refs/gxt/hold/"
+
+# The disk is asked, not a daemon; no hook of the user's runs; an index that is written is whole; nothing is refused for
+# its line ends; and a ref that never moves has no log.
+_OPTIONS = ["-c", "core.fsmonitor=", "-c", f"core.hooksPath={os.devnull}", "-c", "core.splitIndex=false"]
+_OPTIONS += ["-c", "core.safecrlf=false", "-c", "core.logAllRefUpdates=false"]
+
+_SUBMODULE = "160000"
+
+# Set for what git starts: a filter that records a run must not have it take a snapshot, which would start the filter.
+IN_SNAPSHOT = "GXT_IN_SNAPSHOT"
+
+
+class Change(NamedTuple):
+    """A path at which the work tree or the index differs from HEAD.
+
+    Attributes:
+        path: relative to the top of the work tree.
+        head, staged: the mode and object id that each has there, None where it has nothing.
+        mode: in the work tree; None where nothing is there, "" of what git does not track, whose mode is not known.
+        is_as_staged: whether the work tree is as the index has it.
+        is_submodule: whether it is one, or another repository that git does not track.
+        is_dirty: of a submodule, whether its own files differ from its commit.
+    """
+
+    path: str
+    head: tuple[str, str] | None = None
+    staged: tuple[str, str] | None = None
+    mode: str | None = ""
+    is_as_staged: bool = False
+    is_submodule: bool = False
+    is_dirty: bool = False
+
+    @property
+    def staged_mode(self) -> str | None:
+        """The mode that the index has."""
+        return self.staged[0] if self.staged is not None else None
+
+    @property
+    def is_untracked(self) -> bool:
+        """Whether git knows nothing of it."""
+        return self.mode == ""
+
+
+class WorkTree(NamedTuple):
+    """What is checked out: the commit, None before the first; the branch, None when HEAD is detached; what differs from
+    the commit, untracked files included; and the folders that could not be read."""
+
+    commit: str | None
+    branch: str | None
+    changes: Sequence[Change] = ()
+    unread: Sequence[str] = ()
+
+    @property
+    def dirty(self) -> bool:
+        """Whether the work tree differs from the commit."""
+        return bool(self.changes)
+
+
+class Deadline:
+    """How long git may take in all: filters, which it starts, are anybody's programs."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """The seconds that are left."""
+        return max(0.1, self._until - time.monotonic())
+
+
+def look(repo: Repository, settings: Mapping[str, str], deadline: Deadline) -> WorkTree:
+    """What is checked out, and what differs from it, marks such as `assume-unchanged` notwithstanding.
+
+    Raises:
+        GitError: git cannot tell, or takes too long.
+    """
+    if repo.work_tree is None:
+        return checked_out(repo)
+    if IN_SNAPSHOT in os.environ:
+        raise GitError("this run was recorded by a filter while git read the work tree of another run")
+    with scratch() as listed:
+        # At the same time as `git status`; it is some milliseconds, and the two have a processor each.
+        command = _command(repo, "ls-files", "-v", "-s", "-z")
+        with start(command, repo.work_tree, stderr=subprocess.DEVNULL, stdout=listed.fileno()) as marks:
+            found = _status(repo, settings, deadline)
+            marks.wait()
+        listed.seek(0)
+        marked = [_marked(match) for match in _MARKED.findall(b"\0" + listed.read())]
+    return found._replace(changes=_with_hidden(repo, settings, found.changes, marked, deadline)) if marked else found
+
+
+def checked_out(repo: Repository) -> WorkTree:
+    """The commit and the branch that are checked out, and nothing of what differs from them."""
+    _, at, _ = ask(repo.git_dir, "rev-parse", "--verify", "-q", "HEAD")
+    _, name, _ = ask(repo.git_dir, "symbolic-ref", "--short", "-q", "HEAD")
+    return WorkTree(at.decode().strip() or None, name.decode("utf-8", "replace").strip() or None)
+
+
+def _command(repo: Repository, *args: str) -> list[str]:
+    # core.worktree may set the two apart.
+    return [f"--git-dir={repo.git_dir}", f"--work-tree={repo.work_tree}", *_OPTIONS, *args]
+
+
+def _read_work_tree(
+    repo: Repository, deadline: Deadline, *args: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None
+) -> tuple[int, bytes, str]:
+    """Run a command that may start the user's filters."""
+    assert repo.work_tree is not None
+    variables = {IN_SNAPSHOT: "1", **(environment or {})}
+    return call_within(deadline.left, _command(repo, *args), repo.work_tree, stdin, variables)
+
+
+_MARKED = re.compile(rb"\0([a-zS]) (\d+) ([0-9a-f]+) 0\t([^\0]+)")
+
+
+class _Marked(NamedTuple):
+    """A file whose changes the index hides: `assume-unchanged`, or `skip-worktree`."""
+
+    path: str
+    is_skipped: bool
+    staged: tuple[str, str]
+
+
+def _marked(found: tuple[bytes, bytes, bytes, bytes]) -> _Marked:
+    tag, mode, oid, path = found
+    return _Marked(os.fsdecode(path), tag in b"Ss", (mode.decode(), oid.decode()))
+
+
+def _with_hidden(
+    repo: Repository,
+    settings: Mapping[str, str],
+    changes: Sequence[Change],
+    marked: Sequence[_Marked],
+    deadline: Deadline,
+) -> list[Change]:
+    """The changes, with those that the index hides. What is skipped and not there is meant not to be there."""
+    assert repo.work_tree is not None
+    sparse = is_true(settings.get("core.sparsecheckout"))  # then git itself sees to files that are there nevertheless
+    known = {change.path: change for change in changes}
+    asked = []
+    for path, is_skipped, staged in marked:
+        there = os.path.lexists(repo.work_tree / path)
+        if is_skipped and (sparse or not there):
+            continue
+        mode = _mode(repo.work_tree / path, staged[0], settings) if there else None
+        before = known.get(path, Change(path, staged, staged))
+        known[path] = before._replace(mode=mode, is_as_staged=False)
+        asked.append(known[path])
+    files = [change for change in asked if change.mode == change.staged_mode and change.mode in _FILES]
+    for change, oid in zip(files, _hashes(repo, [change.path for change in files], deadline), strict=True):
+        if change.head == change.staged == (change.mode, oid):
+            del known[change.path]
+    return list(known.values())
+
+
+_FILES = ("100644", "100755")
+
+
+def _mode(path: Path, staged: str, settings: Mapping[str, str]) -> str:
+    about = path.lstat()
+    if stat.S_ISLNK(about.st_mode):
+        return "120000"
+    if not stat.S_ISREG(about.st_mode) or (staged in _FILES and not is_true(settings.get("core.filemode", "true"))):
+        return staged
+    return "100755" if about.st_mode & stat.S_IXUSR else "100644"
+
+
+def _hashes(repo: Repository, paths: Sequence[str], deadline: Deadline) -> list[str | None]:
+    """The object ids that files would have; None for all where one cannot be read."""
+    if not paths:
+        return []
+    lines = b"".join(_quoted(os.fsencode(path)) + b"\n" for path in paths)
+    code, out, _ = _read_work_tree(repo, deadline, "hash-object", "--stdin-paths", stdin=lines)
+    found = out.decode().split()
+    return [*found] if code == 0 and len(found) == len(paths) else [None] * len(paths)
+
+
+def _quoted(path: bytes) -> bytes:
+    if b"\n" not in path and not path.startswith(b'"'):
+        return path
+    return b'"' + path.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n") + b'"'
+
+
+def _status(repo: Repository, settings: Mapping[str, str], deadline: Deadline) -> WorkTree:
+    options = ["--porcelain=v2", "--branch", "--no-ahead-behind", "-z", "--no-renames", "--ignore-submodules=none"]
+    # Who has git not look for untracked files has a reason: the repository may be a whole home directory.
+    options.append("-uall" if looks_for_untracked(settings) else "-uno")
+    code, out, err = _read_work_tree(repo, deadline, "status", *options)
+    if code:
+        raise git_error(["status"], err)
+    commit = branch = None
+    changes = []
+    for line in os.fsdecode(out).split("\0")[:-1]:
+        if line.startswith("# branch.oid "):
+            commit = None if line.endswith("(initial)") else line.removeprefix("# branch.oid ")
+        elif line.startswith("# branch.head "):
+            branch = None if line.endswith("(detached)") else line.removeprefix("# branch.head ")
+        elif not line.startswith("#"):
+            changes.append(_change(line))
+    if branch is not None:
+        branch = branch.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    unread = re.findall(r"^warning: could not open directory '(.+)/': ", err, re.MULTILINE)
+    return WorkTree(commit, branch, changes, unread)
+
+
+def looks_for_untracked(settings: Mapping[str, str]) -> bool:
+    """Whether git is to look for files that it does not track (status.showUntrackedFiles)."""
+    return settings.get("status.showuntrackedfiles", "").lower() not in ("no", "false", "off", "0")
+
+
+def _change(line: str) -> Change:
+    """A line of `git status --porcelain=v2`: git-status(1)."""
+    kind, _, rest = line.partition(" ")
+    if kind == "?":
+        return Change(rest.rstrip("/"), is_submodule=rest.endswith("/"))
+    if kind == "u":
+        _, sub, _, ours, _, mode, _, oid, _, path = rest.split(" ", 9)
+        head = index = _node(ours, oid)
+        staged = False
+    else:
+        states, sub, in_head, in_index, mode, head_oid, index_oid, path = rest.split(" ", 7)
+        head, index = _node(in_head, head_oid), _node(in_index, index_oid)
+        staged = states[1] == "."
+    on_disk = mode if mode != "000000" else None
+    is_submodule = sub[0] == "S"
+    return Change(path, head, index, on_disk, staged, is_submodule, is_submodule and sub[2:] != "..")
+
+
+def _node(mode: str, oid: str) -> tuple[str, str] | None:
+    return (mode, oid) if mode != "000000" else None
+
+
+# --- the commit -------------------------------------------------------------------------------------------------------
+
+
+class Written(NamedTuple):
+    """A snapshot: its commit, HEAD itself where nothing differs; what could not be read, and why; and the commits of
+    submodules that differ from HEAD's."""
+
+    commit: str
+    failed: Mapping[str, str]
+    submodules: Mapping[str, str]
+
+
+def write(
+    repo: Repository, commit: str | None, changes: Sequence[Change], folder: Path, deadline: Deadline
+) -> Written | None:
+    """A commit with these changes on top of another, the same for the same files, kept by a ref of its own.
+
+    No git configuration has a say in it but what says how files are read; it is not signed, and no hook runs.
+
+    Args:
+        commit: what the changes are relative to; None before the first commit.
+        folder: for what is needed meanwhile; made here, and not removed.
+
+    Returns:
+        None where there is nothing at all.
+
+    Raises:
+        GitError: git does not take it, or takes too long.
+    """
+    if not changes:
+        if commit is not None:
+            keep(repo, commit)
+        return Written(commit, {}, {}) if commit is not None else None
+    hold = f"{HOLD}{int(time.time())}-{os.urandom(4).hex()}"
+    try:
+        if commit is not None:  # an amend and a `git gc` at this very moment would take its objects away
+            _update_refs(repo, f"create {hold} {commit}\n")
+        (folder / "objects").mkdir(parents=True, exist_ok=True)
+        own = _own_objects(repo, folder)
+        nodes, failed = _read_files(repo, changes, own, deadline)
+        wanted = {change.path: nodes.get(change.path) for change in changes if change.path not in failed}
+        heads = {change.path: change.head for change in changes if change.head is not None}
+        wanted = {path: node for path, node in wanted.items() if node != heads.get(path)}
+        submodules = {path: node[1] for path, node in wanted.items() if node is not None and node[0] == _SUBMODULE}
+        if not wanted:
+            if commit is None:
+                return None
+            keep(repo, commit)
+            return Written(commit, failed, {})
+        made = _commit(repo, hold, commit, wanted, own)
+        keep(repo, made, f"delete {hold} {made}\n")
+    finally:
+        drop_hold(repo, hold)
+    return Written(made, failed, submodules)
+
+
+def _own_objects(repo: Repository, folder: Path) -> dict[str, str]:
+    """What has git put objects into a folder of ours, where nobody prunes them."""
+    theirs = str(repo.common_dir / "objects")
+    if os.pathsep in theirs or theirs.startswith('"'):
+        theirs = '"' + theirs.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return {
+        "GIT_INDEX_FILE": str(folder / "few"),
+        "GIT_OBJECT_DIRECTORY": str(folder / "objects"),
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": theirs,
+    }
+
+
+_MOST_FAILURES = 20
+
+
+def _read_files(
+    repo: Repository, changes: Sequence[Change], own: Mapping[str, str], deadline: Deadline
+) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
+    """The modes and object ids of the files, as `git add` reads them; and those that it cannot read, with why."""
+    # What the index has says how line ends are read, and the mode where the file system has none.
+    known = [(change.path, change.staged) for change in changes if change.staged is not None]
+    if known:
+        lines = [f"{mode} {oid}\t{path}".encode("utf-8", "surrogateescape") for path, (mode, oid) in known]
+        stdin = b"".join(line + b"\0" for line in lines)
+        code, _, err = call(_command(repo, "update-index", "-z", "--index-info"), repo.work_tree, stdin, own)
+        if code:
+            raise git_error(["update-index"], err)
+    paths = [change.path for change in changes if not change.is_as_staged]
+    failed: dict[str, str] = {}
+    while paths:
+        stdin = b"".join(os.fsencode(path) + b"\0" for path in paths)
+        options = ["--add", "--remove", "--replace", "-z", "--stdin"]
+        code, _, err = _read_work_tree(repo, deadline, "update-index", *options, stdin=stdin, environment=own)
+        if not code:
+            break
+        # One that git cannot read stops it before it has written anything.
+        path = max((path for path in paths if path in err), key=len, default=None)
+        if path is None or len(failed) >= _MOST_FAILURES:
+            raise git_error(["update-index"], err)
+        failed[path] = _why(err, path)
+        paths.remove(path)
+    code, out, err = call(_command(repo, "ls-files", "-s", "-z"), repo.work_tree, environment=own)
+    if code:
+        raise git_error(["ls-files"], err)
+    nodes = {}
+    for line in os.fsdecode(out).split("\0")[:-1]:
+        about, _, path = line.partition("\t")
+        mode, oid, _ = about.split(" ")
+        nodes[path] = (mode, oid)
+    return nodes, failed
+
+
+def _why(err: str, path: str) -> str:
+    """What git says of a file that it cannot read, without the file's name and its own last words."""
+    lines = [line.partition(": ")[2] for line in err.splitlines() if line.startswith(("error: ", "fatal: "))]
+    said = [line for line in lines if not line.startswith("Unable to process path")]
+    return one_line((said or lines or ["git cannot read it"])[0].removeprefix(f"{path}: "))
+
+
+_AUTHOR = "gxt <gxt@localhost>"
+_MESSAGE = "The code as it ran, uncommitted changes included\n"
+
+
+def _commit(
+    repo: Repository,
+    ref: str,
+    parent: str | None,
+    wanted: Mapping[str, tuple[str, str] | None],
+    own: Mapping[str, str],
+) -> str:
+    gone = sorted(path for path, node in wanted.items() if node is None)
+    there = sorted((path, node) for path, node in wanted.items() if node is not None)
+    asked = [*([parent] if parent else []), *(oid for _, (mode, oid) in there if mode != _SUBMODULE)]
+    with scratch() as source, scratch() as words:
+        source.write("".join(f"{oid}\n" for oid in asked).encode())
+        source.seek(0)
+        reader = start([f"--git-dir={repo.common_dir}", "cat-file", "--batch"], repo.common_dir, source, own, words)
+        with reader:
+            assert reader.stdout
+            try:
+                when = _date(_next_object(reader.stdout)) if parent else 0
+                script = f"commit {ref}\nmark :1\nauthor {_AUTHOR} {when} +0000\ncommitter {_AUTHOR} {when} +0000\n"
+                script += f"data {len(_MESSAGE)}\n{_MESSAGE}\n" + (f"from {parent}\n" if parent else "")
+                command = [f"--git-dir={repo.common_dir}", *_OPTIONS, *FAST_IMPORT]
+                nodes = _nodes(gone, there, reader.stdout)
+                return fast_import(repo, command, script.encode(), nodes, ref, parent)
+            finally:
+                reader.kill()
+
+
+def _nodes(
+    gone: Sequence[str], there: Sequence[tuple[str, tuple[str, str]]], contents: IO[bytes]
+) -> Iterator[tuple[str, Content]]:
+    for path in gone:  # first: a folder may have come where a file was
+        yield path, None
+    for path, (mode, oid) in there:
+        yield path, Node(mode, oid if mode == _SUBMODULE else _next_object(contents))
+
+
+def _next_object(stream: IO[bytes]) -> bytes:
+    header = stream.readline()
+    _, _, size = header.rpartition(b" ")
+    if not size.strip().isdigit():
+        raise GitError(f"an object of the snapshot is gone: {one_line(header.decode('utf-8', 'replace'))}")
+    content = stream.read(int(size))
+    stream.read(1)
+    return content
+
+
+def _date(commit: bytes) -> int:
+    found = re.search(rb"^committer .*> (\d+) ", commit, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+# --- the refs -----------------------------------------------------------------------------------------------------
+
+
+def keep(repo: Repository, commit: str, also: str = "") -> None:
+    """Have a ref keep a commit, with all that leads to it; `also` goes into the same transaction."""
+    if not also and (repo.common_dir / CODE / commit).exists():
+        return
+    try:
+        _update_refs(repo, f"update {CODE}{commit} {commit}\n{also}")
+    except GitError:
+        if not also:
+            raise
+        _update_refs(repo, f"update {CODE}{commit} {commit}\n")
+
+
+def _update_refs(repo: Repository, lines: str) -> None:
+    run(repo, *_OPTIONS, "update-ref", "--stdin", stdin=lines.encode())
+
+
+def drop_hold(repo: Repository, hold: str) -> None:
+    """Let go of what was held while a snapshot was made, if it was."""
+    with contextlib.suppress(GitError):
+        if (repo.common_dir / hold).exists():
+            drop_ref(repo, hold)
+
+
+# --- the change as text ---------------------------------------------------------------------------------------------
+
+
+class Patch(NamedTuple):
+    """A change as text, and whether it was cut."""
+
+    text: bytes
+    is_cut: bool
+
+
+def patch(repo: Repository, old: str, new: str, limit: int) -> Patch:
+    """What two commits or trees differ in, as text; of binary files, that they differ. At most `limit` bytes of it: cut
+    before the file, or within the first before the line, that would be too much."""
+    options = ["-p", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "-M", "-l100"]
+    with start(
+        [f"--git-dir={repo.common_dir}", *_OPTIONS, "diff-tree", *options, old, new], repo.common_dir
+    ) as process:
+        assert process.stdout and process.stderr
+        text = process.stdout.read(limit + 1)
+        if len(text) > limit:
+            process.kill()
+            text = text[:limit]
+            end = text.rfind(b"\ndiff --git ")
+            return Patch(text[: (end if end > 0 else text.rfind(b"\n")) + 1], True)
+        err = process.stderr.read().decode("utf-8", "replace")
+    if process.returncode:
+        raise git_error(["diff-tree"], err)
+    return Patch(text, False)

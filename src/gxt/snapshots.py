@@ -1,0 +1,178 @@
+"""The code of a run as a commit: what of the work tree goes into it, what is left out and why, and the change as text.
+
+The commit has HEAD as its parent, and is HEAD itself where nothing differs; it depends on the files and on HEAD alone,
+so that any number of runs of one state of the code share it. `refs/gxt/code/<commit>` keeps it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gxt import git, store
+from gxt.errors import GitError
+from gxt.git import Change, Deadline, Repository, WorkTree
+from gxt.model import clean_text, random_digits
+
+_TIME = 120.0  # seconds
+_LARGEST_FILE, _LARGEST_TOTAL, _LARGEST_PATCH = 5 << 20, 100 << 20, 1 << 20
+_MOST_NAMED = 100
+
+
+class Snapshot(NamedTuple):
+    """The code of a run.
+
+    Attributes:
+        about: what run.yaml's `source` says of it: `snapshot`, `left_out`, `submodules`, `problem`.
+        patch: what it changes in HEAD, as text; None where there is nothing to say.
+    """
+
+    about: dict[str, Any]
+    patch: bytes | None = None
+
+
+def deadline() -> Deadline:
+    """How long git may take to look and to write."""
+    return Deadline(_TIME)
+
+
+def take(repo: Repository, settings: Mapping[str, str], tree: WorkTree, until: Deadline) -> Snapshot:
+    """Write the code to a commit that is kept. Never an error: what went wrong is the `problem`."""
+    try:
+        return _take(repo, settings, tree, until)
+    except (GitError, OSError) as error:
+        why = error.message if isinstance(error, GitError) else f"{error.strerror or error}"
+        with contextlib.suppress(GitError):
+            if tree.commit is not None:
+                git.keep(repo, tree.commit)
+        return Snapshot({"problem": f"no snapshot of the code: {clean_text(why)}"})
+
+
+def _take(repo: Repository, settings: Mapping[str, str], tree: WorkTree, until: Deadline) -> Snapshot:
+    if not is_on(settings):
+        return Snapshot({"problem": "no snapshot of the code: git config gxt.snapshot is false"})
+    if repo.work_tree is None:
+        return Snapshot({})  # whatever ran, it is not from here
+    chosen, left_out = _chosen(repo.work_tree, settings, tree)
+    with _folder(repo) as folder:
+        written = git.write(repo, tree.commit, chosen, folder, until)
+    left_out |= {path: {"problem": clean_text(why)} for path, why in (written.failed.items() if written else ())}
+    about: dict[str, Any] = {"snapshot": written.commit} if written else {}
+    if left_out:
+        about["left_out"] = {clean_text(path): left_out[path] for path in sorted(left_out)[:_MOST_NAMED]}
+    if len(left_out) > _MOST_NAMED:
+        about["left_out_more"] = len(left_out) - _MOST_NAMED
+    moved = written.submodules if written else {}
+    dirty = {change.path for change in chosen if change.is_submodule and _is_dirty(repo, change)}
+    if moved or dirty:
+        about["submodules"] = {
+            clean_text(path): ({"commit": moved[path]} if path in moved else {}) | {"dirty": path in dirty}
+            for path in sorted({*moved, *dirty})
+        }
+    if written is None or written.commit == tree.commit:
+        return Snapshot(about)
+    return Snapshot(about, _patch(repo, settings, tree.commit or git.empty_tree(settings), written.commit))
+
+
+def check_kept(repo: Repository, snapshot: Snapshot) -> None:
+    """Have a snapshot kept once more, if somebody who did not know yet that a run names it has let it go."""
+    commit = snapshot.about.get("snapshot")
+    if commit is not None:
+        with contextlib.suppress(GitError):
+            git.keep(repo, commit)
+
+
+def is_on(settings: Mapping[str, str]) -> bool:
+    """Whether the code of runs is kept (git config gxt.snapshot)."""
+    return git.is_true(settings.get("gxt.snapshot", "true"))
+
+
+def _chosen(top: Path, settings: Mapping[str, str], tree: WorkTree) -> tuple[list[Change], dict[str, dict[str, Any]]]:
+    """What goes into the snapshot, and what stays out of it, or as HEAD has it: why, by path."""
+    largest = git.whole_number(settings.get("gxt.snapshotmaxfile"), _LARGEST_FILE)
+    chosen = []
+    left_out: dict[str, dict[str, Any]] = {path: {"problem": "cannot be read"} for path in tree.unread}
+    sizes: dict[str, int] = {}
+    for change in tree.changes:
+        size, why = _readable(top / change.path, change)
+        if why is not None:
+            left_out[change.path] = {"problem": why}
+        elif size > largest:
+            left_out[change.path] = {"size": size}
+        else:
+            chosen.append(change)
+            if change.is_untracked:
+                sizes[change.path] = size
+    if not git.looks_for_untracked(settings):
+        left_out["."] = {"problem": "untracked files: git config status.showUntrackedFiles"}
+    return _within_total(settings, chosen, sizes, left_out), left_out
+
+
+def _within_total(
+    settings: Mapping[str, str], chosen: list[Change], sizes: Mapping[str, int], left_out: dict[str, dict[str, Any]]
+) -> list[Change]:
+    """Where all that git does not track comes to too much, the largest of it stays out: a folder of data that nobody
+    has told git to ignore is no code."""
+    most = git.whole_number(settings.get("gxt.snapshotmaxtotal"), _LARGEST_TOTAL)
+    total = sum(sizes.values())
+    over: set[str] = set()
+    for path, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
+        if total <= most:
+            break
+        total -= size
+        over.add(path)
+        left_out[path] = {"size": size}
+    return [change for change in chosen if change.path not in over] if over else chosen
+
+
+def _readable(path: Path, change: Change) -> tuple[int, str | None]:
+    """A file's size, and why it cannot be read; nothing of what is no file, or gone."""
+    try:
+        about = path.lstat()
+        if stat.S_ISREG(about.st_mode):
+            os.close(os.open(path, os.O_RDONLY))
+            return about.st_size, None
+        if stat.S_ISLNK(about.st_mode) or stat.S_ISDIR(about.st_mode):
+            return 0, None
+        return 0, "no file"  # a pipe, a socket: reading it would wait for ever
+    except (FileNotFoundError, NotADirectoryError):
+        return 0, None
+    except OSError as error:
+        return 0, error.strerror or str(error)
+
+
+def _is_dirty(repo: Repository, change: Change) -> bool:
+    if not change.is_untracked:
+        return change.is_dirty
+    assert repo.work_tree is not None
+    try:  # git does not look into a repository that it does not track
+        inner = git.find(repo.work_tree / change.path)
+        return git.look(inner, {}, Deadline(_TIME)).dirty
+    except (GitError, OSError):
+        return False
+
+
+def _patch(repo: Repository, settings: Mapping[str, str], old: str, new: str) -> bytes | None:
+    limit = git.whole_number(settings.get("gxt.snapshotmaxpatch"), _LARGEST_PATCH)
+    if limit <= 0:
+        return None
+    patch = git.patch(repo, old, new, limit)
+    end = f"\nCut by gxt, which keeps {limit} bytes of a patch. All of it: git diff {old} {new}\n".encode()
+    return (patch.text + end if patch.is_cut else patch.text) or None
+
+
+@contextlib.contextmanager
+def _folder(repo: Repository) -> Iterator[Path]:
+    """A folder for what git needs meanwhile, which whoever needs it makes."""
+    folder = store.root(repo) / "tmp" / f"snapshot-{random_digits(8)}"
+    try:
+        yield folder
+    finally:
+        if folder.exists():
+            import shutil  # here for start-up time
+
+            shutil.rmtree(folder, ignore_errors=True)
