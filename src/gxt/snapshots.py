@@ -60,7 +60,9 @@ def _take(repo: Repository, settings: Mapping[str, str], tree: WorkTree, until: 
     chosen, left_out = _chosen(repo.work_tree, settings, tree)
     with _folder(repo) as folder:
         written = git.write(repo, tree.commit, chosen, folder, until)
-    left_out |= {path: {"problem": clean_text(why)} for path, why in (written.failed.items() if written else ())}
+    repositories = {change.path for change in chosen if change.is_untracked and change.is_submodule}
+    for path, why in written.failed.items() if written else ():
+        left_out[path] = {"problem": "a repository without a commit" if path in repositories else clean_text(why)}
     about: dict[str, Any] = {"snapshot": written.commit} if written else {}
     if left_out:
         about["left_out"] = {clean_text(path): left_out[path] for path in sorted(left_out)[:_MOST_NAMED]}
