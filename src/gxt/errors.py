@@ -65,6 +65,10 @@ class GitError(GxtError):
     exit_code = 5
 
 
+class NoGitError(GitError):
+    """There is no git in PATH."""
+
+
 class RefMovedError(GitError):
     """Somebody else committed to the run branch first. Callers start again from the new tip."""
 

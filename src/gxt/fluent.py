@@ -270,7 +270,7 @@ def create_run(
 ) -> ActiveRun:
     """Start a run without making it the active one: any number can be open at once, each through its own methods."""
     repo = repository()
-    settings = git.config(repo)
+    settings = recorder.settings_of(repo)
     sampled = _is_sampled(log_system_metrics, settings)
     seconds = commit_interval(commit_every, settings)
     run = recorder.begin(

@@ -23,7 +23,7 @@ from typing import IO, Any, NoReturn
 from gxt import artifacts, capture, git, layout, live, media, snapshots, store, uploads
 from gxt.appender import RunGoneError
 from gxt.datasets import describe
-from gxt.errors import FormatError, GitError, GxtError, GxtWarning, NotFoundError, UsageError
+from gxt.errors import FormatError, GitError, GxtError, GxtWarning, NoGitError, NotFoundError, UsageError
 from gxt.git import Repository
 from gxt.live import LiveRun
 from gxt.model import (
@@ -822,6 +822,16 @@ def begin(
     if tags:
         active.set_tags(tags)
     return active
+
+
+def settings_of(repo: Repository) -> dict[str, str]:
+    """git's configuration, as far as there is a git: without one a run is recorded nevertheless, and waits here."""
+    try:
+        return git.config(repo)
+    except NoGitError as error:
+        what = f"{error.message}: the run is kept in {store.root(repo)}, and `gxt recover` commits it when there is one"
+        warnings.warn(GxtWarning(what), stacklevel=4)
+        return {}
 
 
 def _create(repo: Repository, run: Run, owned: bool, files: Mapping[str, bytes] | None = None) -> LiveRun:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from gxt import artifacts, capture, edits, fluent, git, intake, recorder, store
+from gxt import artifacts, capture, edits, fluent, intake, recorder, store
 from gxt.cli import output
 from gxt.cli.params import Given, complete_live, complete_run, given_options, read_input, repository
 from gxt.errors import FormatError
@@ -61,7 +61,13 @@ def read_content(given: Given) -> Content:
     return Content(params, dict(map(intake.tag_assignment, given.tags)), note=given.note)
 
 
-def begin(repo: Repository, given: Given, origin: Mapping[str, str], owned: bool = True) -> ActiveRun:
+def begin(
+    repo: Repository,
+    given: Given,
+    origin: Mapping[str, str],
+    settings: Mapping[str, str] | None = None,
+    owned: bool = True,
+) -> ActiveRun:
     """Start the run that a command line asks for."""
     parent = fluent.inherited_run()  # inside `gxt run`, that run
     if given.parent is not None:
@@ -69,7 +75,7 @@ def begin(repo: Repository, given: Given, origin: Mapping[str, str], owned: bool
 
         parent = catalog.find(repo, given.parent).id
     experiment = given.experiment or os.environ.get(fluent.EXPERIMENT_VARIABLE)
-    settings = git.config(repo)
+    settings = recorder.settings_of(repo) if settings is None else settings
     experiment = experiment or settings.get("gxt.experiment", DEFAULT_EXPERIMENT)
     return recorder.begin(repo, experiment, settings, name=given.name, parent=parent, origin=origin, owned=owned)
 

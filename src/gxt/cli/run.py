@@ -14,7 +14,7 @@ from typing import IO
 
 import click
 
-from gxt import capture, git, layout
+from gxt import capture, git, layout, recorder
 from gxt.appender import Appender
 from gxt.cli import output
 from gxt.cli.params import Given, given_options, repository
@@ -63,12 +63,12 @@ def run_command(
     """
     content = read_content(given)
     repo = repository(ctx)
-    settings = git.config(repo)
+    settings = recorder.settings_of(repo)
     sampled = system or git.is_true(settings.get("gxt.systemmetrics"))
     seconds = commit_interval(commit_every or None, settings)
     if sampled:
         check_available()
-    run = begin(repo, given, capture.command_origin(command, repo.work_tree))
+    run = begin(repo, given, capture.command_origin(command, repo.work_tree), settings)
     try:
         content.record(run, None)
         process = _start(command, run, str(repo.work_tree or repo.common_dir))

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from gxt.errors import NotARepositoryError, UsageError
+from gxt.errors import NoGitError, NotARepositoryError, UsageError
 from gxt.git.process import call, one_line
 from gxt.git.repository import Repository
 from gxt.git.settings import config, identity, is_true
@@ -35,7 +35,12 @@ def find(path: Path) -> Repository:
         raise UsageError(f"no such directory: {path}")
     folder = path if path.is_dir() else path.parent
     ask = ("rev-parse", "--path-format=absolute", "--git-common-dir", "--git-dir", "--show-toplevel")
-    code, out, err = call(ask, cwd=folder)
+    try:
+        code, out, err = call(ask, cwd=folder)
+    except NoGitError:
+        if found := _found_without_git(folder):
+            return found
+        raise
     lines = os.fsdecode(out).split("\n")[:-1]
     if len(lines) == 3:
         return Repository(Path(lines[0]), Path(lines[1]), Path(lines[2]))
@@ -46,6 +51,21 @@ def find(path: Path) -> Repository:
             f"not in a git repository: {folder.absolute()}", "`git init` here makes one; gxt records into it"
         )
     raise NotARepositoryError(f"git does not open the repository at {folder.absolute()}: {one_line(err)}")
+
+
+def _found_without_git(folder: Path) -> Repository | None:
+    """The repository whose work tree a folder is in, as far as can be told without git: recording needs no more."""
+    here = folder.resolve()
+    for top in (here, *here.parents):
+        git_dir = top / ".git"
+        with contextlib.suppress(OSError, ValueError):
+            if git_dir.is_file():  # a linked work tree, or a submodule
+                git_dir = Path(os.path.normpath(top / git_dir.read_text().removeprefix("gitdir: ").rstrip("\n")))
+            if (git_dir / "HEAD").exists():
+                beside = git_dir / "commondir"
+                common = git_dir / beside.read_text().rstrip("\n") if beside.exists() else git_dir
+                return Repository(Path(os.path.normpath(common)), git_dir, top)
+    return None
 
 
 def init(path: Path, files: Mapping[str, str]) -> Repository:

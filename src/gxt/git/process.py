@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from gxt.errors import GitError
+from gxt.errors import GitError, NoGitError
 from gxt.git.repository import Repository
 
 # Inside a hook, and in `git rebase --exec`, git names its own directory, index and object store in the environment;
@@ -79,7 +79,7 @@ def start(
     except FileNotFoundError:
         if cwd is not None and not cwd.is_dir():
             raise GitError(f"no such directory: {cwd}") from None
-        raise GitError("git is not installed, or not in PATH", "install git 2.34 or newer") from None
+        raise NoGitError("git is not installed, or not in PATH", "install git 2.34 or newer") from None
     except OSError as error:
         raise GitError(f"git could not be started: {error}") from None
 
