@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -124,3 +126,14 @@ def build(repo: Repository) -> Build:
         return plots.build(repo, plots.select(repo, runs), fields, Options(**options), columns)
 
     return chart
+
+
+@pytest.fixture
+def powerless() -> list[str]:
+    """What to put before a command so that permissions hold for it, as they do not for root."""
+    if os.geteuid() != 0:
+        return []
+    prefix = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+    if shutil.which("setpriv") is None or subprocess.run([*prefix, "true"], check=False).returncode:
+        pytest.skip("permissions do not hold for root, and there is no setpriv")
+    return prefix

@@ -44,17 +44,6 @@ def steps(repo: Repository, run: Run, metric: str = "loss") -> list[int]:
 # --- permissions ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def powerless() -> list[str]:
-    """What to put before a command so that permissions hold for it, as they do not for root."""
-    if os.geteuid() != 0:
-        return []
-    prefix = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
-    if shutil.which("setpriv") is None or subprocess.run([*prefix, "true"], check=False).returncode:
-        pytest.skip("permissions do not hold for root, and there is no setpriv")
-    return prefix
-
-
 def unwritable(folder: Path) -> Callable[[], object]:
     """Take the right to write from everything in a folder; returns what gives it back."""
     paths = [path for path in (folder, *folder.rglob("*")) if not path.is_symlink()]

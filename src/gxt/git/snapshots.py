@@ -21,7 +21,7 @@ from typing import IO, NamedTuple
 from gxt.errors import GitError
 from gxt.git.commits import FAST_IMPORT, Content, Node, fast_import
 from gxt.git.process import ask, call, call_within, git_error, one_line, run, scratch, start
-from gxt.git.refs import drop_ref
+from gxt.git.refs import drop_ref, list_refs
 from gxt.git.repository import Repository
 from gxt.git.settings import is_true
 
@@ -92,9 +92,17 @@ class Deadline:
         self._until = time.monotonic() + seconds
 
     @property
+    def is_over(self) -> bool:
+        """Whether none is left."""
+        return time.monotonic() >= self._until
+
+    @property
     def left(self) -> float:
-        """The seconds that are left."""
-        return max(0.1, self._until - time.monotonic())
+        """The seconds that are left. Raises GitError where there are none."""
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise GitError("git took too long")
+        return left
 
 
 def look(repo: Repository, settings: Mapping[str, str], deadline: Deadline) -> WorkTree:
@@ -296,22 +304,45 @@ def write(
     try:
         if commit is not None:  # an amend and a `git gc` at this very moment would take its objects away
             _update_refs(repo, f"create {hold} {commit}\n")
-        (folder / "objects").mkdir(parents=True, exist_ok=True)
-        own = _own_objects(repo, folder)
-        nodes, failed = _read_files(repo, changes, own, deadline)
-        wanted = {change.path: nodes.get(change.path) for change in changes if change.path not in failed}
-        heads = {change.path: change.head for change in changes if change.head is not None}
-        wanted = {path: node for path, node in wanted.items() if node != heads.get(path)}
-        submodules = {path: node[1] for path, node in wanted.items() if node is not None and node[0] == _SUBMODULE}
-        if not wanted:
-            if commit is None:
-                return None
-            keep(repo, commit)
-            return Written(commit, failed, {})
-        made = _commit(repo, hold, commit, wanted, own)
-        keep(repo, made, f"delete {hold} {made}\n")
+        for attempt in range(_TRIES):
+            try:
+                return _write(repo, hold, commit, changes, folder / str(attempt), deadline, attempt > 0)
+            except GitError:
+                # A `git gc` at the same moment gets in the way; and it may take what was staged and is no more.
+                if attempt == _TRIES - 1 or deadline.is_over:
+                    raise
+                changes = [change._replace(is_as_staged=change.mode is None) for change in changes]
     finally:
         drop_hold(repo, hold)
+    raise AssertionError("unreachable")
+
+
+_TRIES = 4
+
+
+def _write(
+    repo: Repository,
+    hold: str,
+    commit: str | None,
+    changes: Sequence[Change],
+    folder: Path,
+    deadline: Deadline,
+    is_again: bool,
+) -> Written | None:
+    (folder / "objects").mkdir(parents=True)
+    own = _own_objects(repo, folder)
+    nodes, failed = _read_files(repo, changes, own, deadline)
+    wanted = {change.path: nodes.get(change.path) for change in changes if change.path not in failed}
+    heads = {change.path: change.head for change in changes if change.head is not None}
+    wanted = {path: node for path, node in wanted.items() if node != heads.get(path)}
+    submodules = {path: node[1] for path, node in wanted.items() if node is not None and node[0] == _SUBMODULE}
+    if not wanted:
+        if commit is None:
+            return None
+        keep(repo, commit)
+        return Written(commit, failed, {})
+    made = _commit(repo, hold, commit, wanted, own, is_again)
+    keep(repo, made, f"delete {hold} {made}\n")
     return Written(made, failed, submodules)
 
 
@@ -384,6 +415,7 @@ def _commit(
     parent: str | None,
     wanted: Mapping[str, tuple[str, str] | None],
     own: Mapping[str, str],
+    is_again: bool,
 ) -> str:
     gone = sorted(path for path, node in wanted.items() if node is None)
     there = sorted((path, node) for path, node in wanted.items() if node is not None)
@@ -396,7 +428,9 @@ def _commit(
             assert reader.stdout
             try:
                 when = _date(_next_object(reader.stdout)) if parent else 0
-                script = f"commit {ref}\nmark :1\nauthor {_AUTHOR} {when} +0000\ncommitter {_AUTHOR} {when} +0000\n"
+                # git names the pack by its objects, and one of that name may have been left by a try that was killed.
+                script = f"blob\ndata 16\n{os.urandom(8).hex()}\n" if is_again else ""
+                script += f"commit {ref}\nmark :1\nauthor {_AUTHOR} {when} +0000\ncommitter {_AUTHOR} {when} +0000\n"
                 script += f"data {len(_MESSAGE)}\n{_MESSAGE}\n" + (f"from {parent}\n" if parent else "")
                 command = [f"--git-dir={repo.common_dir}", *_OPTIONS, *FAST_IMPORT]
                 nodes = _nodes(gone, there, reader.stdout)
@@ -442,6 +476,32 @@ def keep(repo: Repository, commit: str, also: str = "") -> None:
         if not also:
             raise
         _update_refs(repo, f"update {CODE}{commit} {commit}\n")
+
+
+def kept(repo: Repository) -> dict[str, float]:
+    """The commits that are kept, and when each was last said to be: seconds since 1970, 0 of long ago."""
+    found = {}
+    for ref in list_refs(repo, CODE):
+        found[ref.removeprefix(CODE)] = 0.0
+        with contextlib.suppress(OSError):  # it is among the packed ones
+            found[ref.removeprefix(CODE)] = (repo.common_dir / ref).stat().st_mtime
+    return found
+
+
+def let_go(repo: Repository, commits: Sequence[str]) -> None:
+    """Keep these commits no more."""
+    _update_refs(repo, "".join(f"delete {CODE}{commit} {commit}\n" for commit in commits))
+
+
+_LONGEST_HOLD = 3600.0  # seconds
+
+
+def drop_old_holds(repo: Repository) -> None:
+    """Let go of what processes held that died while they made a snapshot."""
+    for ref in list_refs(repo, HOLD):
+        when = ref.removeprefix(HOLD).partition("-")[0]
+        if not when.isdigit() or time.time() - int(when) > _LONGEST_HOLD:
+            drop_ref(repo, ref)
 
 
 def _update_refs(repo: Repository, lines: str) -> None:
