@@ -4,6 +4,7 @@ The file is a ZIP archive without compression, in which everything can be opened
 
     README.txt           how to
     runs.bundle          a git bundle of the run branch, of all or of what came since some commit
+    code.bundle          a git bundle of the code of these runs, less what remotes have of it
     objects/<sha256>     the bytes of each large artifact
 """
 
@@ -21,14 +22,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
-from gxt import git, joining, large, sharing, store, transfer
+from gxt import git, joining, large, layout, sharing, snapshots, store, transfer
 from gxt.errors import FileChangedError, FormatError, GxtError, NotFoundError
 from gxt.git import Repository
 from gxt.joining import Moved
 from gxt.large import Objects, Progress
 from gxt.pointers import Pointer
 
-_RUNS, _README, _OBJECTS = "runs.bundle", "README.txt", "objects/"
+_RUNS, _CODE, _README, _OBJECTS = "runs.bundle", "code.bundle", "README.txt", "objects/"
 _OBJECT = re.compile(r"objects/([0-9a-f]{64})")
 _GIT_BUNDLE = b"# v"
 _PIECE = 1 << 20
@@ -42,7 +43,10 @@ runs that are there. Without gxt:
     git bundle list-heads runs/runs.bundle
     git fetch runs/runs.bundle {ref}:refs/heads/runs-from-bundle
 
-objects/ holds large artifacts by the SHA-256 of their bytes, which their pointers in the branch name.
+objects/ holds large artifacts by the SHA-256 of their bytes, which their pointers in the branch name. code.bundle,
+where there is one, has the code of the runs:
+
+    git fetch runs/code.bundle 'refs/gxt/code/*:refs/gxt/code/*'
 """
 
 Said = Callable[[str], None]
@@ -58,6 +62,7 @@ class Bundled(NamedTuple):
         artifacts: the large artifacts in it.
         missing: those that were left out because their bytes are nowhere, with where they are named.
         size: the file's bytes.
+        code: the commits with the code of the runs in it.
     """
 
     runs: Sequence[Moved]
@@ -66,6 +71,7 @@ class Bundled(NamedTuple):
     artifacts: Sequence[Pointer]
     missing: transfer.Named
     size: int
+    code: Sequence[str]
 
 
 def bundle(
@@ -74,6 +80,7 @@ def bundle(
     since: str | None = None,
     *,
     artifacts: bool = True,
+    code: bool = True,
     skip_missing: bool = False,
     progress: Progress | None = None,
     said: Said | None = None,
@@ -83,6 +90,7 @@ def bundle(
     Args:
         since: a commit that whoever gets it has: only what came after it is written. None for everything.
         artifacts: write the large artifacts of these runs too; those that are not here are fetched.
+        code: write their code too, as far as it is here, on top of the branches that are known of remotes.
         skip_missing: leave out those whose bytes cannot be had.
         progress, said: are told of the artifacts, and what git says.
 
@@ -112,13 +120,32 @@ def bundle(
         git.create_bundle(repo, git_bundle, ref, base, said)
         # The branch may have moved meanwhile; what is in the bundle is what counts.
         commit = git.bundle_refs(repo, git_bundle)[ref]
+        runs = joining.moved(repo, settings, base, commit)
+        snapshots_inside = _bundle_code(repo, settings, Path(folder) / _CODE, commit, runs if code else [], said)
         with zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as archive:
             archive.writestr(_README, _ABOUT.format(ref=ref))
             archive.write(git_bundle, _RUNS)
+            if snapshots_inside:
+                archive.write(Path(folder) / _CODE, _CODE)
             for pointer in inside:
                 _add(archive, pointer, objects, progress)
         size = beside.stat().st_size
-    return Bundled(joining.moved(repo, settings, base, commit), commit, base, inside, missing, size)
+    return Bundled(runs, commit, base, inside, missing, size, snapshots_inside)
+
+
+def _bundle_code(
+    repo: Repository, settings: Mapping[str, str], file: Path, commit: str, runs: Sequence[Moved], said: Said | None
+) -> list[str]:
+    """Write the code of some runs to a git bundle; the commits, none where there is nothing to write."""
+    folders = [f"{layout.EXPERIMENTS}/{moved.folder}/{moved.run}" for moved in runs if moved.what != "gone"]
+    named = snapshots.named_in(repo, commit, [f"{folder}/{layout.RUN_YAML}" for folder in folders])
+    published = snapshots.published(repo, settings)
+    # One that was brought from elsewhere may be here without its ref.
+    kept = git.list_refs(repo, git.CODE)
+    inside = [oid for oid in git.not_reached(repo, named, published) if snapshots.ref_of(oid) in kept]
+    if inside:
+        git.create_bundle_of(repo, file, [snapshots.ref_of(oid) for oid in inside], published, said)
+    return inside
 
 
 def _artifacts_since(repo: Repository, base: str | None, commit: str) -> transfer.Named:
@@ -202,6 +229,8 @@ class Unbundled(NamedTuple):
         artifacts: large artifacts that were brought.
         missing: those that its runs name and that are neither in it nor here.
         names: what the first of these runs are called, by id.
+        code: the commits with code that came along.
+        code_lacks: the commits that this code builds on and that are not here; then none of it came.
     """
 
     received: Sequence[Moved]
@@ -209,6 +238,8 @@ class Unbundled(NamedTuple):
     artifacts: Sequence[Pointer]
     missing: transfer.Named
     names: Mapping[str, str]
+    code: Sequence[str] = ()
+    code_lacks: Sequence[str] = ()
 
 
 def unbundle(
@@ -275,13 +306,26 @@ def _taken(
                 if not was_there:
                     put.append(pointer)
         before = store.tip(repo, settings).commit
+        code, lacks = _take_code(repo, source, git_bundle.with_name(_CODE), said)  # before the runs that name it
         after = store.join(repo, commit, file.name)
     except BaseException:
         for pointer in put:  # nothing names them
             objects.remove(pointer.oid)
         raise
     missing = {pointer: where for pointer, where in named.items() if not objects.has(pointer)}
-    return Unbundled(joining.moved(repo, settings, before, after), after, brought, missing, {})
+    return Unbundled(joining.moved(repo, settings, before, after), after, brought, missing, {}, code, lacks)
+
+
+def _take_code(
+    repo: Repository, source: _Source, git_bundle: Path, said: Said | None
+) -> tuple[Sequence[str], Sequence[str]]:
+    """The code that came along, or what it builds on and is not here."""
+    if not source.extract_code(git_bundle):
+        return [], []
+    if lacks := git.missing_for_bundle(repo, git_bundle):
+        return [], lacks
+    git.fetch_bundle(repo, git_bundle, f"{git.CODE}*", f"{git.CODE}*", said)
+    return [ref.removeprefix(git.CODE) for ref in git.bundle_refs(repo, git_bundle)], []
 
 
 def _preview(
@@ -347,6 +391,14 @@ class _Source:
             return
         with _reading(self._file), self._archive.open(_RUNS) as source, open(target, "wb") as out:
             shutil.copyfileobj(source, out, _PIECE)
+
+    def extract_code(self, target: Path) -> bool:
+        """Write the git bundle of the runs' code to a file, if there is one."""
+        if self._archive is None or _CODE not in self._archive.namelist():
+            return False
+        with self._archive.open(_CODE) as source, open(target, "wb") as out:
+            shutil.copyfileobj(source, out, _PIECE)
+        return True
 
     def extract(self, pointer: Pointer, objects: Objects, progress: Progress | None) -> None:
         """Put the bytes of a large artifact among those here, checked."""

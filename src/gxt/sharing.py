@@ -10,12 +10,13 @@ import contextlib
 import dataclasses
 import itertools
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from gxt import git, joining, large, layout, store, textmap
-from gxt.errors import FormatError, GitError, GxtError, NotFoundError, UsageError
+from gxt import git, joining, large, layout, snapshots, store, textmap
+from gxt.errors import FormatError, GitError, GxtError, GxtWarning, NotFoundError, UsageError
 from gxt.git import Entry, Repository, Talk
 from gxt.joining import Moved
 from gxt.large import Shown
@@ -238,8 +239,7 @@ def sync(
         done = replace(done, artifacts=[*done.artifacts, *went])
         if here == there and not hopeful:
             return _finish(repo, settings, done, before, here, there)
-        with _masking():
-            pushed = git.push(repo, remote, branch, here, there, talk, settings)
+        pushed = _push(repo, settings, remote, here, there, changed, talk)
         done = replace(done, tries=done.tries + (pushed.landed or not hopeful))
         if pushed.landed:
             return _finish(repo, settings, done if pushed.had else _sent(done, changed), before, here, here)
@@ -312,6 +312,46 @@ def _fetch(repo: Repository, remote: str, branch: str, talk: Talk) -> tuple[git.
         is_there = git.fetch(repo, remote, branch, talk)
     there, here = git.commits_at(repo, [git.tracking_ref(remote, branch), f"refs/heads/{branch}"])
     return there if is_there else None, here.id if here else None
+
+
+def _push(
+    repo: Repository,
+    settings: Mapping[str, str],
+    remote: str,
+    commit: str,
+    expected: str | None,
+    changed: Sequence[tuple[str, str]],
+    talk: Talk,
+) -> git.Pushed:
+    code = _code_to_send(repo, settings, remote, commit, changed)
+    branch = store.branch_name(settings)
+    with _masking():
+        pushed = git.push(repo, remote, branch, commit, expected, talk, settings, code)
+        refused = next(iter(pushed.refused.values()), None)
+        if code and not (pushed.landed or pushed.moved or pushed.stumbled):  # it may be the code that it does not take
+            refused = pushed.words.replace("\n", "; ")
+            pushed = git.push(repo, remote, branch, commit, expected, talk, settings)
+    if refused is not None and pushed.landed:
+        what = f"{remote} does not take the code of runs, which stays here: {mask_urls(refused)[:300]}"
+        warnings.warn(GxtWarning(what), stacklevel=2)
+    return pushed
+
+
+_MOST_REFS = 500
+
+
+def _code_to_send(
+    repo: Repository, settings: Mapping[str, str], remote: str, commit: str, changed: Sequence[tuple[str, str]]
+) -> list[str]:
+    """The refs of the code that the remote could not get at otherwise, of runs that are new there or changed."""
+    paths = [path for status, path in changed if status != "D" and _is_run_document(path)]
+    named = snapshots.named_in(repo, commit, paths)
+    refs = [snapshots.ref_of(found) for found in snapshots.not_published(repo, settings, named, remote)]
+    return refs if len(refs) <= _MOST_REFS else [snapshots.ref_of("*")]
+
+
+def _is_run_document(path: str) -> bool:
+    return path.count("/") == 3 and path.endswith(f"/{layout.RUN_YAML}")
 
 
 def _send_what_runs_need(

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gxt import git, store
-from gxt.errors import GitError
-from gxt.git import Change, Deadline, Repository, WorkTree
+from gxt import git, layout, live, store
+from gxt.errors import GitError, NotFoundError
+from gxt.git import Change, Deadline, Repository, Talk, WorkTree
 from gxt.model import clean_text, random_digits
 
 _TIME = 120.0  # seconds
@@ -165,6 +167,113 @@ def _patch(repo: Repository, settings: Mapping[str, str], old: str, new: str) ->
     patch = git.patch(repo, old, new, limit)
     end = f"\nCut by gxt, which keeps {limit} bytes of a patch. All of it: git diff {old} {new}\n".encode()
     return (patch.text + end if patch.is_cut else patch.text) or None
+
+
+# --- who names them -------------------------------------------------------------------------------------------------
+
+_NAMED = re.compile(rb'^ *snapshot: "?([0-9a-f]{40,64})"?$', re.MULTILINE)
+
+
+def named_in(repo: Repository, commit: str, paths: Iterable[str]) -> list[str]:
+    """The snapshots that run.yaml files of a commit of the run branch name, each once."""
+    texts = git.read_objects(repo, [f"{commit}:{path}" for path in paths])
+    return list(dict.fromkeys(oid.decode() for text in texts if text is not None for oid in _NAMED.findall(text)))
+
+
+def not_published(repo: Repository, settings: Mapping[str, str], commits: Sequence[str], remote: str) -> list[str]:
+    """Those of some snapshots that are here and that no branch which is known of a remote leads to."""
+    return git.not_reached(repo, commits, published(repo, settings, remote) if commits else [])
+
+
+def published(repo: Repository, settings: Mapping[str, str], remote: str = "") -> list[str]:
+    """The commits of code that are known of a remote, or of all."""
+    branch = store.branch_name(settings)
+    refs = git.list_refs(repo, f"refs/remotes/{remote}".rstrip("/") + "/")
+    return list(dict.fromkeys(commit for ref, commit in refs.items() if not ref.endswith(f"/{branch}")))
+
+
+def ref_of(commit: str) -> str:
+    """The ref that keeps a snapshot."""
+    return f"{git.CODE}{commit}"
+
+
+def bring(repo: Repository, settings: Mapping[str, str], commit: str, talk: Talk) -> None:
+    """Have a snapshot here, from whichever remote has it.
+
+    Raises:
+        NotFoundError: none has it.
+        GitError: none has it, and one could not be asked.
+
+    >>> bring(repo, settings, run.source["snapshot"], Talk())  # doctest: +SKIP
+    """
+    if git.resolve(repo, [commit])[0] is not None:
+        return
+    trouble: GitError | None = None
+    remotes = git.remote_urls(settings)
+    for remote in sorted(remotes, key=lambda name: (name != "origin", name)):
+        for source in (ref_of(commit), commit):  # a branch that was not fetched may lead to it
+            try:
+                if git.fetch_ref(repo, remote, source, ref_of(commit), talk):
+                    return
+            except GitError as error:
+                trouble = error
+    if trouble is not None:
+        raise trouble
+    raise NotFoundError(
+        f"the code {commit[:12]} is not here, and no remote has it",
+        "`gxt push` sends it from the clone that recorded the run",
+    )
+
+
+class Pruned(NamedTuple):
+    """What came of a prune.
+
+    Attributes:
+        gone: the snapshots that were let go, or would be.
+        named: how many stay because a run names them.
+        young: how many stay because they are so new that a run may be about to name them.
+    """
+
+    gone: Sequence[str]
+    named: int
+    young: int
+
+
+_YOUNG = 3600.0  # seconds
+
+
+def prune(repo: Repository, *, dry_run: bool = False) -> Pruned:
+    """Let go of snapshots that no run names: on any branch or tag, here or known of a remote, waiting or recording.
+
+    git then takes the objects away, when it next collects garbage.
+    """
+    store.check_writable(repo)
+    kept = git.kept(repo)
+    named = _named(repo)
+    young = {commit for commit, when in kept.items() if commit not in named and time.time() - when < _YOUNG}
+    gone = [commit for commit in kept if commit not in named and commit not in young]
+    if gone and not dry_run:
+        git.let_go(repo, gone)
+        for commit in set(gone) & _named_by_unfinished(repo):  # by a run that began in this very moment
+            git.keep(repo, commit)
+            gone.remove(commit)
+    return Pruned(gone, len(kept) - len(gone) - len(young), len(young))
+
+
+def _named(repo: Repository) -> set[str]:
+    commits = git.tips(repo)
+    documents = git.object_ids(repo, [f"{commit}:{layout.GXT_YAML}" for commit in commits])
+    holders = [commit for commit, document in zip(commits, documents, strict=True) if document is not None]
+    return _named_by_unfinished(repo) | git.find_ids(repo, holders, f"{layout.EXPERIMENTS}/*/*/{layout.RUN_YAML}")
+
+
+def _named_by_unfinished(repo: Repository) -> set[str]:
+    base = store.root(repo)
+    found: set[str] = set()
+    for folder in [*live.live_runs(base), *live.pending_runs(base)]:
+        with contextlib.suppress(FileNotFoundError):  # it has just been committed, and the branch names it
+            found.update(re.findall(r"[0-9a-f]{40,64}", (folder / live.JOURNAL).read_text("utf-8", "replace")))
+    return found
 
 
 @contextlib.contextmanager

@@ -52,6 +52,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "status": "upkeep",
         "recover": "upkeep",
         "gc": "upkeep",
+        "prune": "upkeep",
         "doctor": "doctor",
         "completion": "completion",
         "demo": "demo",

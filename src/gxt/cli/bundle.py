@@ -23,6 +23,7 @@ from gxt.pointers import Pointer
     help="Only what came after a commit, tag or time of the run branch that the other side has: origin/gxt, yesterday.",
 )
 @click.option("--no-artifacts", is_flag=True, help="Leave large artifacts out.")
+@click.option("--no-code", is_flag=True, help="Leave the code of the runs out.")
 @click.option("--skip-missing", is_flag=True, help="Leave out large artifacts whose bytes cannot be had.")
 @click.option("-f", "--force", is_flag=True, help="Replace a file that is there.")
 @json_option
@@ -32,14 +33,16 @@ def bundle_command(
     file: Path,
     since: str | None,
     no_artifacts: bool,
+    no_code: bool,
     skip_missing: bool,
     force: bool,
     as_json: bool,
 ) -> None:
     """Write runs to one file, to carry where no network leads.
 
-    The file holds the run branch, or what came to it since a commit, as a git bundle, and the large artifacts of these
-    runs. `gxt unbundle` joins it with the runs of another clone; `unzip` and `git bundle` open it without gxt.
+    The file holds the run branch, or what came to it since a commit, as a git bundle, the large artifacts of these
+    runs, and their code as far as no remote has it. `gxt unbundle` joins it with the runs of another clone; `unzip` and
+    `git bundle` open it without gxt.
 
     A bundle is of the branch, and not of single runs: what a run was before is part of what lets it be joined.
 
@@ -58,6 +61,7 @@ def bundle_command(
             file,
             base,
             artifacts=not no_artifacts,
+            code=not no_code,
             skip_missing=skip_missing,
             progress=progress,
             said=moving.talk("git").said,
@@ -72,12 +76,12 @@ def bundle_command(
             "since": done.since,
             "runs": [moving.run_json(moved) for moved in done.runs],
             **_of_artifacts(done.artifacts, done.missing),
+            "code": list(done.code),
         }
         click.echo(render.json_text(found), nl=False)
         return
-    click.echo(
-        f"{file}: {moving.runs_text(done.runs) or 'no run'}{_artifacts(done.artifacts)}, {render.size(done.size)}"
-    )
+    said = f"{moving.runs_text(done.runs) or 'no run'}{_artifacts(done.artifacts)}"
+    click.echo(f"{file}: {said}, {render.size(done.size)}")
     click.echo(f"  the run branch up to {done.commit[:12]}; the next one: gxt bundle FILE --since {done.commit[:12]}")
 
 
@@ -114,6 +118,8 @@ def unbundle_command(ctx: click.Context, file: Path, dry_run: bool, no_artifacts
             "received": [moving.run_json(moved) for moved in done.received],
             "commit": done.commit,
             **_of_artifacts(done.artifacts, done.missing),
+            "code": list(done.code),
+            "code_lacks": list(done.code_lacks),
             "dry_run": dry_run,
         }
         click.echo(render.json_text(found), nl=False)
@@ -124,6 +130,11 @@ def unbundle_command(ctx: click.Context, file: Path, dry_run: bool, no_artifacts
     if dry_run:
         for line in moving.run_lines(done.received, done.names):
             click.echo(line)
+    if done.code_lacks:
+        lacking = ", ".join(commit[:12] for commit in done.code_lacks[:5])
+        output.note(
+            f"without the code of its runs, which builds on commits that are not here: {lacking}; fetch them first"
+        )
     if done.missing:
         output.note(
             f"{len(done.missing)} large artifact{'' if len(done.missing) == 1 else 's'} of its runs"

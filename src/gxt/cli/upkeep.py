@@ -1,4 +1,4 @@
-"""Setting up and looking after a repository: init, status, recover, gc."""
+"""Setting up and looking after a repository: init, status, recover, gc, prune."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from gxt import catalog, driver, edits, git, live, render, sharing, store, transfer
+from gxt import catalog, driver, edits, git, live, render, sharing, snapshots, store, transfer
 from gxt.cli import output
 from gxt.cli.params import complete_run, json_option, repository
 from gxt.git import Repository
@@ -222,6 +222,31 @@ def gc_command(ctx: click.Context, as_json: bool) -> None:
     output.say(f"after:  {_objects(after)}")
     if after.size < before.size:
         output.say(f"{render.size(before.size - after.size)} less")
+
+
+@click.command("prune")
+@click.option("-n", "--dry-run", is_flag=True, help="Only say what would be let go.")
+@json_option
+@click.pass_context
+def prune_command(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
+    """Let go of the code that no run names any more.
+
+    The code of a run is a commit that refs/gxt/code/ keeps. It stays as long as a run names it on any branch or tag,
+    here or known of a remote, or one that waits or records. What is let go, git takes away when it next collects
+    garbage. `gxt artifacts prune` clears away large artifacts.
+    """
+    repo = repository(ctx)
+    done = snapshots.prune(repo, dry_run=dry_run)
+    if as_json:
+        found = {"gone": list(done.gone), "named": done.named, "young": done.young, "dry_run": dry_run}
+        click.echo(render.json_text(found), nl=False)
+        return
+    for commit in done.gone:
+        output.say(f"{'would let go' if dry_run else 'let go'}: {commit}")
+    young = f", and {done.young} of the last hour" if done.young else ""
+    output.say(
+        f"kept: {_count(done.named, 'snapshot')} that {'a run names' if done.named == 1 else 'runs name'}{young}"
+    )
 
 
 def _objects(counts: git.ObjectCounts) -> str:

@@ -9,7 +9,7 @@ GIT_INDEX_FILE cannot be taken out, and because importing it takes longer than r
 `lfs` bring and send; `snapshots` writes the work tree as a commit; `upkeep` packs and cleans up.
 """
 
-from gxt.git.bundles import bundle_refs, create_bundle, fetch_bundle, missing_for_bundle
+from gxt.git.bundles import bundle_refs, create_bundle, create_bundle_of, fetch_bundle, missing_for_bundle
 from gxt.git.commits import IN_COMMIT, Content, Entry, commit_files
 from gxt.git.finding import OLDEST, checked_out_in, find, init, is_shallow, version
 from gxt.git.history import (
@@ -28,10 +28,12 @@ from gxt.git.history import (
     commits_that_change,
     count_commits,
     edits_apart,
+    find_ids,
     goes_on_from,
     is_ancestor,
     log,
     merge_bases,
+    not_reached,
     steps_apart,
     unpushed,
 )
@@ -72,7 +74,7 @@ from gxt.git.refs import (
     tips,
     tracking_ref,
 )
-from gxt.git.remotes import Pushed, delete_remote_branch, fetch, push
+from gxt.git.remotes import Pushed, delete_remote_branch, fetch, fetch_ref, push
 from gxt.git.repository import Origin, Repository, Talk
 from gxt.git.settings import (
     Identity,
@@ -96,6 +98,8 @@ from gxt.git.snapshots import (
     Written,
     checked_out,
     keep,
+    kept,
+    let_go,
     look,
     looks_for_untracked,
     patch,
@@ -161,6 +165,7 @@ __all__ = [
     "count_commits",
     "count_objects",
     "create_bundle",
+    "create_bundle_of",
     "create_ref",
     "delete_ref",
     "delete_remote_branch",
@@ -169,7 +174,9 @@ __all__ = [
     "empty_tree",
     "fetch",
     "fetch_bundle",
+    "fetch_ref",
     "find",
+    "find_ids",
     "goes_on_from",
     "has_lfs",
     "has_lfs_hook",
@@ -180,8 +187,10 @@ __all__ = [
     "is_shallow",
     "is_true",
     "keep",
+    "kept",
     "knows_identity",
     "leftovers",
+    "let_go",
     "lfs_endpoints",
     "lfs_fetch",
     "lfs_push",
@@ -197,6 +206,7 @@ __all__ = [
     "merge_conflicts",
     "missing_for_bundle",
     "move_ref",
+    "not_reached",
     "object_ids",
     "open_blob",
     "patch",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gxt.errors import FormatError
-from gxt.git.process import ask, git_error, one_line, run
+from gxt.git.process import ask, git_error, one_line, run, scratch
 from gxt.git.remotes import FETCH_PACK, talk_to
 from gxt.git.repository import Repository, Talk
 
@@ -16,8 +16,18 @@ def create_bundle(
     repo: Repository, file: Path, ref: str, lacks: str | None, said: Callable[[str], None] | None
 ) -> None:
     """Write a ref with its history to a git bundle, less what a commit has already."""
-    args = ["bundle", "create", "--progress", str(file), ref, *([f"^{lacks}"] if lacks else [])]
-    code, _, err = talk_to(repo, args, Talk(said=said, timeout=0))
+    create_bundle_of(repo, file, [ref], [lacks] if lacks else [], said)
+
+
+def create_bundle_of(
+    repo: Repository, file: Path, refs: Sequence[str], lacks: Sequence[str], said: Callable[[str], None] | None
+) -> None:
+    """Write several refs with their history to a git bundle, less what some commits have already."""
+    args = ["bundle", "create", "--progress", str(file), "--stdin"]
+    with scratch() as asked:
+        asked.write("".join(f"{line}\n" for line in [*refs, *(f"^{commit}" for commit in lacks)]).encode())
+        asked.seek(0)
+        code, _, err = talk_to(repo, args, Talk(said=said, timeout=0), asked)
     if code:
         raise git_error(["bundle"], err)
 

@@ -265,3 +265,28 @@ def changed_paths(repo: Repository, old: str, new: str, below: str | None = None
     out = run(repo, "diff-tree", "-r", "-z", "--name-status", "--no-renames", old, new, "--", *inside)
     fields = out.decode("utf-8", "surrogateescape").split("\0")[:-1]
     return list(zip(fields[::2], fields[1::2], strict=True))
+
+
+def not_reached(repo: Repository, commits: Sequence[str], refs: Sequence[str]) -> list[str]:
+    """Those of some commits that are here and that none of some refs or commits leads to."""
+    if not commits:
+        return []
+    asked = "".join(f"{commit}\n" for commit in commits) + "".join(f"^{ref}\n" for ref in refs)
+    # Nothing is walked where there is nothing to stop at.
+    walk = [] if refs else ["--no-walk=unsorted"]
+    out = run(repo, "rev-list", "--ignore-missing", *walk, "--stdin", stdin=asked.encode())
+    found = set(out.decode().split())
+    return [commit for commit in commits if commit in found]
+
+
+def find_ids(repo: Repository, commits: Sequence[str], paths: str) -> set[str]:
+    """What looks like an object's id in files of some commits, of those whose paths fit a pattern."""
+    found: set[str] = set()
+    for first in range(0, len(commits), 200):
+        some = commits[first : first + 200]
+        options = ["-h", "-o", "-a", "-E", "--no-color", "-e", "[0-9a-f]{40,64}"]
+        code, out, err = ask(repo.common_dir, "grep", *options, *some, "--", f":(top,glob){paths}")
+        if code > 1:
+            raise git_error(["grep"], err)
+        found.update(out.decode("utf-8", "replace").split())
+    return found

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import IO, NamedTuple
 
 from gxt.errors import GitError
@@ -29,6 +30,7 @@ class Pushed(NamedTuple):
         moved: whether somebody else was faster.
         stumbled: whether it could not store it, as a `git gc` at the same moment can make happen.
         words: its words.
+        refused: of the refs that were sent along, those that it did not take, with its words.
     """
 
     landed: bool
@@ -36,6 +38,7 @@ class Pushed(NamedTuple):
     moved: bool
     stumbled: bool
     words: str
+    refused: Mapping[str, str] = MappingProxyType({})
 
 
 # Nothing but what is asked for: no tags, no submodules, no FETCH_HEAD in the user's way.
@@ -70,6 +73,21 @@ def fetch(repo: Repository, remote: str, branch: str, talk: Talk) -> bool:
     return True
 
 
+def fetch_ref(repo: Repository, remote: str, source: str, target: str, talk: Talk) -> bool:
+    """Bring a ref of a remote here, or a commit by its id; False where the remote has none, or gives out no such thing.
+
+    Raises:
+        GitError: the remote cannot be reached, or does not answer.
+    """
+    code, _, err = talk_to(repo, [*FETCH_PACK, remote, f"{source}:{target}"], talk)
+    if code and not any(sign in err for sign in _NOT_THERE):
+        raise remote_error(remote, err)
+    return code == 0
+
+
+_NOT_THERE = ("couldn't find remote ref", "not our ref", "unadvertised object", "did not send all necessary objects")
+
+
 def push(
     repo: Repository,
     remote: str,
@@ -78,8 +96,11 @@ def push(
     expected: str | None,
     talk: Talk,
     settings: Mapping[str, str],
+    along: Sequence[str] = (),
 ) -> Pushed:
     """Move a remote's branch from one commit to another that descends from it; None for a branch that is not there.
+
+    `along` are refs that are the same there and never move; they go first.
 
     Raises:
         GitError: the remote cannot be reached, or does not answer.
@@ -87,18 +108,20 @@ def push(
     ref = f"refs/heads/{branch}"
     options = ["--porcelain", "--progress", "--no-follow-tags", "--recurse-submodules=no"]
     options.append(f"--force-with-lease={ref}:{expected or ''}")
-    code, out, err = talk_to(
-        repo, ["-c", f"remote.{remote}.mirror=false", "push", *options, remote, f"{commit}:{ref}"], talk
-    )
-    report = next((line for line in out.splitlines() if line[1:2] == "\t" and f":{ref}\t" in line), "")
-    if code == 0 and not report.startswith("!"):
+    refs = [*(f"{name}:{name}" for name in along), f"{commit}:{ref}"]
+    code, out, err = talk_to(repo, ["-c", f"remote.{remote}.mirror=false", "push", *options, remote, *refs], talk)
+    reports = [line for line in out.splitlines() if line[1:2] == "\t"]
+    report = next((line for line in reports if f":{ref}\t" in line), "")
+    others = [line.split("\t") for line in reports if line.startswith("!") and line != report]
+    refused = {names.partition(":")[2]: words for _, names, words in others}
+    if report and not report.startswith("!") and (code == 0 or refused):
         tracking = tracking_ref(remote, branch)
         if (
             settings.get(f"remote.{remote}.fetch") != f"+refs/heads/*:{tracking_ref(remote, '*')}"
         ):  # else git has done it
             with contextlib.suppress(GitError):
                 run(repo, "update-ref", tracking, commit)
-        return Pushed(True, report.startswith("="), False, False, "")
+        return Pushed(True, report.startswith("="), False, False, "", refused)
     if not report:
         raise remote_error(remote, err)
     words = report.rpartition("\t")[2]

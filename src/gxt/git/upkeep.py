@@ -16,6 +16,7 @@ from gxt.git.process import git_error, run, scrubbed_environment, start, startin
 from gxt.git.refs import drop_ref
 from gxt.git.repository import Repository
 from gxt.git.settings import is_true, whole_number
+from gxt.git.snapshots import HOLD, drop_old_holds
 
 # A commit of a run is a pack of its own, with a new copy of the experiment's list of runs (30 bytes a run).
 _MOST_NEW_PACKS, _MOST_NEW_BYTES = 24, 8 << 20
@@ -169,6 +170,8 @@ def remove_leftovers(repo: Repository) -> list[Path]:
         for ref in run(repo, "for-each-ref", "--format=%(refname)", UNSIGNED).decode().split():
             drop_ref(repo, ref)
             removed.append(repo.common_dir / ref)
+    if any((repo.common_dir / HOLD).glob("*")):
+        drop_old_holds(repo)
     for file in leftovers(repo):
         with contextlib.suppress(OSError):
             file.unlink()

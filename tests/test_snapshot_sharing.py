@@ -1,0 +1,274 @@
+"""The code of runs between clones: it is sent where the remote cannot reach it, brought when it is asked for, kept as
+long as a run names it."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gxt.git
+from gxt import bundles, catalog, edits, recorder, sharing, snapshots, store
+from gxt.errors import GxtWarning, NotFoundError
+from gxt.git import Repository, Talk
+from helpers import git, record, run_python
+
+
+@pytest.fixture
+def hub(work: Path, tmp_path: Path) -> Path:
+    """A bare repository that has the code of `work`, which is a clone of it."""
+    folder = tmp_path / "hub.git"
+    git("clone", "-q", "--bare", str(work), str(folder))
+    git("remote", "add", "origin", str(folder), cwd=work)
+    git("fetch", "-q", "origin", cwd=work)
+    return folder
+
+
+@pytest.fixture
+def other(hub: Path, tmp_path: Path) -> Repository:
+    git("clone", "-q", str(hub), str(tmp_path / "other"))
+    return gxt.git.find(tmp_path / "other")
+
+
+def source(repo: Repository, run_id: str) -> dict[str, Any]:
+    return store.read_run(repo, run_id).source
+
+
+def code_of_dirty_run(repo: Repository, content: str = "changed\n", **options: Any) -> str:
+    assert repo.work_tree is not None
+    (repo.work_tree / "train.py").write_text(content)
+    return str(source(repo, record(repo, **options))["snapshot"])
+
+
+def code_refs(folder: Path) -> list[str]:
+    return [
+        ref.rpartition("/")[2]
+        for ref in git("for-each-ref", "--format=%(refname)", "refs/gxt/code", cwd=folder).split()
+    ]
+
+
+def sync(repo: Repository, **options: Any) -> sharing.Outcome:
+    return sharing.sync(repo, "origin", Talk(), **options)
+
+
+def bring(repo: Repository, commit: str) -> None:
+    snapshots.bring(repo, gxt.git.config(repo), commit, Talk())
+
+
+def test_code_goes_with_its_runs_and_comes_when_it_is_asked_for(repo: Repository, hub: Path, other: Repository) -> None:
+    commit = code_of_dirty_run(repo)
+    assert sync(repo, receive=False).sent and code_refs(hub) == [commit]
+    sync(other)
+    git("fetch", "-q", cwd=other.work_tree)
+    assert gxt.git.resolve(other, [commit]) == [None] and code_refs(other.common_dir) == []
+    bring(other, commit)
+    assert git("show", f"{commit}:train.py", cwd=other.work_tree) == "changed"
+    assert code_refs(other.common_dir) == [commit]
+
+
+def test_code_that_the_remote_has_is_not_sent(repo: Repository, hub: Path) -> None:
+    commit = source(repo, record(repo))["snapshot"]
+    assert commit == git("rev-parse", "main", cwd=hub)
+    sync(repo)
+    assert code_refs(hub) == []
+
+
+def test_commits_that_nobody_pushed_are_sent(repo: Repository, work: Path, hub: Path, other: Repository) -> None:
+    git("commit", "-q", "--allow-empty", "-m", "only here", cwd=work)
+    commit = source(repo, record(repo))["snapshot"]
+    sync(repo)
+    assert code_refs(hub) == [commit] == [git("rev-parse", "HEAD", cwd=work)]
+
+
+def test_many_runs_of_one_code_send_one_ref_and_a_tag_later_changes_nothing(
+    repo: Repository, hub: Path, other: Repository
+) -> None:
+    commit = code_of_dirty_run(repo)
+    assert {code_of_dirty_run(repo) for _ in range(3)} == {commit}
+    sync(repo)
+    sync(other)
+    edits.tag(other, catalog.find(other, "@last"), {"a": "b"})
+    assert sync(other).sent  # of whose code nothing is here
+    assert code_refs(hub) == [commit]
+
+
+def test_a_remote_that_takes_no_code_gets_the_runs(repo: Repository, hub: Path) -> None:
+    code_of_dirty_run(repo)
+    for hook in ("update", "pre-receive"):
+        script = hub / "hooks" / hook
+        read = "set -- $1" if hook == "update" else "while read a b c; do set -- $c $@; done"
+        script.write_text(f'#!/bin/sh\n{read}\ncase "$*" in *gxt/code*) echo "no code here" >&2; exit 1;; esac\n')
+        script.chmod(0o755)
+        with pytest.warns(GxtWarning, match="origin does not take the code of runs, which stays here"):
+            assert sync(repo).sent
+        assert code_refs(hub) == [] and git("rev-parse", "gxt", cwd=hub)
+        script.unlink()
+        code_of_dirty_run(repo, f"{hook}\n")
+
+
+def test_code_that_no_remote_has(repo: Repository, hub: Path, other: Repository) -> None:
+    commit = code_of_dirty_run(repo)
+    with pytest.raises(NotFoundError, match="is not here, and no remote has it"):
+        bring(other, commit)
+
+
+def test_code_that_a_branch_of_the_remote_leads_to_is_brought_from_there(
+    repo: Repository, work: Path, hub: Path, other: Repository
+) -> None:
+    git("commit", "-q", "--allow-empty", "-m", "later", cwd=work)
+    git("push", "-q", "origin", "main", cwd=work)
+    commit = source(repo, record(repo))["snapshot"]
+    sync(repo)
+    assert code_refs(hub) == []
+    bring(other, commit)
+    assert gxt.git.resolve(other, [commit]) == [commit]
+
+
+# --- in a bundle ----------------------------------------------------------------------------------------------------
+
+
+def test_a_bundle_has_the_code_of_its_runs(repo: Repository, hub: Path, other: Repository, tmp_path: Path) -> None:
+    commit = code_of_dirty_run(repo)
+    assert bundles.bundle(repo, tmp_path / "runs.zip").code == [commit]
+    done = bundles.unbundle(other, tmp_path / "runs.zip")
+    assert done.code == [commit] and not done.code_lacks
+    assert git("show", f"{commit}:train.py", cwd=other.work_tree) == "changed"
+    assert bundles.bundle(repo, tmp_path / "without.zip", code=False).code == []
+
+
+def test_code_that_builds_on_what_is_not_there_stays_in_the_bundle(repo: Repository, hub: Path, tmp_path: Path) -> None:
+    code_of_dirty_run(repo)
+    bundles.bundle(repo, tmp_path / "runs.zip")
+    git("init", "-q", str(tmp_path / "fresh"))
+    fresh = gxt.git.find(tmp_path / "fresh")
+    done = bundles.unbundle(fresh, tmp_path / "runs.zip")
+    assert len(done.received) == 1 and done.code == [] and done.code_lacks == [git("rev-parse", "main", cwd=hub)]
+
+
+def test_without_remotes_a_bundle_has_all_of_the_code(repo: Repository, tmp_path: Path) -> None:
+    commit = code_of_dirty_run(repo)
+    bundles.bundle(repo, tmp_path / "runs.zip")
+    git("init", "-q", str(tmp_path / "fresh"))
+    fresh = gxt.git.find(tmp_path / "fresh")
+    assert bundles.unbundle(fresh, tmp_path / "runs.zip").code == [commit]
+    assert git("show", f"{commit}~1:train.py", cwd=tmp_path / "fresh") == "print('training')"
+
+
+# --- as long as a run names it ------------------------------------------------------------------------------------
+
+
+def make_old(repo: Repository) -> None:
+    """As if all code had been kept long ago."""
+    for ref in (repo.common_dir / "refs" / "gxt" / "code").iterdir():
+        os.utime(ref, (time.time() - 7200,) * 2)
+
+
+def nameless(repo: Repository) -> str:
+    """Code that no run names."""
+    commit = git("commit-tree", "-m", "nobody's", "HEAD^{tree}", cwd=repo.work_tree)
+    git("update-ref", f"refs/gxt/code/{commit}", commit, cwd=repo.work_tree)
+    return commit
+
+
+def on_the_branch(repo: Repository) -> str:
+    return code_of_dirty_run(repo)
+
+
+def deleted(repo: Repository) -> str:
+    commit = code_of_dirty_run(repo)
+    (entry,) = store.list_runs(repo, store.tip(repo, {}).commit)
+    store.mark_deleted(repo, entry.run_id, True)
+    return commit
+
+
+def on_another_branch(repo: Repository) -> str:
+    commit = code_of_dirty_run(repo)
+    git("branch", "-m", "gxt", "gxt-review", cwd=repo.work_tree)
+    return commit
+
+
+def of_a_remote(repo: Repository) -> str:
+    commit = code_of_dirty_run(repo)
+    git("update-ref", "refs/remotes/origin/gxt", "gxt", cwd=repo.work_tree)
+    git("branch", "-D", "-q", "gxt", cwd=repo.work_tree)
+    return commit
+
+
+def tagged(repo: Repository) -> str:
+    commit = code_of_dirty_run(repo)
+    git("tag", "-a", "-m", "paper", "paper", "gxt", cwd=repo.work_tree)
+    git("branch", "-D", "-q", "gxt", cwd=repo.work_tree)
+    return commit
+
+
+def recording(repo: Repository) -> str:
+    assert repo.work_tree is not None
+    (repo.work_tree / "train.py").write_text("changed\n")
+    run = recorder.begin(repo, "taxi")
+    while "snapshot" not in run.record.source:
+        time.sleep(0.01)
+    return str(run.record.source["snapshot"])
+
+
+def waiting(repo: Repository) -> str:
+    git("checkout", "-q", "--orphan", "gxt", cwd=repo.work_tree)
+    git("commit", "-q", "-m", "in the way", cwd=repo.work_tree)
+    assert repo.work_tree is not None
+    (repo.work_tree / "train.py").write_text("changed\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run = recorder.begin(repo, "taxi")
+        run.end("finished")
+    assert run.record.place == "pending"
+    return str(run.record.source["snapshot"])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [on_the_branch, deleted, on_another_branch, of_a_remote, tagged, recording, waiting],
+    ids=lambda m: m.__name__,
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_only_what_no_run_names_is_let_go(repo: Repository, make: Callable[[Repository], str], packed: bool) -> None:
+    other = nameless(repo)
+    commit = make(repo)
+    if packed:
+        git("pack-refs", "--all", cwd=repo.work_tree)
+    else:
+        make_old(repo)
+    would = snapshots.prune(repo, dry_run=True)
+    assert list(would.gone) == [other] and set(code_refs(repo.common_dir)) == {commit, other}
+    assert snapshots.prune(repo) == would
+    assert code_refs(repo.common_dir) == [commit]
+
+
+def test_what_was_kept_just_now_stays(repo: Repository) -> None:
+    nameless(repo)
+    assert snapshots.prune(repo) == ([], 0, 1)
+
+
+def test_a_run_that_is_purged_lets_its_code_go(repo: Repository) -> None:
+    commit = code_of_dirty_run(repo)
+    (entry,) = store.list_runs(repo, store.tip(repo, {}).commit)
+    store.mark_deleted(repo, entry.run_id, True)
+    make_old(repo)
+    assert snapshots.prune(repo).gone == []
+    store.purge(repo, [entry.run_id])
+    assert snapshots.prune(repo).gone == [commit]
+
+
+def test_pruning_on_the_command_line(repo: Repository, work: Path) -> None:
+    code_of_dirty_run(repo)
+    commit = nameless(repo)
+    make_old(repo)
+    assert (
+        run_python("-m", "gxt", "prune", "--dry-run").stdout
+        == f"would let go: {commit}\nkept: 1 snapshot that a run names\n"
+    )
+    assert f'"gone": [\n    "{commit}"\n  ]' in run_python("-m", "gxt", "prune", "--json").stdout
+    assert run_python("-m", "gxt", "prune").stdout == "kept: 1 snapshot that a run names\n"
