@@ -461,6 +461,10 @@ WRITER = """
 """
 
 
+def refs_of_gxt(work: Path) -> list[str]:
+    return git("for-each-ref", "--format=%(refname)", "refs/gxt", cwd=work).split()
+
+
 @pytest.mark.parametrize("count", [12, pytest.param(100, marks=pytest.mark.slow)])
 def test_runs_from_several_work_trees_while_the_user_works(
     work: Path, repo: Repository, tmp_path: Path, count: int
@@ -506,4 +510,4 @@ def test_runs_from_several_work_trees_while_the_user_works(
     assert git("rev-list", "--max-parents=0", "--count", "gxt", cwd=work) == "1"
     branches = git("for-each-ref", "--format=%(refname:short)", "refs/heads", cwd=work).split()
     assert sorted(branches) == sorted(["gxt", "main", *(f"topic-{number + 1}" for number in range(rounds))])
-    assert git("for-each-ref", "refs/gxt", cwd=work) == ""
+    assert {ref.rpartition("/")[0] for ref in refs_of_gxt(work)} == {"refs/gxt/code"}

@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 import gxt.git
-from gxt.errors import FileChangedError, GitError, NotARepositoryError, RefLockedError, RefMovedError, UsageError
+from gxt.errors import (
+    FileChangedError,
+    GitError,
+    NoGitError,
+    NotARepositoryError,
+    RefLockedError,
+    RefMovedError,
+    UsageError,
+)
 from gxt.git import Identity, Repository
 from helpers import git, record
 
@@ -51,8 +59,10 @@ def test_where_there_is_no_repository(tmp_path: Path, work: Path) -> None:
 
 def test_without_git_the_error_says_so(work: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(GitError, match="not installed"):
-        gxt.git.find(work)
+    with pytest.raises(NoGitError, match="not installed"):
+        gxt.git.config(gxt.git.find(work))
+    with pytest.raises(NoGitError, match="not installed"):
+        gxt.git.find(tmp_path)
 
 
 def test_the_configuration_in_force(repo: Repository) -> None:

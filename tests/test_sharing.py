@@ -561,7 +561,7 @@ def test_a_sync_asks_git_little(clone: Clone, tmp_path: Path, monkeypatch: pytes
         monkeypatch.setenv("GIT_TRACE2_EVENT", str(tmp_path / name))
         sync(repo, settings=settings)
         monkeypatch.delenv("GIT_TRACE2_EVENT")
-    assert commands_of_git(tmp_path / "here") == ["cat-file", "diff-tree", "push"]
+    assert commands_of_git(tmp_path / "here") == ["cat-file", "diff-tree", "cat-file", "push"]
     there = ["cat-file", "fetch", "cat-file", "cat-file", "cat-file", "update-ref", "diff-tree"]
     assert commands_of_git(tmp_path / "there") == there
 

@@ -258,6 +258,10 @@ def test_another_repository_s_environment_does_not_lead_astray(
 # --- what is on the branch --------------------------------------------------------------------------------------
 
 
+def all_refs() -> list[str]:
+    return git("for-each-ref", "--format=%(refname)").split()
+
+
 def test_a_run_is_a_folder_of_plain_files(repo: Repository, work: Path) -> None:
     (work / "model.bin").write_bytes(b"\x00\r\n\xff")
     run = recorder.begin(repo, "NYC taxi")
@@ -269,6 +273,7 @@ def test_a_run_is_a_folder_of_plain_files(repo: Repository, work: Path) -> None:
     assert git("ls-tree", "-r", "--name-only", "gxt").splitlines() == [
         ".gitattributes",
         f"{folder}/artifacts/models/model.bin",
+        f"{folder}/code.patch",
         f"{folder}/environment.txt",
         f"{folder}/metrics.csv",
         f"{folder}/metrics.yaml",
@@ -282,7 +287,7 @@ def test_a_run_is_a_folder_of_plain_files(repo: Repository, work: Path) -> None:
     assert git_bytes("show", f"gxt:{folder}/artifacts/models/model.bin") == b"\x00\r\n\xff"
     assert git("show", "gxt:gxt.yaml") == "format: 1"
     assert "name: NYC taxi" in git("show", "gxt:experiments/NYC%20taxi/experiment.yaml")
-    assert git("ls-tree", "-r", "gxt", "--format=%(objectmode)").split() == ["100644"] * 9
+    assert git("ls-tree", "-r", "gxt", "--format=%(objectmode)").split() == ["100644"] * 10
 
 
 def test_a_run_without_points_has_no_metrics_csv(repo: Repository) -> None:
@@ -304,7 +309,7 @@ def test_git_itself_clones_pushes_and_checks_out_the_branch(repo: Repository, wo
 def test_the_branch_is_called_as_git_config_says(repo: Repository) -> None:
     git("config", "gxt.branch", "runs/ml")
     run_id = record(repo)
-    assert git("for-each-ref", "--format=%(refname)").split() == ["refs/heads/main", "refs/heads/runs/ml"]
+    assert git("for-each-ref", "--format=%(refname)", "refs/heads").split() == ["refs/heads/main", "refs/heads/runs/ml"]
     assert store.read_run(repo, run_id).id == run_id
 
 
@@ -369,7 +374,8 @@ def test_commits_are_signed_where_git_is_set_up_to_sign(repo: Repository, signin
         git("verify-commit", revision)
     assert git("rev-list", "--count", "gxt") == "2"
     assert git("log", "-1", "--format=%(trailers:key=Gxt-Run,valueonly)", "gxt").strip() == run_id
-    assert git("for-each-ref", "--format=%(refname)").split() == ["refs/heads/gxt", "refs/heads/main"]
+    refs = ["refs/heads/gxt", "refs/heads/main"]
+    assert [ref for ref in all_refs() if not ref.startswith("refs/gxt/code/")] == refs
     assert [run.note for run in runs_on_branch(repo)] == ["signed"]
     assert_clean(repo)
 
@@ -380,7 +386,7 @@ def test_a_run_that_cannot_be_signed_waits(repo: Repository, signing_key: Path) 
     run = recorder.begin(repo, "taxi")
     with pytest.warns(GxtWarning, match="signed"):
         run.end()
-    assert git("for-each-ref", "--format=%(refname)").split() == ["refs/heads/main"]
+    assert [ref for ref in all_refs() if not ref.startswith("refs/gxt/code/")] == ["refs/heads/main"]
     signing_key.write_bytes(good)
     signing_key.chmod(0o600)
     assert [found.id for found in store.commit_pending(repo)] == [run.run_id]
