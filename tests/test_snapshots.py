@@ -303,8 +303,11 @@ def line_ends(work: Path) -> dict[str, str]:
     git("commit", "-q", "-m", "second")
     git("config", "core.autocrlf", "true")
     (work / "dos.txt").write_bytes(b"a\r\nb\r\nc\r\n")
-    (work / "new.txt").write_bytes(b"a\r\nb\r\n")
-    return {"train.py": "100644 print('training')", "dos.txt": "100644 a\nb\nc", "new.txt": "100644 a\nb"}
+    git("config", "core.safecrlf", "true")  # with which `git add` would refuse the file that mixes them
+    for name, content in (("new.txt", b"a\r\nb\r\n"), ("mixed.txt", b"a\nb\r\n")):
+        (work / name).write_bytes(content)
+    same = dict.fromkeys(("new.txt", "mixed.txt"), "100644 a\nb")
+    return {"train.py": "100644 print('training')", "dos.txt": "100644 a\nb\nc", **same}
 
 
 def filters(work: Path) -> dict[str, str]:

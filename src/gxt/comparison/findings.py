@@ -50,7 +50,8 @@ class Findings:
         curves: histories by step; each value is a Divergence from the first run's.
         tags: by name.
         inputs: datasets; the same where their digests are.
-        source: command, entrypoint, commit, branch, whether the code had uncommitted changes, remote.
+        source: command, entrypoint, commit, branch, whether the code had uncommitted changes, remote,
+            and the code as it ran where it differed.
         code: for each other run with another commit, the commits and files in between.
         environment: Python, platform, processors.
         packages: versions; empty where some run did not record them.
@@ -112,7 +113,13 @@ def inputs(runs: Sequence[Run]) -> Differences:
 
 def source(runs: Sequence[Run]) -> Differences:
     """Where the runs came from, as run.yaml has it."""
-    return differences([run.source for run in runs])
+    # A snapshot that is the commit itself says nothing more.
+    return differences(
+        [
+            {key: value for key, value in run.source.items() if key != "snapshot" or value != run.source.get("commit")}
+            for run in runs
+        ]
+    )
 
 
 def environment(runs: Sequence[Run]) -> Differences:
