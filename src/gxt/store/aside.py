@@ -49,11 +49,11 @@ def _ref_of(folder: Path) -> str:
 
 def abandoned(repo: Repository) -> list[Path]:
     """The folders and refs of processes that were killed, as paths in the git directory."""
+    refs = git.list_refs(repo, _REFS)  # first: each is younger than its folder
     folders = sorted(root(repo).glob(f"{_PREFIX}*"))
     dead = [folder for folder in folders if _is_abandoned(folder)]
     used = {_ref_of(folder) for folder in folders if folder not in dead}
-    refs = [ref for ref in git.list_refs(repo, _REFS) if ref not in used]
-    return [*dead, *(repo.common_dir / ref for ref in refs)]
+    return [*dead, *(repo.common_dir / ref for ref in refs if ref not in used)]
 
 
 def remove_abandoned(repo: Repository) -> list[Path]:
