@@ -486,6 +486,22 @@ def test_large_files_are_named_and_left_out(work: Path) -> None:
     assert tree(found["snapshot"], work)["tracked.bin"] == "100644 small"
 
 
+def test_files_that_hold_secrets_by_custom_are_left_out_unless_git_tracks_them(work: Path) -> None:
+    (work / "server.pem").write_text("tracked")
+    git("add", "server.pem")
+    git("commit", "-qm", "x")
+    secret = [".env", ".env.local", "prod.env", "deep/id_ed25519", "TLS.KEY", "secrets.yaml", "service-account-x.json"]
+    code_of = [".env.example", "secrets.py", "environment.yaml", "keys.csv", "env"]
+    (work / "deep").mkdir()
+    for name in (*secret, *code_of, "server.pem"):
+        (work / name).write_text("changed")
+    found = snapshot(work)
+    assert found.about["left_out"] == {name: {"problem": "by its name it may hold secrets"} for name in sorted(secret)}
+    there = tree(found.about["snapshot"], work)
+    assert {*code_of, "server.pem"} <= there.keys() and not {*secret} & there.keys()
+    assert there["server.pem"] == "100644 changed"
+
+
 def test_of_too_much_that_git_does_not_track_the_largest_is_left_out(work: Path) -> None:
     git("config", "gxt.snapshotMaxTotal", "2500")
     (work / "data").mkdir()

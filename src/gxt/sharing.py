@@ -384,6 +384,10 @@ def _send_what_runs_need(
             raise
         why = f"no run was sent to {remote}, since none goes without what it needs"
         raise GxtError(f"{error.message}; {why}", error.hint) from None
+    if sending.missing:
+        count, first = len(sending.missing), next(iter(sending.missing.values()))
+        what = f"{count} large artifact{'' if count == 1 else 's'} of the runs sent, such as {first}"
+        warnings.warn(GxtWarning(f"{what}: the bytes are neither here nor in {sending.place}"), stacklevel=2)
     return sending.sent
 
 

@@ -23,6 +23,13 @@ from gxt.model import clean_text, random_digits
 _TIME = 120.0  # seconds
 _LARGEST_FILE, _LARGEST_TOTAL, _LARGEST_PATCH = 5 << 20, 100 << 20, 1 << 20
 _MOST_NAMED = 100
+# Files that hold keys and passwords by custom. If nobody has told git to ignore them, a push must still not publish them.
+_SECRETS = re.compile(
+    r"\.env(?!\.(example|sample|template)$)(\..+)?|.+\.env|\.?netrc|\.pypirc|\.npmrc|\.pgpass|\.htpasswd"
+    r"|\.git-credentials|id_(rsa|dsa|ecdsa|ed25519)|.+\.(pem|key|p12|pfx|jks|keystore|kdbx)|service[-_]account.*\.json"
+    r"|(credentials|secrets?)(\.(json|ya?ml|toml|ini|cfg|conf|txt|csv|properties))?",
+    re.IGNORECASE,
+)
 
 
 class Snapshot(NamedTuple):
@@ -103,7 +110,9 @@ def _chosen(top: Path, settings: Mapping[str, str], tree: WorkTree) -> tuple[lis
     sizes: dict[str, int] = {}
     for change in tree.changes:
         size, why = _readable(top / change.path, change)
-        if why is not None:
+        if change.is_untracked and _SECRETS.fullmatch(change.path.rpartition("/")[2]):
+            left_out[change.path] = {"problem": "by its name it may hold secrets"}
+        elif why is not None:
             left_out[change.path] = {"problem": why}
         elif size > largest:
             left_out[change.path] = {"size": size}
