@@ -23,7 +23,7 @@ from gxt.model import clean_text, random_digits
 _TIME = 120.0  # seconds
 _LARGEST_FILE, _LARGEST_TOTAL, _LARGEST_PATCH = 5 << 20, 100 << 20, 1 << 20
 _MOST_NAMED = 100
-# Files that hold keys and passwords by custom. If nobody has told git to ignore them, a push must still not publish them.
+# Files that hold keys and passwords by custom. Where nobody has told git to ignore them, a push must not publish them.
 _SECRETS = re.compile(
     r"\.env(?!\.(example|sample|template)$)(\..+)?|.+\.env|\.?netrc|\.pypirc|\.npmrc|\.pgpass|\.htpasswd"
     r"|\.git-credentials|id_(rsa|dsa|ecdsa|ed25519)|.+\.(pem|key|p12|pfx|jks|keystore|kdbx)|service[-_]account.*\.json"
