@@ -153,18 +153,18 @@ def test_unreadable_files_and_folders_are_named(repo: Repository, work: Path, po
     git("add", ".")
     git("commit", "-q", "-m", "second")
     (work / "tracked.py").write_text("after\n")
-    (work / "key.pem").write_text("secret\n")
+    (work / "unread.txt").write_text("secret\n")
     (work / "closed").mkdir()
     (work / "closed" / "a.py").write_text("a\n")
     (work / "new.py").write_text("new\n")
-    for path, mode in ((work / "tracked.py", 0), (work / "key.pem", 0), (work / "closed", 0)):
+    for path, mode in ((work / "tracked.py", 0), (work / "unread.txt", 0), (work / "closed", 0)):
         path.chmod(mode)
     subprocess.run([*powerless, sys.executable, "-m", "gxt", "log", "-m", "a=1"], check=True, capture_output=True)
     (work / "closed").chmod(0o755)
     source = last(repo).source
     assert source["left_out"] == {
         "closed": {"problem": "cannot be read"},
-        "key.pem": {"problem": "Permission denied"},
+        "unread.txt": {"problem": "Permission denied"},
         "tracked.py": {"problem": "Permission denied"},
     }
     assert set(tree(source["snapshot"], work)) == {"train.py", "new.py", "tracked.py"}

@@ -118,6 +118,33 @@ def test_the_same_code_is_the_same_commit_in_every_clone_and_adds_one_ref(work: 
     assert sorted((work / ".git" / "objects" / "pack").iterdir()) == packs
 
 
+def test_a_process_writes_the_same_changes_once(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "_RESOLUTION", -1 << 60)  # however new the files are
+    (work / "new.py").write_text("1")
+    real = gxt.git.write
+    written: list[object] = []
+    monkeypatch.setattr(gxt.git, "write", lambda *args: (written.append(args), real(*args))[1])
+    first = snapshot(work)
+    assert snapshot(work) == first and len(written) == 1
+    git("update-ref", "-d", refs(work)[0])
+    git("gc", "-q", "--prune=now")
+    assert snapshot(work) == first and len(written) == 2  # it was let go
+    for change in (lambda: (work / "new.py").write_text("2"), lambda: git("commit", "--allow-empty", "-qm", "x")):
+        change()
+        assert snapshot(work) != first
+    git("config", "gxt.snapshotMaxPatch", "0")
+    assert snapshot(work).patch is None
+    assert len(written) == 5 and code(work)["new.py"] == "100644 2"
+
+
+def test_files_that_have_changed_just_now_are_looked_at_again(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = gxt.git.write
+    written: list[object] = []
+    monkeypatch.setattr(gxt.git, "write", lambda *args: (written.append(args), real(*args))[1])
+    (work / "new.py").write_text("1")
+    assert snapshot(work) == snapshot(work) and len(written) == 2
+
+
 def test_nothing_of_the_user_s_set_up_has_a_say_in_the_commit(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (work / "train.py").write_text("changed\n")
     plain = about(work)["snapshot"]

@@ -67,6 +67,26 @@ def _take(repo: Repository, settings: Mapping[str, str], tree: WorkTree, until: 
     if repo.work_tree is None:
         return Snapshot({})  # whatever ran, it is not from here
     chosen, left_out = _chosen(repo.work_tree, settings, tree)
+    seen = _Seen.of(repo.work_tree, settings, tree.commit, chosen, left_out)
+    if seen is not None and (known := _known.get(repo.common_dir)) is not None and known[0] == seen:
+        with contextlib.suppress(GitError):  # it has been let go meanwhile, and is taken anew
+            git.keep(repo, known[1].about["snapshot"])
+            return known[1]
+    snapshot = _written(repo, settings, tree, chosen, left_out, until)
+    if seen is not None and not left_out.keys() - seen.left_out.keys() and "snapshot" in snapshot.about:
+        _known[repo.common_dir] = seen, snapshot
+    return snapshot
+
+
+def _written(
+    repo: Repository,
+    settings: Mapping[str, str],
+    tree: WorkTree,
+    chosen: Sequence[Change],
+    left_out: dict[str, dict[str, Any]],
+    until: Deadline,
+) -> Snapshot:
+    """The snapshot of what was chosen; what git could not read comes to what is left out."""
     with _folder(repo) as folder:
         written = git.write(repo, tree.commit, chosen, folder, until)
     repositories = {change.path for change in chosen if change.is_untracked and change.is_submodule}
@@ -87,6 +107,47 @@ def _take(repo: Repository, settings: Mapping[str, str], tree: WorkTree, until: 
     if written is None or written.commit == tree.commit:
         return Snapshot(about)
     return Snapshot(about, _patch(repo, settings, tree.commit or git.empty_tree(settings), written.commit))
+
+
+class _Seen(NamedTuple):
+    """What a snapshot depends on, as far as the files' own data tell: where that is the same, so is the snapshot."""
+
+    commit: str | None
+    changes: Sequence[Change]
+    files: Sequence[tuple[int, ...] | None]
+    left_out: Mapping[str, Mapping[str, Any]]
+    settings: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        top: Path,
+        settings: Mapping[str, str],
+        commit: str | None,
+        changes: Sequence[Change],
+        left_out: Mapping[str, Mapping[str, Any]],
+    ) -> _Seen | None:
+        """None where they do not tell: of repositories inside, and of files that have changed just now, which may
+        change again within the resolution of the file system's clock."""
+        files: list[tuple[int, ...] | None] = []
+        newest = time.time_ns() - _RESOLUTION
+        for change in changes:
+            if change.is_submodule:
+                return None
+            try:
+                about = (top / change.path).lstat()
+            except OSError:
+                files.append(None)
+                continue
+            if max(about.st_mtime_ns, about.st_ctime_ns) > newest:
+                return None
+            files.append((about.st_mode, about.st_size, about.st_ino, about.st_mtime_ns, about.st_ctime_ns))
+        return cls(commit, tuple(changes), tuple(files), dict(left_out), dict(settings))
+
+
+_RESOLUTION = 2_000_000_000  # nanoseconds: FAT's
+_known: dict[Path, tuple[_Seen, Snapshot]] = {}
+"""The last snapshot of each repository, for a process that records many runs of the same changes."""
 
 
 def check_kept(repo: Repository, snapshot: Snapshot) -> None:

@@ -113,14 +113,22 @@ def _tee_until_exit(process: subprocess.Popen[bytes], run: ActiveRun) -> int:
     try:
         for tee in tees:
             tee.start()
-        code = process.wait()
+        _wait_for_exit(process)
         for tee in tees:
             _wait_for(tee)
-        return code
+        return process.returncode
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         log.close()
+
+
+def _wait_for_exit(process: subprocess.Popen[bytes]) -> None:
+    """In a thread: Python would handle a signal that comes just before it waits only when the command has ended."""
+    waiting = threading.Thread(target=process.wait, daemon=True)
+    waiting.start()
+    while waiting.is_alive():
+        waiting.join(1.0)
 
 
 class _Tee(threading.Thread):
