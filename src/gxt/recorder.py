@@ -20,9 +20,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Any, NoReturn
 
-from gxt import artifacts, capture, git, layout, live, media, snapshots, store, uploads
+from gxt import artifacts, capture, datasets, git, layout, live, media, snapshots, store, uploads
 from gxt.appender import RunGoneError
-from gxt.datasets import describe
 from gxt.errors import FormatError, GitError, GxtError, GxtWarning, NoGitError, NotFoundError, UsageError
 from gxt.git import Repository
 from gxt.live import LiveRun
@@ -397,25 +396,31 @@ class ActiveRun:
         return store.read_artifact(self._repo, self.experiment, self.run_id, path) if self._resumed else None
 
     def log_input(self, dataset: Any, context: str | None = None, name: str | None = None) -> None:
-        """Record a dataset that the run used: a file, a folder, a URL, a DataFrame or an array.
+        """Record a dataset that the run used: a path or pattern (`data/*.parquet`) of files, a folder, a URL, a table
+        of pandas, polars or pyarrow, or a numpy array.
 
         What is recorded is its name, a digest of its content, its size, and for tables rows and columns, not the
-        data itself. `context` says what it was used for ("train").
+        data itself. `context` says what it was used for ("train"). A large folder is read by several threads, and by
+        the next run only where its files were changed.
 
         Raises:
-            UsageError: no such file, or nothing that a digest can be made of.
+            UsageError: no such file, one that cannot be read, or nothing that a digest can be made of.
+
+        >>> gxt.log_input("data/green_*.parquet", context="train")  # doctest: +SKIP
         """
         self._check_open()
-        label, values = describe(dataset, self._repo.work_tree)
-        label = check_name("dataset", name or label)
+        found, values = datasets.describe(dataset, self._repo)
+        self.record_input(name or found, values, context)
+
+    def record_input(self, name: str, values: Mapping[str, Any], context: str | None = None) -> None:
+        """Record a dataset that was described before: what `datasets.describe` says of it, under a name."""
+        self._check_open()
         known = self.record.inputs
-        base, number_of_name = label, 2
-        while label in known and known[label].get("digest") != values.get("digest"):
-            label, number_of_name = f"{base} ({number_of_name})", number_of_name + 1
+        label = datasets.label(values, check_name("dataset", name), known)
         contexts = [text for text in (known.get(label, {}).get("context"), context) if text]
         if contexts:
-            values = {"context": ", ".join(dict.fromkeys(contexts))} | values
-        self._record("input", name=label, values=values)
+            values = {"context": ", ".join(dict.fromkeys(contexts)), **values}
+        self._record("input", name=label, values=dict(values))
 
     def get_artifact_uri(self, artifact_path: str | None = None) -> str:
         """Where the run's artifacts are: while it records, a folder; then what `git show` takes."""

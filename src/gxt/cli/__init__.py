@@ -23,6 +23,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "best": "look",
         "show": "look",
         "diff": "diff",
+        "data": "data",
         "list": "listing",
         "history": "history",
         "plot": "plot",

@@ -93,7 +93,7 @@ def transfer_progress(what: str, total: int | None = None) -> Iterator[Progress 
         if not begun:
             begun = True
             bars.start()
-        bars.advance(task, moved)
+        bars.update(task, advance=moved, total=total if total is not None else whole)
 
     try:
         yield show

@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
-from gxt import artifacts, capture, edits, fluent, intake, recorder, store
+from gxt import artifacts, capture, datasets, edits, fluent, intake, recorder, store
 from gxt.cli import output
+from gxt.cli.moving import transfer_progress
 from gxt.cli.params import Given, complete_live, complete_run, given_options, read_input, repository
 from gxt.errors import FormatError
 from gxt.git import Repository
@@ -20,6 +21,7 @@ from gxt.intake import Row
 from gxt.live import add_params
 from gxt.model import DEFAULT_EXPERIMENT, FAILED, FINISHED, KILLED, RUN_ID, param_value
 from gxt.recorder import ActiveRun
+from gxt.showing import one_line
 
 STATUS = click.Choice([FINISHED, FAILED, KILLED])
 
@@ -33,7 +35,7 @@ class Content:
     metrics: dict[str, float] = field(default_factory=dict)
     history: list[Row] = field(default_factory=list)
     files: list[tuple[str, str | None]] = field(default_factory=list)
-    inputs: list[str] = field(default_factory=list)
+    inputs: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     note: str | None = None
 
     def record(self, run: ActiveRun, step: int | None) -> None:
@@ -48,8 +50,8 @@ class Content:
             run.log_metrics(row.values, step=row.step, timestamp=row.time)
         for path, folder in self.files:
             run.log_artifact(path, folder)
-        for path in self.inputs:
-            run.log_input(path)
+        for name, values in self.inputs:
+            run.record_input(name, values)
 
 
 def read_content(given: Given) -> Content:
@@ -113,7 +115,7 @@ def _own_command() -> dict[str, str]:
     multiple=True,
     type=click.Path(),
     metavar="PATH",
-    help="A dataset that was used; its digest is kept.",
+    help="A dataset that was used: a file, a folder, a pattern in quotes, a URL; its digest is kept.",
 )
 @click.option(
     "--run",
@@ -161,14 +163,14 @@ def log_command(
     if step is not None and not metrics:
         raise click.UsageError("--step is the step of metrics given by -m")
     step_keys = [step_key] if step_key else intake.STEP_KEYS
+    repo = repository(ctx)
     content = replace(
         read_content(given),
         metrics=dict(map(intake.metric_assignment, metrics)),
         history=[row for file in metrics_files for row in _history(file, step_keys)],
         files=[_artifact(text) for text in files],
-        inputs=list(inputs),
+        inputs=[_input(repo, text) for text in inputs],
     )
-    repo = repository(ctx)
     run = _existing_run(repo, run_name) if run_name else begin(repo, given, _own_command())
     try:
         content.record(run, step)
@@ -210,6 +212,11 @@ def _artifact(text: str) -> tuple[str, str | None]:
         path, _, folder = text.rpartition(":")
     artifacts.files_of(Path(path), folder)  # says now what is wrong with it
     return path, folder
+
+
+def _input(repo: Repository, text: str) -> tuple[str, dict[str, Any]]:
+    with transfer_progress(f"reading {one_line(Path(text).name)}") as progress:
+        return datasets.describe(text, repo, progress)
 
 
 def _existing_run(repo: Repository, text: str) -> ActiveRun:

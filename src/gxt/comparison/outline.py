@@ -98,6 +98,7 @@ def outline_of(found: Findings, now: int | None = None) -> Outline:
     }
     parts = [_part(title, differences, len(found.runs)) for title, differences in sections.items()]
     parts = [_with_code(part, found, labels) if part.title == "code" else part for part in parts]
+    parts = [_with_same_data(part, found, labels) if part.title == "inputs" else part for part in parts]
     shown = [part for part in parts if part.rows or part.lines or part.remarks]
     unchanged = [_unchanged(part) for part in parts if part.same and part not in shown and part.title != "run"]
     verdict = "" if found.different else "nothing differs"
@@ -287,6 +288,37 @@ def _input(about: dict[str, Any], exact: bool) -> str:
     known = {**about, "digest": digest, "rows": f"{about['rows']} rows" if "rows" in about else ""}
     keys = ["digest", "rows", "source", "context"] if exact or not digest else ["digest", "rows"]
     return ", ".join(str(known[key]) for key in keys if known.get(key))
+
+
+# --- inputs ---------------------------------------------------------------------------------------------------------
+
+
+def _with_same_data(part: Part, found: Findings, labels: Sequence[str]) -> Part:
+    """The part about inputs with which runs saw the same data, where it is not just that all did, under one name."""
+    if not (found.inputs or found.inputs.same):
+        return part  # only files were asked for
+    by_digest: dict[str, dict[str, list[int]]] = {}
+    for i, run in enumerate(found.runs):
+        for name, about in run.inputs.items():
+            if digest := about.get("digest"):
+                by_digest.setdefault(str(digest), {}).setdefault(name, []).append(i)
+    remarks = []
+    for names in by_digest.values():
+        seen_by = sorted({i for indices in names.values() for i in indices})
+        if len(seen_by) < 2 or (len(names) == 1 and len(seen_by) == len(found.runs)):
+            continue
+        who = _listed([labels[i] for i in seen_by])
+        if len(names) == 1:
+            remarks.append(f"{who} saw the same {next(iter(names))}")
+        else:
+            called = (f"{name} in {_listed([labels[i] for i in indices])}" for name, indices in names.items())
+            remarks.append(f"{who} saw the same data: {', '.join(called)}")
+    return replace(part, remarks=(*part.remarks, *remarks))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 # --- code -----------------------------------------------------------------------------------------------------------

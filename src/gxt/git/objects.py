@@ -88,6 +88,20 @@ def _completed(repo: Repository, names: Sequence[str], found: list[Object | None
     return found
 
 
+def read_indexed(repo: Repository, path: str, most: int) -> bytes | None:
+    """A small file as this work tree's index has it, by its path from the top; None where that has none, or one of over
+    `most` bytes."""
+    if "\n" in path:
+        return None
+    name = f":{path}\n".encode("utf-8", "surrogateescape")
+    code, out, _ = ask(repo.git_dir, "cat-file", "--batch-check=%(objecttype) %(objectsize)", stdin=name)
+    kind, _, size = out.decode("utf-8", "replace").strip().partition(" ")
+    if code or kind != "blob" or int(size) > most:
+        return None
+    code, out, _ = ask(repo.git_dir, "cat-file", "--batch", stdin=name)
+    return None if code else out.partition(b"\n")[2][:-1]
+
+
 _MOST_DAMAGED = 20
 
 
