@@ -49,6 +49,7 @@ ORDER = [
     "uploads",
     "snapshots",
     "capture",
+    "environment",
     "sharing",
     "driver",
     "review",

@@ -96,7 +96,7 @@ def test_diff_says_which_runs_saw_the_same_data(repo: Repository, work: Path, sa
     ]
 
     def compared(which: list[Run]) -> comparison.Comparison:
-        return comparison.of(repo, which, {}, ())
+        return comparison.of(repo, which, {}, False)
 
     assert "a and c saw the same trips" in compared(runs).to_markdown()
     renamed = catalog.find(repo, saw("d", rides="one.csv"))

@@ -1,16 +1,15 @@
-"""Where a run comes from: the command, the code's commit, the packages, the machine. Secrets are masked here."""
+"""Where a run comes from: the command, the code's commit, the packages. Secrets are masked here."""
 
 from __future__ import annotations
 
 import os
-import platform
 import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from gxt import git
@@ -18,6 +17,9 @@ from gxt.errors import GitError
 from gxt.git import Repository, WorkTree
 from gxt.masking import MASK, is_secret, mask_urls
 from gxt.model import clean_text
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 UNNAMED_NOTEBOOK = "notebook"
 
@@ -208,29 +210,7 @@ def preload() -> None:
     import socket  # noqa: F401
 
 
-# --- the environment ----------------------------------------------------------------------------------------------
-
-
-def environment() -> dict[str, Any]:
-    """run.yaml's `environment`: Python's version, platform, processors, GPUs."""
-    found: dict[str, Any] = {
-        "python": platform.python_version(),
-        "platform": f"{platform.system()}-{platform.release()}-{platform.machine()}",
-        "cpus": os.cpu_count(),
-    }
-    if gpus := _gpus():
-        found["gpus"] = gpus
-    return found
-
-
-@lru_cache(maxsize=1)
-def _gpus() -> list[str]:
-    """NVIDIA GPUs' models, as the Linux driver lists them: no library to load, no process to start."""
-    names = []
-    for information in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
-        match = re.search(r"^Model:\s*(.+)$", information.read_text(errors="replace"), re.MULTILINE)
-        names.append(match.group(1).strip() if match else "NVIDIA GPU")
-    return names
+# --- packages ----------------------------------------------------------------------------------------------
 
 
 def packages() -> str:
@@ -262,8 +242,18 @@ def _packages(stamps: tuple[tuple[str, int], ...]) -> str:
             continue
         key = re.sub(r"[-_.]+", "-", name.group(1)).lower()  # PEP 503
         if key not in lines:  # the first on sys.path is the one that is imported
-            lines[key] = f"{name.group(1)}=={version.group(1)}{_direct_url(distribution.read_text('direct_url.json'))}"
+            lines[key] = f"{name.group(1)}=={version.group(1)}{_where_from(distribution)}"
     return "".join(f"{line}\n" for _, line in sorted(lines.items()))
+
+
+_IN_CONDA = os.path.isdir(os.path.join(sys.prefix, "conda-meta"))
+
+
+def _where_from(distribution: Distribution) -> str:
+    # conda's packages name the folder in which conda built them; https://packaging.python.org/specifications/recording-installed-packages
+    if _IN_CONDA and (distribution.read_text("INSTALLER") or "").strip() == "conda":
+        return "  # from conda"
+    return _direct_url(distribution.read_text("direct_url.json"))
 
 
 def _direct_url(text: str | None) -> str:
@@ -277,6 +267,8 @@ def _direct_url(text: str | None) -> str:
             return f"  # from {mask_urls(about['url'])} at {about['vcs_info']['commit_id']}"
         url = urlsplit(about["url"])
         if url.scheme == "file":
+            if "archive_info" in about:
+                return "  # from a local file"
             return "  # editable" if about.get("dir_info", {}).get("editable") else "  # from a local folder"
         return f"  # from {mask_urls(urlunsplit(url))}"
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Any, NoReturn
 
-from gxt import artifacts, capture, datasets, git, layout, live, media, snapshots, store, uploads
+from gxt import artifacts, capture, datasets, environment, git, layout, live, media, snapshots, store, uploads
 from gxt.appender import RunGoneError
 from gxt.errors import FormatError, GitError, GxtError, GxtWarning, NoGitError, NotFoundError, UsageError
 from gxt.git import Repository
@@ -664,6 +664,7 @@ class ActiveRun:
         if background:
             # A fork while the thread imports would leave the child with an import lock that nobody ever releases.
             capture.preload()
+            environment.preload()
         about = dict(origin) if origin is not None else capture.python_origin(self._repo.work_tree)
         # The command is known at once; git's answers may take a moment in a large repository.
         self._record("source", values=about)
@@ -683,7 +684,8 @@ class ActiveRun:
         with contextlib.suppress(OSError):  # the disk is full, or the run was ended without waiting for us
             self._live.record("set", values={"author": str(git.identity(settings, "author"))})
             self._capture_code(settings)
-            self._live.record("environment", values=capture.environment())
+            more = git.config_values(self._repo, "gxt.recordEnv") if "gxt.recordenv" in settings else []
+            self._live.record("environment", values=environment.describe(more))
             packages = capture.packages().encode()
             self._live.write_file(layout.ENVIRONMENT_TXT, lambda out: out.write(packages))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
@@ -53,7 +54,7 @@ class Findings:
         source: command, entrypoint, commit, branch, whether the code had uncommitted changes, remote,
             and the code as it ran where it differed.
         code: for each other run with another commit, the commits and files in between.
-        environment: Python, platform, processors.
+        environment: Python, the machine, variables, the kind of container, CI or job.
         packages: versions; empty where some run did not record them.
         artifacts: path to Blob.
         files: contents of files, where they were asked for.
@@ -123,8 +124,21 @@ def source(runs: Sequence[Run]) -> Differences:
 
 
 def environment(runs: Sequence[Run]) -> Differences:
-    """The machines, as run.yaml has them."""
-    return differences([flatten(run.environment) for run in runs])
+    """The machines, as run.yaml has them, but for what no two runs share: ids of containers and jobs, CI's addresses.
+
+    Memory is compared by whole GiB, since machines of one kind differ by less.
+    """
+    return differences([_machine(run) for run in runs])
+
+
+_OF_ONE_RUN = re.compile(r"container\.(?!kind$|image$)|ci\.(?!kind$|job$|workflow$|image$)|job\.(?!kind$|partition$)")
+
+
+def _machine(run: Run) -> dict[str, Any]:
+    known = {name: value for name, value in flatten(run.environment).items() if not _OF_ONE_RUN.match(name)}
+    if isinstance(known.get("memory"), int):
+        known["memory"] = f"{known['memory'] / 2**30:.0f} GiB"
+    return known
 
 
 def artifacts(blobs: Sequence[Mapping[str, Blob]]) -> Differences:

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gxt.masking import mask_urls
 from gxt.datasets import files
 from gxt.datasets.files import Member, Progress
 from gxt.errors import UsageError
 from gxt.git import Repository
+from gxt.masking import mask_urls
 from gxt.model import clean_text
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")

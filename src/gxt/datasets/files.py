@@ -160,16 +160,18 @@ def digests(
     if progress is not None:
         progress(total - sum(stamps[i].size for i in missing), total)
     batches = list(_batches(missing, stamps))
+    read: dict[int, _Read] = {}
     with _Reader(with_md5, (lambda moved: progress(moved, total)) if progress is not None else None) as reader:
         threads = len(batches) > 1 and sum(stamps[i].size for i in missing) > _WORTH_THREADS
-        for batch, done in reader.read_all([[members[i].path for i in batch] for batch in batches], threads):
-            found.update(
-                zip((batches[batch][at] for at in range(len(done))), (one.digest for one in done), strict=True)
-            )
+        try:
+            for batch, done in reader.read_all([[members[i].path for i in batch] for batch in batches], threads):
+                read.update(zip(batches[batch], done, strict=True))
+        finally:  # after Ctrl-C too: it need not be read again
             if known is not None:
-                paths = [members[i].path for i in batches[batch]]
-                texts = [f"{one.digest.sha256} {one.digest.md5}".rstrip() for one in done]
-                known.keep(paths, [one.stamp for one in done], texts, begun)
+                paths = [members[i].path for i in read]
+                texts = [f"{one.digest.sha256} {one.digest.md5}".rstrip() for one in read.values()]
+                known.keep(paths, [one.stamp for one in read.values()], texts, begun)
+    found.update((i, one.digest) for i, one in read.items())
     return [found[i] for i in range(len(members))]
 
 

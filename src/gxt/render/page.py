@@ -8,7 +8,7 @@ from typing import Any
 
 from gxt.model import Run, flatten, format_duration, format_time
 from gxt.query import Field
-from gxt.render.cells import STATUS_STYLES, Paint, cell_text, when
+from gxt.render.cells import STATUS_STYLES, Paint, cell_text, size, when
 from gxt.render.table import Column, Table
 from gxt.render.terminal import terminal
 from gxt.showing import one_line
@@ -30,7 +30,7 @@ def run_page(run: Run, files: Mapping[str, int], now: int, paint: Paint) -> str:
             "problem": run.problem,
             **{key: value for key, value in run.source.items() if key != "dirty"},
             "dirty": "yes, the code had uncommitted changes" if run.source.get("dirty") else None,
-            **{key: _listed(value) if key == "gpus" else value for key, value in run.environment.items()},
+            **{key: _of_machine(key, value) for key, value in run.environment.items() if value != "CPython"},
         },
         now,
     )
@@ -100,7 +100,7 @@ def _state(run: Run, paint: Paint) -> str:
 _OTHER_FILES = (
     ("output.log", "gxt tail --log {run}"),
     ("system.csv", "gxt checkout {run} system.csv"),
-    ("environment.txt", "gxt checkout {run} environment.txt"),
+    ("environment.txt", "gxt env {run}"),
 )
 _LONGEST = 400
 
@@ -119,6 +119,18 @@ def _whole(value: Any, now: int) -> str:
         text = value if isinstance(value, str) else cell_text(value, "text", now)
     shown = one_line(text[:_LONGEST])
     return shown if len(text) <= _LONGEST else f"{shown}… ({len(text)} characters; --json has all)"
+
+
+def _of_machine(key: str, value: Any) -> Any:
+    """Something of a run's environment: `64.0 GB`, `OMP_NUM_THREADS=4`, `slurm, id 4711, partition gpu`."""
+    if key == "memory" and isinstance(value, int):
+        return size(value)
+    if isinstance(value, dict):
+        if key == "variables":
+            return ", ".join(f"{name}={text}" for name, text in value.items())
+        kind = str(value.get("kind", ""))
+        return ", ".join([*filter(None, [kind]), *(f"{name} {text}" for name, text in value.items() if name != "kind")])
+    return _listed(value) if isinstance(value, list) else value
 
 
 def _listed(value: Any) -> str:
