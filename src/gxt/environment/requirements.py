@@ -79,8 +79,10 @@ def _requirement(package: Package) -> str | None:
 
 
 def _about(run: Run, packages: Sequence[Package], how: str) -> list[str]:
-    python, platform = run.environment.get("python", "?"), run.environment.get("platform", "?")
-    lines = [f"The packages of the run {run.name} ({run.id}), Python {python} on {platform}.", how]
+    system = str(run.environment.get("platform", "?")).split("-")
+    where = " ".join(dict.fromkeys((system[0], system[-1])))
+    python = run.environment.get("python", "?")
+    lines = [f"The packages of the run {run.name or run.id} ({run.id}), Python {python} on {where}.", how]
     lines += [f"Left out: {package}, {package.origin}" for package in packages if _requirement(package) is None]
     return [f"# {' '.join(line.split())}" for line in lines]
 
