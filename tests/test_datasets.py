@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sqlite3
 import subprocess
 import threading
 import time
@@ -14,7 +15,7 @@ from pyarrow import parquet
 
 from gxt import catalog, git, recorder
 from gxt.datasets import describe, files
-from gxt.datasets.digests import Digests
+from gxt.datasets.digests import Digests, Stamp
 from gxt.errors import UsageError
 from gxt.git import Repository
 from helpers import git as run_git
@@ -191,6 +192,20 @@ def test_without_a_place_for_the_cache_files_are_read(tmp_path: Path) -> None:
         paths[-1].write_text(str(i))
     found = files.digests([files.Member(path.name, path) for path in paths], known)
     assert [one.sha256 for one in found] == [hashlib.sha256(str(i).encode()).hexdigest() for i in range(40)]
+
+
+def test_what_was_found_out_long_ago_is_forgotten(tmp_path: Path) -> None:
+    known = Digests(tmp_path / "digests.db")
+    path, stamp = tmp_path / "a", Stamp(1, 1, 1, 1)
+    known.keep([path], [stamp], ["x"], begun=10**19)
+    known.forget_old()
+    assert known.find([path], [stamp]) == {0: "x"}
+    with sqlite3.connect(tmp_path / "digests.db") as database:
+        database.execute("update file set day = day - 200")
+    assert known.find([path], [stamp]) == {}
+    known.forget_old()
+    assert database.execute("select count(*) from file").fetchone() == (0,)
+    database.close()
 
 
 def test_threads_find_what_one_thread_does(work: Path) -> None:

@@ -15,6 +15,7 @@ import click
 from gxt import catalog, driver, edits, git, live, render, sharing, snapshots, store, transfer
 from gxt.cli import output
 from gxt.cli.params import complete_run, json_option, repository
+from gxt.datasets.digests import Digests
 from gxt.git import Repository
 from gxt.model import KILLED, Run, now
 
@@ -202,6 +203,8 @@ def gc_command(ctx: click.Context, as_json: bool) -> None:
     before = git.count_objects(repo)
     with store.committing(repo):
         removed = store.clean_up(repo)  # first: it may be what fills the disk
+    if (digests := Digests.beside(repo)) is not None:
+        digests.forget_old()
     committed = store.commit_pending(repo)
     git.collect_garbage(repo, progress=sys.stderr.isatty())  # runs that end meanwhile do not wait for it
     after = git.count_objects(repo)

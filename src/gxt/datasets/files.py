@@ -262,6 +262,8 @@ class _Reader:
                 if self._with_md5:
                     md5.update(buffer[:count])
                 size += count
+                if size > before.st_size:  # it grows, perhaps as fast as it is read
+                    return None
                 if self._moved is not None:
                     self._moved(count)
                 if self._stopped.is_set():
