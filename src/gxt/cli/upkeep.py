@@ -15,7 +15,6 @@ import click
 from gxt import catalog, driver, edits, git, live, render, sharing, snapshots, store, transfer
 from gxt.cli import output
 from gxt.cli.params import complete_run, json_option, repository
-from gxt.datasets.digests import Digests
 from gxt.git import Repository
 from gxt.model import KILLED, Run, now
 
@@ -203,6 +202,8 @@ def gc_command(ctx: click.Context, as_json: bool) -> None:
     before = git.count_objects(repo)
     with store.committing(repo):
         removed = store.clean_up(repo)  # first: it may be what fills the disk
+    from gxt.datasets.digests import Digests  # here for start-up time
+
     if (digests := Digests.beside(repo)) is not None:
         digests.forget_old()
     committed = store.commit_pending(repo)

@@ -10,14 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gxt.datasets import files
-from gxt.datasets.files import Member, Progress
 from gxt.errors import UsageError
 from gxt.git import Repository
 from gxt.masking import mask_urls
 from gxt.model import clean_text
+
+if TYPE_CHECKING:  # what reads files loads with the first of them, for start-up time
+    from gxt.datasets.files import Member, Progress
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _FILE = "file://"
@@ -70,7 +71,7 @@ def _describe_in_memory(dataset: Any) -> tuple[str, dict[str, Any]]:
 
 
 def _describe_files(text: str, repo: Repository | None, progress: Progress | None) -> tuple[str, dict[str, Any]]:
-    from gxt.datasets import formats, tracked
+    from gxt.datasets import files, formats, tracked
     from gxt.datasets.digests import Digests
 
     path, members = files.members(text)
@@ -104,6 +105,7 @@ def is_as_recorded(about: Mapping[str, Any], repo: Repository, progress: Progres
     Raises:
         UsageError: it cannot be read.
     """
+    from gxt.datasets import files
     from gxt.datasets.digests import Digests
 
     source = str(about["source"])
