@@ -683,11 +683,11 @@ class ActiveRun:
             settings = {}
         with contextlib.suppress(OSError):  # the disk is full, or the run was ended without waiting for us
             self._live.record("set", values={"author": str(git.identity(settings, "author"))})
-            self._capture_code(settings)
             more = git.config_values(self._repo, "gxt.recordEnv") if "gxt.recordenv" in settings else []
             self._live.record("environment", values=environment.describe(more))
             packages = capture.packages().encode()
             self._live.write_file(layout.ENVIRONMENT_TXT, lambda out: out.write(packages))
+            self._capture_code(settings)  # last: in a large repository it may not be finished when the run ends
 
     def _write_cells(self) -> None:
         cells = capture.executed_cells() if self._keeps_cells else None
