@@ -566,6 +566,18 @@ def test_a_sync_asks_git_little(clone: Clone, tmp_path: Path, monkeypatch: pytes
     assert commands_of_git(tmp_path / "there") == there
 
 
+def test_a_sync_loads_little(clone: Clone) -> None:
+    repo = clone("one")
+    record(repo)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "gxt", "sync"],
+        cwd=repo.work_tree, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "gxt.sharing" in loaded
+    assert not loaded & {"gxt.render", "gxt.query", "gxt.review", "gxt.catalog", "tempfile", "filelock", "yaml"}
+
+
 def test_a_clone_that_met_a_crowd_stands_back_once(
     clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,7 +77,7 @@ def base_of(repo: Repository, text: str | None = None) -> Base:
             raise UsageError(f"{text} is no commit of runs", "name the run branch, such as origin/gxt")
         return Base(text, commit)
     branch = store.branch_name(settings)
-    name = review.base_of(settings, branch) or branch
+    name = store.base_of(settings, branch) or branch
     for ref, commit in git.remote_branches(repo, name, settings).items():
         return Base(ref.removeprefix("refs/remotes/"), commit)
     local = store.branch_tip(repo, name, settings).local_commit

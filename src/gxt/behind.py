@@ -60,7 +60,7 @@ def on_now(repo: Repository, settings: Mapping[str, str], remotes: Sequence[str]
     A remote that does not answer counts as it was.
     """
     branch = store.branch_name(settings)
-    base = review.base_of(settings, branch)
+    base = store.base_of(settings, branch)
     if base is None:
         return None
     review.fetch_known(repo, settings, replace(talk, timeout=sharing.timeout(settings)), [base], remotes)

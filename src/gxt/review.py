@@ -89,24 +89,10 @@ class Review:
 # --- names ---------------------------------------------------------------------------------------------------------
 
 
-def base_of(settings: Mapping[str, str], branch: str) -> str | None:
-    """The run branch that a review branch forked from, None for one that is none.
-
-    That is what `start` noted; of a branch that came from elsewhere, its name tells.
-
-    >>> base_of({}, "gxt-lr"), base_of({}, "gxt")
-    ('gxt', None)
-    """
-    noted = settings.get(f"branch.{branch}.gxtbase")
-    if noted:
-        return noted
-    return store.DEFAULT_BRANCH if branch.startswith(f"{store.DEFAULT_BRANCH}-") else None
-
-
 def run_branch(settings: Mapping[str, str]) -> str:
     """The run branch, also while a review is on."""
     branch = store.branch_name(settings)
-    return base_of(settings, branch) or branch
+    return store.base_of(settings, branch) or branch
 
 
 def named(settings: Mapping[str, str], name: str | None) -> tuple[str, str]:
@@ -213,7 +199,7 @@ def listing(repo: Repository) -> list[Review]:
 def state(repo: Repository, branch: str) -> Review:
     """A review branch as it stands, compared with what is known of the run branch here and on remotes."""
     settings = git.config(repo)
-    base = base_of(settings, branch) or run_branch(settings)
+    base = store.base_of(settings, branch) or run_branch(settings)
     at = store.branch_tip(repo, branch, settings)
     units: Sequence[Unit] = ()
     missing: Sequence[Unit] = ()

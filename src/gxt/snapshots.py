@@ -24,11 +24,10 @@ _TIME = 120.0  # seconds
 _LARGEST_FILE, _LARGEST_TOTAL, _LARGEST_PATCH = 5 << 20, 100 << 20, 1 << 20
 _MOST_NAMED = 100
 # Files that hold keys and passwords by custom. Where nobody has told git to ignore them, a push must not publish them.
-_SECRETS = re.compile(
+_SECRETS = (
     r"\.env(?!\.(example|sample|template)$)(\..+)?|.+\.env|\.?netrc|\.pypirc|\.npmrc|\.pgpass|\.htpasswd"
     r"|\.git-credentials|id_(rsa|dsa|ecdsa|ed25519)|.+\.(pem|key|p12|pfx|jks|keystore|kdbx)|service[-_]account.*\.json"
-    r"|(credentials|secrets?)(\.(json|ya?ml|toml|ini|cfg|conf|txt|csv|properties))?",
-    re.IGNORECASE,
+    r"|(credentials|secrets?)(\.(json|ya?ml|toml|ini|cfg|conf|txt|csv|properties))?"
 )
 
 
@@ -171,7 +170,7 @@ def _chosen(top: Path, settings: Mapping[str, str], tree: WorkTree) -> tuple[lis
     sizes: dict[str, int] = {}
     for change in tree.changes:
         size, why = _readable(top / change.path, change)
-        if change.is_untracked and _SECRETS.fullmatch(change.path.rpartition("/")[2]):
+        if change.is_untracked and re.fullmatch(_SECRETS, change.path.rpartition("/")[2], re.IGNORECASE):
             left_out[change.path] = {"problem": "by its name it may hold secrets"}
         elif why is not None:
             left_out[change.path] = {"problem": why}

@@ -100,7 +100,7 @@ def conflict_text(lacks: Behind) -> str:
 
 def remark_base(repo: Repository, settings: Mapping[str, str], remotes: Sequence[str], quiet: bool) -> None:
     """After a sync of a review with remotes: say what their run branch has that it has not."""
-    if review.base_of(settings, store.branch_name(settings)) is None:
+    if store.base_of(settings, store.branch_name(settings)) is None:
         return
     lacks = behind.on_now(repo, settings, remotes, moving.talk(", ".join(remotes), quiet))
     if lacks is None or not (lacks.runs or lacks.conflicts):

@@ -139,7 +139,7 @@ def _share(
         from gxt import render  # here for start-up time
 
         click.echo(render.json_text({"remotes": [_json(one) for one in found]}), nl=False)
-    if receive and not dry_run and code == 0:
+    if receive and not dry_run and code == 0 and store.base_of(settings, store.branch_name(settings)):
         from gxt.cli.review import remark_base  # here for start-up time
 
         remark_base(repo, settings, names, quiet)

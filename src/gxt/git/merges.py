@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from gxt.git.partial import make_bare
@@ -18,6 +17,8 @@ def merge_conflicts(repo: Repository, ours: str, theirs: str) -> list[str] | Non
     None where this git cannot tell: it is older than 2.38, or the commits have no history in common.
     """
     object_format = "sha256" if len(ours) == 64 else "sha1"
+    import tempfile  # here for start-up time
+
     # In a repository of its own: a clone's info/attributes would be obeyed, and what git merges be written to it.
     with tempfile.TemporaryDirectory(prefix="gxt-merge-") as folder:
         aside = make_bare(Path(folder) / "aside.git", object_format, repo.common_dir / "objects").common_dir

@@ -62,7 +62,7 @@ from gxt.store.runs import (
     purge,
     withdraw,
 )
-from gxt.store.tips import DEFAULT_BRANCH, Changes, Tip, branch_name, branch_tip, check_writable, root, tip
+from gxt.store.tips import DEFAULT_BRANCH, Changes, Tip, base_of, branch_name, branch_tip, check_writable, root, tip
 
 __all__ = [
     "DEFAULT_BRANCH",
@@ -73,6 +73,7 @@ __all__ = [
     "Tip",
     "artifact_settings",
     "aside",
+    "base_of",
     "behind_pointer",
     "branch_name",
     "branch_of",

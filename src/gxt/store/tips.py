@@ -52,6 +52,20 @@ def branch_name(settings: Mapping[str, str]) -> str:
     return settings.get("gxt.branch", DEFAULT_BRANCH)
 
 
+def base_of(settings: Mapping[str, str], branch: str) -> str | None:
+    """The run branch that a review branch forked from, None for one that is none.
+
+    That is what `gxt review start` noted; of a branch that came from elsewhere, its name tells.
+
+    >>> base_of({}, "gxt-lr"), base_of({}, "gxt")
+    ('gxt', None)
+    """
+    noted = settings.get(f"branch.{branch}.gxtbase")
+    if noted:
+        return noted
+    return DEFAULT_BRANCH if branch.startswith(f"{DEFAULT_BRANCH}-") else None
+
+
 def ref_of(settings: Mapping[str, str]) -> str:
     return f"refs/heads/{branch_name(settings)}"
 
