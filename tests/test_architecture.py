@@ -48,6 +48,7 @@ ORDER = [
     "transfer",
     "uploads",
     "snapshots",
+    "worktrees",
     "capture",
     "environment",
     "sharing",

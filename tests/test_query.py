@@ -224,7 +224,7 @@ COLUMNS = query.KnownOf(
         (["odd*"], "params.odd*"),
         (["params.`odd*`"], "params.odd*"),
         (["-minus"], "params.-minus"),
-        (["code.c*"], "code.command code.commit"),
+        (["code.com*"], "code.command code.commit"),
         (["attributes.start*"], "started"),
         (["*rmse*", "sta*"], "metrics.rmse status started tags.stage"),
     ],

@@ -140,14 +140,25 @@ def python_origin(base: Path | None) -> dict[str, str]:
         found["entrypoint"] = spec.name.removesuffix(".__main__")
     elif file := getattr(main, "__file__", None):
         found["entrypoint"] = _relative(file, base)
-    return found
+    return found | _working_directory(base)
 
 
 def command_origin(command: Sequence[str], base: Path | None) -> dict[str, str]:
     """The same for a command that we start: its entrypoint is the first argument that is a file, or the program."""
     files = [argument for argument in command[1:] if not argument.startswith("-") and _is_file(argument)]
     entrypoint = files[0] if files else command[0]
-    return {"command": command_text(command), "entrypoint": _relative(entrypoint, base)}
+    return {"command": command_text(command), "entrypoint": _relative(entrypoint, base)} | _working_directory(base)
+
+
+def _working_directory(base: Path | None) -> dict[str, str]:
+    """The current directory, relative to the top of the work tree, where it is another folder in it."""
+    if base is None:
+        return {}
+    try:
+        inside = Path.cwd().resolve().relative_to(base.resolve()).as_posix()
+    except (OSError, ValueError):  # it is elsewhere, or gone
+        return {}
+    return {"cwd": clean_text(inside)} if inside != "." else {}
 
 
 def _is_file(text: str) -> bool:

@@ -47,7 +47,14 @@ SECTIONS: dict[str, dict[str, str]] = {
         "merge-driver": "share",
     },
     "Review": {"review": "review", "report": "report", "check": "check"},
-    "Get back": {"checkout": "checkout", "get": "checkout", "env": "env", "export": "export", "artifacts": "artifacts"},
+    "Get back": {
+        "code": "code",
+        "checkout": "checkout",
+        "get": "checkout",
+        "env": "env",
+        "export": "export",
+        "artifacts": "artifacts",
+    },
     "Set up and look after": {
         "init": "upkeep",
         "status": "upkeep",

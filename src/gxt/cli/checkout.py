@@ -1,32 +1,59 @@
-"""`gxt checkout` and `gxt get`: a run's files in a folder, and one of them."""
+"""`gxt checkout` and `gxt get`: a run's files or its code in a folder, and one of its files."""
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 import click
 
-from gxt import catalog, layout
+from gxt import catalog, git, layout, render, worktrees
 from gxt.cli import output
-from gxt.cli.moving import transfer_progress
-from gxt.cli.params import readable_repository, run_argument
+from gxt.cli.moving import talk, transfer_progress
+from gxt.cli.params import readable_repository, repository, run_argument
 from gxt.errors import NotFoundError, UsageError
+from gxt.git import Repository
+from gxt.model import Run, experiment_folder
+from gxt.worktrees import Opened
 
 
 @click.command("checkout")
 @run_argument
 @click.argument("path", required=False, default="", metavar="[PATH]")
-@click.option("-o", "--output", "target", metavar="DIR", help="Where to. Default: a folder named by the run's id.")
+@click.option("--code", is_flag=True, help="The code that ran instead, as a linked work tree of git; PATH is where to.")
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    metavar="DIR",
+    help="Where to. Default: a folder named by the run's id; for the code, one beside the repository.",
+)
 @click.option("-f", "--force", is_flag=True, help="Write into a folder that has files already.")
 @click.pass_context
-def checkout_command(ctx: click.Context, run: str, path: str, target: str | None, force: bool) -> None:
-    """Write a run's files to a folder.
+def checkout_command(ctx: click.Context, run: str, path: str, code: bool, target: str | None, force: bool) -> None:
+    """Write a run's files to a folder, or the code that ran.
 
-    All of them, or those below PATH (such as artifacts/models). Prints the folder. The repository's work tree and
+    All files, or those below PATH (such as artifacts/models). Prints the folder. The repository's work tree and
     branches stay as they are.
+
+    With --code, the folder is a linked work tree (git-worktree(1)) with the code as it was when the run started,
+    uncommitted changes included; it is fetched where it is not here.
+
+    \b
+    gxt checkout @best:rmse artifacts/models -o best
+    gxt checkout @best:rmse --code ../best
     """
+    if code:
+        if path and target:
+            raise UsageError("--code takes one folder", "as PATH, or by -o")
+        if force:
+            raise UsageError("--force does not go with --code", "git makes linked work trees in new folders alone")
+        repo = repository(ctx)
+        _checkout_code(repo, catalog.find(repo, run), path or target)
+        return
     repo = readable_repository(ctx)
     found = catalog.find(repo, run)
     folder = Path(target or found.id)
@@ -45,6 +72,44 @@ def checkout_command(ctx: click.Context, run: str, path: str, target: str | None
     click.echo(str(folder))
     if output.is_terminal():
         output.note(f"{len(written)} file{'s' if len(written) > 1 else ''}")
+
+
+def _checkout_code(repo: Repository, run: Run, target: str | None) -> None:
+    folder = Path(target) if target else _beside(repo, run)
+    if repo.work_tree is not None and folder.resolve().is_relative_to(repo.work_tree.resolve()):
+        raise UsageError(f"{folder} is in your own work tree", "a folder outside of it, such as ../NAME")
+    opened = worktrees.open_at(repo, git.config(repo), run, folder, talk("the repository"))
+    click.echo(str(folder))
+    for remark in missing_code(run, opened):
+        output.note(f"gxt: {remark}")
+    if output.is_terminal():
+        output.note(
+            f"commit {opened.commit[:12]}; `git worktree remove --force {shlex.quote(str(folder))}` takes it away"
+        )
+
+
+def missing_code(run: Run, opened: Opened) -> Iterator[str]:
+    """What a folder with a run's code lacks, and how it may come."""
+    for path, about in worktrees.not_kept(run).items():
+        size = about.get("size")
+        why = render.size(size) if isinstance(size, int) else about.get("problem", "")
+        yield f"not kept with the run: {path} ({why})"
+    if more := run.source.get("left_out_more"):
+        yield f"not kept with the run: {more} more files"
+    for path in worktrees.changed_submodules(run):
+        yield f"not kept with the run: uncommitted changes in the submodule {path}"
+    folder = shlex.quote(str(opened.folder))
+    if opened.submodules:
+        yield f"submodules are empty; `git -C {folder} submodule update --init --recursive` brings them"
+    if not opened.has_large:
+        yield f"files in Git LFS are pointers, since git-lfs could not bring them; try `git -C {folder} lfs pull`"
+
+
+def _beside(repo: Repository, run: Run) -> Path:
+    name = experiment_folder(run.name or run.id)
+    if repo.work_tree is None:
+        return Path(f"{name}-code")
+    return Path(os.path.relpath(repo.work_tree.parent / f"{repo.work_tree.name}-{name}"))
 
 
 @click.command("get")

@@ -7,13 +7,15 @@ from typing import Any
 
 import click
 
-from gxt import catalog, comparison, render, stats
+from gxt import catalog, comparison, git, render, stats, worktrees
 from gxt.cli import output
-from gxt.cli.params import complete_run, goals_option, json_option, readable_repository
+from gxt.cli.moving import talk
+from gxt.cli.params import complete_run, goals_option, json_option, readable_repository, repository
 from gxt.comparison.outline import stat_table
 from gxt.comparison.terminal import terminal
 from gxt.comparison.values import TOLERANCE
 from gxt.errors import UsageError
+from gxt.git import Repository
 from gxt.model import now
 
 _PATHS = "gxt.paths"
@@ -47,6 +49,11 @@ class _Share(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generi
 @click.command("diff", cls=_WithPaths)
 @click.argument("runs", nargs=-1, metavar="RUN RUN… [-- PATH…]", shell_complete=complete_run)
 @click.option("--stat", is_flag=True, help="One line for each section.")
+@click.option(
+    "--code",
+    is_flag=True,
+    help="The code that ran, uncommitted changes included, as git shows it; PATHs are its files.",
+)
 @click.option("--artifacts", is_flag=True, help="The contents of artifacts too: lines, cells, values.")
 @goals_option()
 @click.option(
@@ -71,6 +78,7 @@ def diff_command(
     ctx: click.Context,
     runs: Sequence[str],
     stat: bool,
+    code: bool,
     artifacts: bool,
     goals: Sequence[str],
     tolerance: float,
@@ -89,7 +97,13 @@ def diff_command(
     gxt diff @best:rmse @last
     gxt diff ridge lasso knn --stat
     gxt diff ridge lasso -- predictions.csv
+    gxt diff ridge lasso --code -- train.py
     """
+    if code:
+        if as_json or artifacts or form != "text":
+            raise UsageError("--code is git's own output", "it goes with --stat, --exit-code and -- PATH…")
+        options = ["--stat"] * stat + ["--exit-code"] * exit_code
+        return _diff_code(repository(ctx), runs, options, ctx.meta[_PATHS])
     form = "json" if as_json else form
     if stat and form in ("html", "json"):
         raise UsageError(f"--stat does not go with {form}", "text and markdown have it")
@@ -114,6 +128,15 @@ def diff_command(
         whole = whole or not output.is_terminal()
         output.page(terminal(found.outline(now()), output.width(), output.paint, whole))
     return 1 if exit_code and found.different else 0
+
+
+def _diff_code(repo: Repository, names: Sequence[str], options: Sequence[str], paths: Sequence[str]) -> int:
+    if len(names) != 2:
+        raise UsageError(f"--code compares two runs, not {len(names)}")
+    settings = git.config(repo)
+    found = [catalog.find(repo, name) for name in names]
+    commits = [worktrees.fetched(repo, settings, run, talk("the repository")) for run in found]
+    return git.show_diff(repo, commits[0], commits[1], options, paths)
 
 
 def _stat(table: render.Table, form: str) -> str:

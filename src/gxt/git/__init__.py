@@ -6,7 +6,8 @@ GIT_INDEX_FILE cannot be taken out, and because importing it takes longer than r
 
 `repository` says what a repository is, `finding` finds one, `settings` reads and writes its configuration; `refs`,
 `history` and `merges` answer by commits, `objects` by content; `commits` writes; `remotes`, `partial`, `bundles` and
-`lfs` bring and send; `snapshots` writes the work tree as a commit; `upkeep` packs and cleans up.
+`lfs` bring and send; `snapshots` writes the work tree as a commit, and `worktrees` checks one out elsewhere; `upkeep`
+packs and cleans up.
 """
 
 from gxt.git.bundles import bundle_refs, create_bundle, create_bundle_of, fetch_bundle, missing_for_bundle
@@ -116,6 +117,7 @@ from gxt.git.upkeep import (
     remove_stale_lock,
     stale_lock,
 )
+from gxt.git.worktrees import add_worktree, remove_worktree, show_diff, submodules_at, update_submodules
 
 __all__ = [
     "CODE",
@@ -146,6 +148,7 @@ __all__ = [
     "WorkTree",
     "Written",
     "add_config",
+    "add_worktree",
     "ages",
     "blob_id",
     "bundle_refs",
@@ -224,16 +227,20 @@ __all__ = [
     "remove_config_section",
     "remove_leftovers",
     "remove_stale_lock",
+    "remove_worktree",
     "resolve",
     "resolve_here",
     "resolve_one",
     "set_config",
+    "show_diff",
     "staged_files",
     "stale_lock",
     "steps_apart",
+    "submodules_at",
     "tips",
     "tracking_ref",
     "unpushed",
+    "update_submodules",
     "version",
     "whole_number",
     "write",

@@ -36,7 +36,7 @@ ATTRIBUTES: dict[str, Attribute] = {
 }
 """A run's own fields, by the name that filters, columns and sort keys give them."""
 
-CODE = ("command", "entrypoint", "commit", "branch", "dirty", "remote", "snapshot")
+CODE = ("command", "entrypoint", "cwd", "commit", "branch", "dirty", "remote", "snapshot", "reproduces", "rerun_of")
 """What every run's source may say, and so what `code.` can be followed by even where no run says it."""
 
 DATASET: dict[str, str] = {
