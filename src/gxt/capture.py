@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from gxt import git
@@ -22,6 +22,24 @@ if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
 UNNAMED_NOTEBOOK = "notebook"
+
+
+class Known(NamedTuple):
+    """Where a run comes from, where whoever starts it knows better than can be seen here: it is run again, in a folder
+    of its own.
+
+    Attributes:
+        source: what run.yaml's `source` says, all of it.
+        environment: what its `environment` says otherwise than could be seen here.
+        packages: as environment.txt has them; None for those of this Python.
+        patch: code.patch.
+    """
+
+    source: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    packages: str | None = None
+    patch: bytes | None = None
+
 
 # --- secrets --------------------------------------------------------------------------------------------------
 
@@ -257,14 +275,20 @@ def _packages(stamps: tuple[tuple[str, int], ...]) -> str:
     return "".join(f"{line}\n" for _, line in sorted(lines.items()))
 
 
+_FROM_CONDA = "  # from conda"
 _IN_CONDA = os.path.isdir(os.path.join(sys.prefix, "conda-meta"))
 
 
 def _where_from(distribution: Distribution) -> str:
     # conda's packages name the folder in which conda built them; https://packaging.python.org/specifications/recording-installed-packages
     if _IN_CONDA and (distribution.read_text("INSTALLER") or "").strip() == "conda":
-        return "  # from conda"
+        return _FROM_CONDA
     return _direct_url(distribution.read_text("direct_url.json"))
+
+
+def package_line(name: str, version: str, direct_url: str | None) -> str:
+    """A distribution as a line of environment.txt; `direct_url` is what direct_url.json has (PEP 610), or "conda"."""
+    return f"{name}=={version}{_FROM_CONDA if direct_url == 'conda' else _direct_url(direct_url)}"
 
 
 def _direct_url(text: str | None) -> str:

@@ -22,6 +22,7 @@ from typing import IO, Any, NoReturn
 
 from gxt import artifacts, capture, datasets, environment, git, layout, live, media, snapshots, store, uploads
 from gxt.appender import RunGoneError
+from gxt.capture import Known
 from gxt.errors import FormatError, GitError, GxtError, GxtWarning, NoGitError, NotFoundError, UsageError
 from gxt.git import Repository
 from gxt.live import LiveRun
@@ -658,9 +659,12 @@ class ActiveRun:
     # --- provenance -------------------------------------------------------------------------------------------------
 
     def capture_provenance(
-        self, origin: Mapping[str, str] | None, settings: Mapping[str, str] | None, background: bool
+        self, origin: Mapping[str, str] | Known | None, settings: Mapping[str, str] | None, background: bool
     ) -> None:
         """Record where the run comes from; `origin` is the command and entrypoint, this Python program's if None."""
+        if isinstance(origin, Known):
+            self._record_known(origin, settings)
+            return
         if background:
             # A fork while the thread imports would leave the child with an import lock that nobody ever releases.
             capture.preload()
@@ -688,6 +692,17 @@ class ActiveRun:
             packages = capture.packages().encode()
             self._live.write_file(layout.ENVIRONMENT_TXT, lambda out: out.write(packages))
             self._capture_code(settings)  # last: in a large repository it may not be finished when the run ends
+
+    def _record_known(self, known: Known, settings: Mapping[str, str] | None) -> None:
+        self._record("source", values=known.source)
+        about = {**environment.describe(), **known.environment}
+        packages = (capture.packages() if known.packages is None else known.packages).encode()
+        with contextlib.suppress(OSError):
+            self._live.record("set", values={"author": str(git.identity(settings or {}, "author"))})
+            self._live.record("environment", values=about)
+            self._live.write_file(layout.ENVIRONMENT_TXT, lambda out: out.write(packages))
+            if (patch := known.patch) is not None:
+                self._live.write_file(layout.CODE_PATCH, lambda out: out.write(patch))
 
     def _write_cells(self) -> None:
         cells = capture.executed_cells() if self._keeps_cells else None
@@ -795,7 +810,7 @@ def begin(
     parent: str | None = None,
     tags: Mapping[str, Any] | None = None,
     note: str | None = None,
-    origin: Mapping[str, str] | None = None,
+    origin: Mapping[str, str] | Known | None = None,
     owned: bool = True,
     on_end: Callable[[ActiveRun, str], None] = lambda run, status: None,
 ) -> ActiveRun:
@@ -803,7 +818,8 @@ def begin(
 
     Args:
         settings: git's configuration, where the caller has it already.
-        origin: the command and entrypoint to record; this Python program's when None.
+        origin: the command and entrypoint to record, or all that is known of where it comes from; this Python program's
+            command when None.
         owned: False for a run that goes on when this process ends, until `gxt finish`.
 
     Raises:

@@ -50,6 +50,8 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Get back": {
         "code": "code",
         "checkout": "checkout",
+        "reproduce": "reproduce",
+        "rerun": "reproduce",
         "get": "checkout",
         "env": "env",
         "export": "export",

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import IO
 
@@ -71,7 +72,7 @@ def run_command(
     run = begin(repo, given, capture.command_origin(command, repo.work_tree), settings)
     try:
         content.record(run, None)
-        process = _start(command, run, str(repo.work_tree or repo.common_dir))
+        process = start(command, run, str(repo.work_tree or repo.common_dir))
     except BaseException:
         run.discard()
         raise
@@ -79,14 +80,26 @@ def run_command(
         run.sample_system(process.pid)
     if seconds:
         run.commit_every(seconds)
-    code = _tee_until_exit(process, run)
-    run.end(_status(code), code if code >= 0 else 128 - code)
-    output.note(f"gxt: {_status(code)} {run.name} ({run.run_id}) in {run.experiment}")
-    return code if code >= 0 else 128 - code
+    code = tee_until_exit(process, run)
+    run.end(status_of(code), exit_code_of(code))
+    output.note(f"gxt: {status_of(code)} {run.name} ({run.run_id}) in {run.experiment}")
+    return exit_code_of(code)
 
 
-def _start(command: Sequence[str], run: ActiveRun, repo_path: str) -> subprocess.Popen[bytes]:
-    environment = os.environ | {
+def start(
+    command: Sequence[str],
+    run: ActiveRun,
+    repo_path: str,
+    folder: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a command whose own logging goes to a run, in a folder, with some more environment variables.
+
+    Raises:
+        UsageError: it cannot be started.
+    """
+    environment = {
+        **(os.environ if variables is None else variables),
         RUN_ID_VARIABLE: run.run_id,
         TRACKING_URI_VARIABLE: repo_path,
         EXPERIMENT_VARIABLE: run.experiment,
@@ -94,21 +107,26 @@ def _start(command: Sequence[str], run: ActiveRun, repo_path: str) -> subprocess
         "PYTHONUNBUFFERED": os.environ.get("PYTHONUNBUFFERED", "1"),
     }
     try:
-        return subprocess.Popen(list(command), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return subprocess.Popen(
+            list(command), cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
     except FileNotFoundError:
         raise UsageError(f"no such command: {command[0]}") from None
     except OSError as error:
         raise UsageError(f"{command[0]} cannot be run: {error.strerror}") from None
 
 
-def _tee_until_exit(process: subprocess.Popen[bytes], run: ActiveRun) -> int:
-    """Copy the command's output to ours and to output.log until it exits; returns its code, negative for a signal."""
+def tee_until_exit(process: subprocess.Popen[bytes], run: ActiveRun, beside: bool = False) -> int:
+    """Copy the command's output to ours and to output.log until it exits; returns its code, negative for a signal.
+
+    With `beside`, all of it goes to standard error, since standard output has an answer.
+    """
     assert process.stdout and process.stderr
     log = Appender(run.folder / layout.OUTPUT_LOG)
     before = {number: signal.signal(number, _passing_to(process)) for number in _PASSED_ON}
     tees = [
         _Tee(source, ours.buffer if ours is not None else None, log)
-        for source, ours in ((process.stdout, sys.stdout), (process.stderr, sys.stderr))
+        for source, ours in ((process.stdout, sys.stderr if beside else sys.stdout), (process.stderr, sys.stderr))
     ]
     try:
         for tee in tees:
@@ -194,7 +212,13 @@ def _in_foreground() -> bool:
         return False
 
 
-def _status(code: int) -> str:
+def exit_code_of(code: int) -> int:
+    """What a shell would say of a process that returned that code."""
+    return code if code >= 0 else 128 - code
+
+
+def status_of(code: int) -> str:
+    """How a run ends whose command returned that code."""
     if code == 0:
         return FINISHED
     ending = {getattr(signal, name, None) for name in _ENDING}

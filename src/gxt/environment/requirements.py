@@ -67,7 +67,7 @@ def remarks(packages: Iterable[Package]) -> list[str]:
     return found
 
 
-def _requirement(package: Package) -> str | None:
+def requirement(package: Package) -> str | None:
     """What pip and uv are to install; None for what is only where the run was."""
     if package.origin in _LOCAL:
         return None
@@ -83,18 +83,18 @@ def _about(run: Run, packages: Sequence[Package], how: str) -> list[str]:
     where = " ".join(dict.fromkeys((system[0], system[-1])))
     python = run.environment.get("python", "?")
     lines = [f"The packages of the run {run.name or run.id} ({run.id}), Python {python} on {where}.", how]
-    lines += [f"Left out: {package}, {package.origin}" for package in packages if _requirement(package) is None]
+    lines += [f"Left out: {package}, {package.origin}" for package in packages if requirement(package) is None]
     return [f"# {' '.join(line.split())}" for line in lines]
 
 
 def _requirements(run: Run, packages: Sequence[Package]) -> str:
     head = _about(run, packages, "pip install --no-deps -r FILE, or: uv pip sync FILE")
-    return "".join(f"{line}\n" for line in [*head, *filter(None, map(_requirement, packages))])
+    return "".join(f"{line}\n" for line in [*head, *filter(None, map(requirement, packages))])
 
 
 def _conda(run: Run, packages: Sequence[Package]) -> str:
     by_conda = [package for package in packages if package.origin == "from conda" and package.name != "pip"]
-    by_pip = [_requirement(package) for package in packages if package not in by_conda and package.name != "pip"]
+    by_pip = [requirement(package) for package in packages if package not in by_conda and package.name != "pip"]
     pip = next((f"pip={package.version}" for package in packages if package.name == "pip"), "pip")
     python = _version(run)
     first = [f"python={python}" if python else "python", pip, *(f"{one.name}={one.version}" for one in by_conda)]
@@ -108,7 +108,7 @@ def _conda(run: Run, packages: Sequence[Package]) -> str:
 
 
 def _project(run: Run, packages: Sequence[Package]) -> str:
-    wanted = [json.dumps(item) for item in map(_requirement, packages) if item]
+    wanted = [json.dumps(item) for item in map(requirement, packages) if item]
     python = _version(run)
     lines = _about(run, packages, "uv sync makes uv.lock and .venv of it.")
     lines += ["[project]", f"name = {json.dumps(_safe(run.name or run.id))}", 'version = "0"']

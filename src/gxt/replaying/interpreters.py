@@ -1,0 +1,204 @@
+"""The Python that a run is run again by: what it has, and an environment made of the packages that were recorded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gxt import __version__, capture
+from gxt.environment import requirements
+from gxt.errors import NotFoundError
+from gxt.showing import one_line
+
+OURS = "git-gxt"
+
+
+class Interpreter(NamedTuple):
+    """A Python and what it has.
+
+    Attributes:
+        executable: its path.
+        version: such as 3.11.7.
+        packages: as environment.txt has them.
+        folders: where it imports from.
+        has_notebooks: whether it can execute notebooks.
+    """
+
+    executable: str
+    version: str
+    packages: str
+    folders: Sequence[str]
+    has_notebooks: bool
+
+    def path_in(self, folder: Path, top: Path | None) -> list[str]:
+        """The folders of the user's own work tree that it imports from (packages installed with `pip install -e`), as
+        they are in a folder with the code of a run: what is to be imported instead."""
+        if top is None:
+            return []
+        found = [Path(os.path.realpath(entry)) for entry in self.folders]
+        inside = [folder / path.relative_to(top) for path in found if path.is_relative_to(top)]
+        return list(dict.fromkeys(str(path) for path in inside if path.is_dir()))
+
+
+def look_at(python: str, environment: Mapping[str, str] | None = None) -> Interpreter:
+    """Ask a Python what it has.
+
+    Raises:
+        NotFoundError: there is none of that name, or it does not start.
+    """
+    source = Path(__file__).with_name("probe.py").read_text("utf-8")
+    try:
+        done = subprocess.run([python, "-c", source], capture_output=True, env=environment, check=False, timeout=60)
+        about = json.loads(done.stdout.decode("utf-8", "replace").splitlines()[-1])
+    except (OSError, subprocess.TimeoutExpired, ValueError, IndexError) as error:
+        why = getattr(error, "strerror", None) or "it does not answer"
+        raise NotFoundError(f"the Python {python} cannot be used: {why}") from None
+    lines = [capture.package_line(name, version, url) for name, version, url in about["packages"]]
+    text = "".join(f"{line}\n" for line in lines)
+    return Interpreter(python, about["version"], text, about["folders"], about["notebooks"])
+
+
+# --- an environment of the recorded packages --------------------------------------------------------------------------
+
+
+class Requirements(NamedTuple):
+    """Recorded packages as pip takes them, those that only were where they were recorded, and whether gxt is among
+    those."""
+
+    lines: Sequence[str]
+    left_out: Sequence[str]
+    has_ours: bool
+
+
+def requirements_of(packages: bytes) -> Requirements:
+    """environment.txt as requirements.
+
+    >>> requirements_of(b"numpy==2.1.0\\ntaxi==0.1  # editable\\n")
+    Requirements(lines=['numpy==2.1.0'], left_out=['taxi'], has_ours=False)
+    """
+    known = [(package.name, requirements.requirement(package)) for package in requirements.read(packages)]
+    lacking = [name for name, line in known if line is None]
+    others = [name for name in lacking if name.lower() != OURS]
+    return Requirements([line for _, line in known if line is not None], others, len(others) < len(lacking))
+
+
+def make_environment(packages: bytes, version: str | None, said: Callable[[str], None]) -> str:
+    """The Python of a virtual environment with these packages, made now or before.
+
+    By uv where that is installed, else by venv and pip. It is kept in the user's cache directory, one for each list of
+    packages.
+
+    Args:
+        packages: as environment.txt has them.
+        version: of Python, as recorded.
+        said: is told what is going on.
+
+    Raises:
+        NotFoundError: a package cannot be installed, or there is no Python to begin with.
+    """
+    from filelock import FileLock  # here for start-up time
+
+    wanted = requirements_of(packages)
+    uv = shutil.which("uv")
+    base = None if uv else _nearest_python(version)
+    about = "\n".join(
+        [
+            *wanted.lines,
+            f"gxt: {__version__ if wanted.has_ours else None}",
+            f"python: {version}",
+            f"by: {'uv' if uv else base}",
+        ]
+    )
+    folder = _cache() / hashlib.sha256(about.encode()).hexdigest()[:16]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "whole").exists():
+            many = f"{len(wanted.lines)} package{'' if len(wanted.lines) == 1 else 's'}"
+            said(f"making an environment with {many}, which is kept for the next time")
+            shutil.rmtree(folder, ignore_errors=True)
+            _make(folder, python, wanted, version, uv, base)
+            (folder / "whole").touch()
+    if wanted.left_out:
+        said(f"not installed, since they came from a folder: {', '.join(wanted.left_out)}")
+    return str(python)
+
+
+def _make(
+    folder: Path, python: Path, wanted: Requirements, version: str | None, uv: str | None, base: str | None
+) -> None:
+    if uv is not None:
+        for asked in filter(None, (version, ".".join((version or "").split(".")[:2]), "3")):
+            if not _run([uv, "venv", "-q", "--python", asked, str(folder)]):
+                break
+        install = [uv, "pip", "install", "-q", "--python", str(python)]
+    else:
+        pip = _pip_for_others()
+        made = [base or sys.executable, "-m", "venv", *(["--without-pip"] if pip else []), str(folder)]
+        _must(made, "no virtual environment could be made")
+        install = [*([*pip, "--python", str(python)] if pip else [str(python), "-m", "pip"]), "install", "-q"]
+        install.append("--disable-pip-version-check")
+    listed = folder / "requirements.txt"
+    listed.write_text("".join(f"{line}\n" for line in wanted.lines), encoding="utf-8")
+    if wanted.lines:  # the list has all that they need
+        _must([*install, "--no-deps", "-r", str(listed)], "the recorded packages could not be installed")
+    if wanted.has_ours:
+        _copy_ours(python)
+
+
+def _pip_for_others() -> list[str] | None:
+    """Our own pip, if there is one that can install for another Python: a copy there takes seconds to make."""
+    from importlib.metadata import PackageNotFoundError, version  # here for start-up time
+
+    try:
+        can = tuple(map(int, version("pip").split(".")[:2])) >= (22, 3)
+    except (PackageNotFoundError, ValueError):
+        return None
+    return [sys.executable, "-m", "pip"] if can else None
+
+
+def _copy_ours(python: Path) -> None:
+    """Put this very gxt there, which came from a folder and is on no index."""
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True)
+    ours = Path(capture.__file__).parent
+    shutil.copytree(
+        ours, Path(done.stdout.strip()) / ours.name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
+    )
+
+
+def _must(command: Sequence[str], what: str) -> None:
+    if why := _run(command):
+        raise NotFoundError(
+            f"{what}: {one_line(why)[:500]}", "--env current takes the packages that are installed here"
+        )
+
+
+def _run(command: Sequence[str]) -> str:
+    """Run a command; what it said where it failed, else nothing."""
+    done = subprocess.run(list(command), capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode == 0:
+        return ""
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    first = next((i for i, line in enumerate(lines) if re.match(r"(?i)error", line)), max(0, len(lines) - 3))
+    return " ".join(lines[first : first + 3]) or "no message"
+
+
+def _nearest_python(version: str | None) -> str:
+    """A Python of that minor version, where there is one; else this one."""
+    minor = ".".join((version or "").split(".")[:2])
+    found = shutil.which(f"python{minor}") if minor else None
+    return found or getattr(sys, "_base_executable", None) or sys.executable
+
+
+def _cache() -> Path:
+    said = os.environ.get("XDG_CACHE_HOME") or (os.environ.get("LOCALAPPDATA") if os.name == "nt" else None)
+    return (Path(said) if said else Path.home() / ".cache") / "gxt" / "environments"

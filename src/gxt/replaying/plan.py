@@ -1,0 +1,209 @@
+"""The command of a run as it is run again: with changed params in its own arguments, and in another folder."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from gxt.errors import UsageError
+from gxt.masking import MASK
+from gxt.model import Run
+from gxt.showing import one_line
+
+
+class Replacement(NamedTuple):
+    """A param that was changed in an argument: what stood there, and what stands there now."""
+
+    param: str
+    before: str
+    after: str
+
+
+class Plan(NamedTuple):
+    """What to run.
+
+    Attributes:
+        command: its words, as they were recorded or given, changes included; empty for a notebook.
+        notebook: the notebook to execute, relative to the top of the code.
+        params: changes that go into the notebook.
+        cwd: the folder to run it in, relative to the top of the code.
+        replaced: what was changed in the words.
+    """
+
+    command: Sequence[str]
+    notebook: str | None
+    params: Mapping[str, str]
+    cwd: PurePosixPath
+    replaced: Sequence[Replacement]
+
+    @property
+    def starts_python(self) -> bool:
+        """Whether the first word is a Python interpreter."""
+        return bool(self.command) and is_python(self.command[0])
+
+
+def is_python(word: str) -> bool:
+    """Whether a word names a Python interpreter.
+
+    >>> is_python(".venv/bin/python3.11"), is_python("pythonic")
+    (True, False)
+    """
+    return re.fullmatch(r"(python|pypy)[\d.]*(\.exe)?", PurePosixPath(word.replace("\\", "/")).name) is not None
+
+
+def parse_changes(texts: Sequence[str]) -> dict[str, str]:
+    """`NAME=VALUE` as names and the text that an argument is to have; `NAME:=TEXT` is taken as well.
+
+    Raises:
+        UsageError: one has no name or no `=`.
+    """
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.removesuffix(":").strip()
+        if not equals or not name:
+            raise UsageError(f"not a param: {text!r}", "NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def plan(run: Run, changes: Mapping[str, str], command: Sequence[str] = ()) -> Plan:
+    """How to run a run again.
+
+    Args:
+        changes: params, and what they are to be. Each has to stand in the command as `--NAME VALUE`, `--NAME=VALUE` or
+            `NAME=VALUE`; `-` and `_` are the same.
+        command: the command to run in place of the recorded one.
+
+    Raises:
+        UsageError: nothing that could be run is recorded, secrets in it are masked, or a param has no place in it.
+    """
+    cwd = _folder(run)
+    entrypoint = str(run.source.get("entrypoint") or "")
+    recorded = str(run.source.get("command") or "")
+    if not command and not recorded and entrypoint.endswith(".ipynb"):
+        _check_inside(entrypoint)
+        return Plan((), entrypoint, dict(changes), PurePosixPath(entrypoint).parent, ())
+    words = list(command) or _words(run, recorded, entrypoint)
+    replaced: list[Replacement] = []
+    for name, value in changes.items():
+        words, placed = _with_param(words, name, value)
+        if not placed:
+            whole = shlex.join([*words, f"--{name}", value])
+            raise UsageError(
+                f"the command has no argument for the param {name}: {shlex.join(words)}",
+                f"give the whole command after --: gxt rerun {run.id} -- {whole}",
+            )
+        replaced += placed
+    if any(MASK in word for word in words):
+        raise UsageError(
+            f"the command was recorded without its secrets: {recorded}",
+            f"give the whole command after --: gxt rerun {run.id} -- {words[0]} …; what programs read from environment "
+            "variables needs nothing",
+        )
+    return Plan(words, None, {}, cwd, replaced)
+
+
+def _folder(run: Run) -> PurePosixPath:
+    cwd = str(run.source.get("cwd") or ".")
+    _check_inside(cwd)
+    return PurePosixPath(cwd)
+
+
+def _check_inside(path: str) -> None:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise UsageError(f"the run names a path outside of its code: {one_line(path)}")
+
+
+_INTERACTIVE = re.compile(r"-[iBbEIOPqRsSuvxX?]*")
+
+
+def _words(run: Run, command: str, entrypoint: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    if not words:
+        why = (
+            "it was recorded in a notebook whose name is not known" if entrypoint == "notebook" else "none is recorded"
+        )
+        raise UsageError(
+            f"run {run.name} has no command to run again: {why}",
+            f"give one after --: gxt rerun {run.id} -- python train.py",
+        )
+    own = PurePosixPath(words[0]).name
+    if own in ("gxt", "git-gxt") and words[1:2] != ["run"]:
+        raise UsageError(
+            f"run {run.name} was recorded by `{' '.join(words[:2])}`, which computes nothing",
+            f"the command that did may follow --: gxt rerun {run.id} -- python train.py",
+        )
+    if is_python(words[0]) and all(word == "-" or _INTERACTIVE.fullmatch(word) for word in words[1:]):
+        raise UsageError(f"run {run.name} was recorded from what somebody typed: `{command}` has no program to run")
+    return words
+
+
+# --- params -----------------------------------------------------------------------------------------------------------
+
+_NUMBER = re.compile(r"-(\d|\.\d|inf|nan)")
+
+
+def _with_param(words: Sequence[str], name: str, value: str) -> tuple[list[str], list[Replacement]]:
+    """The words with every argument for a param changed."""
+    spelled = re.sub(r"[-_]", "[-_]", re.escape(name).replace(r"\-", "-"))
+    assigned = re.compile(rf"(?P<before>(?:-{{1,2}}|\+{{1,2}})?{spelled}=)(?P<value>.*)", re.DOTALL)
+    option = re.compile(rf"-{{1,2}}{spelled}")
+    found, replaced = list(words), []
+    for i in range(1, len(found)):
+        if match := assigned.fullmatch(found[i]):
+            replaced.append(Replacement(name, match["value"], value))
+            found[i] = match["before"] + value
+        elif option.fullmatch(found[i]) and i + 1 < len(found) and _is_value(found[i + 1]):
+            replaced.append(Replacement(name, found[i + 1], value))
+            found[i + 1] = value
+    return found, replaced
+
+
+def _is_value(word: str) -> bool:
+    return not word.startswith("-") or _NUMBER.match(word) is not None
+
+
+# --- paths ------------------------------------------------------------------------------------------------------------
+
+
+def arguments_in(made: Plan, folder: Path, top: Path | None, python: str | None, entrypoint: str) -> list[str]:
+    """The words as they are started in a folder with the code: paths into the user's own work tree lead there instead.
+
+    Args:
+        folder: where the code is.
+        top: the user's own work tree, whose paths the words may have.
+        python: the interpreter, where the command starts one.
+        entrypoint: what `source` says of it: known, wherever the repository was.
+    """
+    here = folder / made.cwd
+    words = [_moved(word, folder, top, entrypoint) for word in made.command]
+    if made.starts_python and python is not None:
+        words[0] = python
+    elif "/" in words[0] and not (here / words[0]).exists():
+        # The program, and a script such as .venv/bin/tool, were recorded relative to the top of the work tree.
+        places = [base / words[0] for base in (folder, top) if base is not None]
+        words[0] = next((str(place) for place in places if place.exists()), words[0])
+    if len(words) > 1 and made.starts_python and not words[1].startswith("-") and not (here / words[1]).exists():
+        places = [base / words[1] for base in (folder, top) if base is not None]
+        tool = shutil.which(words[1]) if "/" not in words[1] else None
+        words[1] = next((str(place) for place in places if place.exists()), tool or words[1])
+    return words
+
+
+def _moved(word: str, folder: Path, top: Path | None, entrypoint: str) -> str:
+    """An absolute path into a work tree, as it is in the folder; not one of data that is only in the user's."""
+    if top is not None and f"{top}/" in word:
+        moved = word.replace(f"{top}/", f"{folder}/")
+        place = moved[moved.index(f"{folder}/") :]
+        return word if not Path(place).exists() and Path(place.replace(f"{folder}/", f"{top}/")).exists() else moved
+    if word.startswith("/") and entrypoint and word.endswith(f"/{entrypoint}") and not Path(word).exists():
+        return str(folder / entrypoint)  # of somebody else's work tree
+    return word

@@ -1,0 +1,172 @@
+"""Files that a run read and that are no code: data that git ignores is in the user's work tree alone.
+
+Each is copied, so that a program that writes where it read changes nothing of the user's; blocks are shared where the
+file system can. What is large altogether is linked instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from gxt import datasets, large, worktrees
+from gxt.errors import GxtError, UsageError
+from gxt.model import Run
+
+_MOST_COPIED = 1 << 30  # bytes; what is more is linked
+
+SAME, CHANGED, GONE, UNKNOWN = "same", "changed", "gone", "unknown"
+
+
+class Supply(NamedTuple):
+    """A file, folder or pattern that a run read.
+
+    Attributes:
+        path: as inputs.yaml has it, or relative to the top of the work tree.
+        state: SAME, CHANGED or GONE by its digest; UNKNOWN where none was recorded.
+        brought: whether it was brought to the folder, or was there with the code.
+        linked: whether it is a link to the user's own.
+    """
+
+    path: str
+    state: str
+    brought: bool = True
+    linked: bool = False
+
+
+def supply(run: Run, top: Path | None, folder: Path, also: Sequence[str] = ()) -> list[Supply]:
+    """Bring what a run read into a folder with its code, from the user's work tree.
+
+    Those are its inputs, files that were too large for the snapshot, and what else somebody names.
+
+    Args:
+        top: the user's work tree.
+        also: paths relative to the current directory.
+
+    Raises:
+        UsageError: a path of `also` is not there, or not in the work tree.
+    """
+    bringer = _Bringer(top, folder)
+    found: dict[str, Supply] = {}
+    for path in also:
+        inside = _inside(path, top)
+        linked = bringer.bring(inside)
+        found[inside] = Supply(inside, UNKNOWN, linked=linked)
+    for about in run.inputs.values():
+        source, digest = about.get("source"), about.get("digest")
+        if isinstance(source, str) and source and "://" not in source and source not in found:
+            found[source] = _input(source, digest if isinstance(digest, str) else None, bringer)
+    for path, about in worktrees.not_kept(run).items():
+        if path not in found:
+            found |= _left_out(path, about.get("size"), bringer)
+    return list(found.values())
+
+
+def _input(source: str, digest: str | None, bringer: _Bringer) -> Supply:
+    path = PurePosixPath(source)
+    if path.is_absolute():
+        return Supply(source, _state(Path(source), digest), brought=False)
+    if ".." in path.parts:
+        return Supply(source, UNKNOWN, brought=False)
+    linked = False
+    if "*" in source or "?" in source or "[" in source:
+        for one in bringer.matching(source):
+            linked = bringer.bring(one) or linked
+    else:
+        linked = bringer.bring(source)
+    return Supply(source, _state(bringer.folder / source, digest), linked=linked)
+
+
+def _state(path: Path, digest: str | None) -> str:
+    if digest is None:
+        return UNKNOWN
+    try:
+        _, now = datasets.describe(str(path))
+    except UsageError:
+        return GONE
+    except (GxtError, OSError):
+        return UNKNOWN
+    return SAME if now.get("digest") == digest else CHANGED
+
+
+def _left_out(path: str, size: object, bringer: _Bringer) -> dict[str, Supply]:
+    """A file that was too large for the snapshot, or whose kind holds secrets, such as .env."""
+    if bringer.top is None or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        return {}
+    theirs, there = bringer.top / path, bringer.folder / path
+    if not theirs.is_file():
+        return {path: Supply(path, GONE, brought=False)} if isinstance(size, int) else {}
+    if isinstance(size, int) and theirs.stat().st_size != size:
+        return {path: Supply(path, CHANGED, brought=False)}
+    with contextlib.suppress(OSError):  # as the commit has it
+        there.unlink()
+    return {path: Supply(path, UNKNOWN, linked=bringer.bring(path))}
+
+
+def _inside(path: str, top: Path | None) -> str:
+    full = Path(os.path.normpath(Path(path).absolute()))
+    if top is None or not full.is_relative_to(top):
+        raise UsageError(f"{path} is not in the work tree", "an absolute path in the command needs nothing")
+    if not full.exists():
+        raise UsageError(f"no such file or folder: {path}")
+    return full.relative_to(top).as_posix()
+
+
+class _Bringer:
+    """Copies files from one folder to another, where they are not there yet, or links them."""
+
+    def __init__(self, top: Path | None, folder: Path) -> None:
+        self.top, self.folder = top, folder
+        self._copied = 0
+
+    def matching(self, pattern: str) -> list[str]:
+        """The files of the work tree that a pattern names."""
+        if self.top is None:
+            return []
+        return sorted(path.relative_to(self.top).as_posix() for path in self.top.glob(pattern))
+
+    def bring(self, inside: str) -> bool:
+        """Have a file or folder there too, if it is here; whether any of it is a link."""
+        if self.top is None:
+            return False
+        linked = False
+        for source, target in self._lacking(self.top / inside, self.folder / inside):
+            size = source.stat().st_size
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open(source, "rb") as stream, open(target, "xb") as out:
+                if large.cloned(stream, out):
+                    shutil.copymode(source, target)
+                    continue
+                if self._copied + size <= _MOST_COPIED:
+                    self._copied += size
+                    shutil.copyfileobj(stream, out, 1 << 20)
+                    shutil.copymode(source, target)
+                    continue
+            target.unlink()
+            target.symlink_to(source.resolve())
+            linked = True
+        return linked
+
+    def _lacking(self, source: Path, target: Path) -> Iterator[tuple[Path, Path]]:
+        if source.is_file():
+            if not os.path.lexists(target):
+                yield source, target
+        elif source.is_dir():
+            for folder, folders, files in os.walk(source):
+                folders[:] = sorted(name for name in folders if name != ".git")
+                for name in sorted(files):
+                    file = Path(folder, name)
+                    place = target / file.relative_to(source)
+                    if file.is_file() and not os.path.lexists(place):
+                        yield file, place
+
+
+def excludes(supplies: Sequence[Supply]) -> str:
+    """What was brought as patterns that have git ignore it: a run there has no more code than the one before."""
+    names = [supply.path for supply in supplies if supply.brought and supply.state != GONE]
+    return "".join("/" + re.sub(r"([\\!#])", r"\\\1", name) + "\n" for name in names if "\n" not in name)
