@@ -243,7 +243,44 @@ def _record_stream(run: ActiveRun, step_keys: Sequence[str]) -> None:
 
 
 def _lines() -> Iterator[str]:
-    return (line.decode("utf-8", "replace") for line in iter(sys.stdin.buffer.readline, b""))
+    try:
+        pieces = _pieces(sys.stdin.fileno())
+    except OSError:  # it is no file of the system's
+        pieces = iter(sys.stdin.buffer.readline, b"")
+    line = b""
+    for piece in pieces:
+        *whole, line = (line + piece).split(b"\n")
+        for text in whole:
+            yield text.decode("utf-8", "replace")
+    if line:
+        yield line.decode("utf-8", "replace")
+
+
+def _pieces(source: int) -> Iterator[bytes]:
+    """What comes, as it comes. Python itself handles a signal that comes just before it waits for input only when there
+    is some; so what is waited for is input or a signal (signal.set_wakeup_fd)."""
+    import select  # these two here for start-up time
+    import signal
+
+    if os.name != "posix":  # where only sockets can be waited for
+        yield from iter(sys.stdin.buffer.readline, b"")
+        return
+    woken, wakes = os.pipe()
+    os.set_blocking(wakes, False)
+    before = signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+    try:
+        while True:
+            ready, _, _ = select.select([source, woken], [], [])
+            if woken in ready:
+                os.read(woken, 4096)
+            elif piece := os.read(source, 1 << 16):
+                yield piece
+            else:
+                return
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(woken)
+        os.close(wakes)
 
 
 def _say(run: ActiveRun, what: str) -> None:
