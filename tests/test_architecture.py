@@ -74,6 +74,7 @@ ORDER = [
     "report",
     "gate",
     "replaying",
+    "verify",
     "intake",
     "demo",
     "cli",

@@ -114,7 +114,7 @@ def preview(repo: Repository, remote: str, talk: Talk) -> Outcome:
     branch = store.branch_name(settings)
     fetched, here = _fetch(repo, remote, branch, talk)
     there = fetched.id if fetched else None
-    seen = _seen(repo).get(_name(settings, remote))
+    seen = last_seen(repo).get(_name(settings, remote))
     if here is not None and fetched is not None and seen is not None and _lost(repo, here, seen, fetched):
         raise _rewritten(repo, settings, _name(settings, remote), seen, fetched.id)
     had = there or (_forked_from(repo, remote, branch, here) if here else None)
@@ -158,10 +158,10 @@ class Distance(NamedTuple):
 def distances(repo: Repository, settings: Mapping[str, str], at: store.Tip) -> list[Distance]:
     """How far the local branch is from what is known of each remote's."""
     found = []
-    last_seen = _seen(repo)
+    seen_before = last_seen(repo)
     for ref, commit in git.remote_branches(repo, store.branch_name(settings), settings).items():
         here = at.local_commit
-        seen = last_seen.get(ref.removeprefix("refs/remotes/"))
+        seen = seen_before.get(ref.removeprefix("refs/remotes/"))
         found.append(
             Distance(
                 ref,
@@ -449,7 +449,7 @@ def _join(
     if here == there:
         return here, done
     name = _name(settings, done.remote)
-    seen = _seen(repo).get(name)
+    seen = last_seen(repo).get(name)
     if here is not None and seen is not None and _lost(repo, here, seen, fetched):
         if rewritten is None:
             raise _rewritten(repo, settings, name, seen, there)
@@ -470,7 +470,7 @@ def _name(settings: Mapping[str, str], remote: str) -> str:
 
 def _goes_on_from(repo: Repository, here: git.CommitAt | None, known: str | None, name: str) -> bool:
     """Whether ours goes on from what is known of the remote's branch."""
-    seen = _seen(repo).get(name)
+    seen = last_seen(repo).get(name)
     if known is None or here is None:
         return seen is None
     return (seen is None or seen == known) and git.goes_on_from(repo, here, known)
@@ -506,13 +506,13 @@ def _note_crowd(repo: Repository, name: str) -> None:
 # --- a branch that was rewritten ----------------------------------------------------------------------------------
 
 
-def _seen(repo: Repository) -> dict[str, str]:
+def last_seen(repo: Repository) -> dict[str, str]:
     """Where each remote's branch stood when this clone last had all of it."""
     return textmap.read(store.root(repo) / _SEEN)
 
 
 def _remember(repo: Repository, name: str, commit: str) -> None:
-    seen = _seen(repo)
+    seen = last_seen(repo)
     if seen.get(name) == commit:
         return
     path = store.root(repo) / _SEEN

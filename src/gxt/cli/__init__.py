@@ -47,6 +47,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "merge-driver": "share",
     },
     "Review": {"review": "review", "report": "report", "check": "check"},
+    "Trust": {"verify": "verify"},
     "Get back": {
         "code": "code",
         "checkout": "checkout",

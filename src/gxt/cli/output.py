@@ -118,8 +118,10 @@ def problems(found: Sequence[FormatError]) -> None:
 _BAR = 30
 
 
-def progress() -> Callable[[int, int], None] | None:
-    """Shows on a terminal's standard error how far reading runs has come, once that takes over a second."""
+def progress(what: str = "reading runs") -> Callable[[int, int], None] | None:
+    """Shows on a terminal's standard error how far reading runs, or something else, has come, once that takes over a
+    second.
+    """
     if not sys.stderr.isatty():
         return None
     begun = time.monotonic()
@@ -129,7 +131,7 @@ def progress() -> Callable[[int, int], None] | None:
         nonlocal shown
         if done < total and time.monotonic() - begun > 1:
             bar = f"{'#' * (_BAR * done // total):<{_BAR}}"
-            click.echo(f"\rreading runs [{bar}] {done} of {total}", nl=False, err=True)
+            click.echo(f"\r{what} [{bar}] {done} of {total}", nl=False, err=True)
             shown = True
         elif shown and done >= total:
             click.echo("\r\x1b[K", nl=False, err=True)

@@ -7,17 +7,19 @@ clone       what is in the git directory, and around it
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
 from gxt import cache, git, layout, store
 from gxt.cache import Progress
 from gxt.doctor import branch, clone
+from gxt.doctor.branch import BY_HAND
 from gxt.doctor.findings import Finding
 from gxt.git import Repository
 from gxt.store import Changes, Tip
 
-__all__ = ["Finding", "Mended", "Report", "examine", "mend"]
+__all__ = ["BY_HAND", "Finding", "Mended", "Report", "examine", "examine_runs", "mend"]
 
 
 class Report(NamedTuple):
@@ -47,6 +49,14 @@ def examine(repo: Repository, progress: Progress | None = None) -> Report:
     found = branch.examine(repo, at.commit, progress)
     findings = [*found.findings, *clone.examine(repo, at, found.has_pointers)]
     return Report(findings, found.runs, found.experiments)
+
+
+def examine_runs(
+    repo: Repository, commit: str, ids: Collection[str] | None = None, progress: Progress | None = None
+) -> list[Finding]:
+    """What is wrong with some runs on the branch at a commit, or with all of them, and remarks about them."""
+    found = branch.examine(repo, commit, progress, ids)
+    return [finding for finding in found.findings if finding.run is not None]
 
 
 class Mended(NamedTuple):

@@ -5,7 +5,7 @@ Mended is only what loses nothing: documents that follow from others, and lines 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -73,8 +73,10 @@ class Examination:
         self.findings.append(finding)
 
 
-def examine(repo: Repository, commit: str | None, progress: Progress | None = None) -> Examination:
-    """Everything on the branch at a commit."""
+def examine(
+    repo: Repository, commit: str | None, progress: Progress | None = None, only: Collection[str] | None = None
+) -> Examination:
+    """Everything on the branch at a commit; with `only`, of no other runs than these."""
     found = Examination()
     if commit is None:
         return found
@@ -83,6 +85,8 @@ def examine(repo: Repository, commit: str | None, progress: Progress | None = No
     _examine_itself(repo, files, found)
     _examine_experiments(repo, runs, documents, found)
     _examine_ids(runs, found)
+    if only is not None:
+        runs = {place: some for place, some in runs.items() if place.run_id in only}
     found.runs, found.experiments = len(runs), len(documents)
     _examine_runs(repo, runs, found, progress)
     _examine_pointers(found)

@@ -5,9 +5,9 @@ runner is not used here because it starts every command from the caller's whole 
 GIT_INDEX_FILE cannot be taken out, and because importing it takes longer than recording a run.
 
 `repository` says what a repository is, `finding` finds one, `settings` reads and writes its configuration; `refs`,
-`history` and `merges` answer by commits, `objects` by content; `commits` writes; `remotes`, `partial`, `bundles` and
-`lfs` bring and send; `snapshots` writes the work tree as a commit, and `worktrees` checks one out elsewhere; `upkeep`
-packs and cleans up.
+`history` and `merges` answer by commits, `objects` by content, `trust` by signatures and logs; `commits`
+writes; `remotes`, `partial`, `bundles` and `lfs` bring and send; `snapshots` writes the work tree as a commit, and
+`worktrees` checks one out elsewhere; `upkeep` packs and cleans up.
 """
 
 from gxt.git.bundles import bundle_refs, create_bundle, create_bundle_of, fetch_bundle, missing_for_bundle
@@ -107,6 +107,28 @@ from gxt.git.snapshots import (
     patch,
     write,
 )
+from gxt.git.trust import (
+    BAD,
+    EXPIRED,
+    GOOD,
+    REVOKED,
+    UNCHECKED,
+    UNKNOWN_KEY,
+    UNSIGNED,
+    Seen,
+    Signature,
+    beginnings,
+    commits_by_folder,
+    last_change,
+    not_in_history,
+    reflog,
+    remote_refs,
+    signatures,
+    sizes,
+    subjects,
+    unreached,
+    unsound,
+)
 from gxt.git.upkeep import (
     ObjectCounts,
     collect_garbage,
@@ -120,10 +142,17 @@ from gxt.git.upkeep import (
 from gxt.git.worktrees import add_worktree, remove_worktree, show_diff, submodules_at, update_submodules
 
 __all__ = [
+    "BAD",
     "CODE",
+    "EXPIRED",
+    "GOOD",
     "IN_COMMIT",
     "OBJECT_FORMATS",
     "OLDEST",
+    "REVOKED",
+    "UNCHECKED",
+    "UNKNOWN_KEY",
+    "UNSIGNED",
     "Change",
     "Commit",
     "CommitAt",
@@ -140,6 +169,8 @@ __all__ = [
     "Patch",
     "Pushed",
     "Repository",
+    "Seen",
+    "Signature",
     "Step",
     "Talk",
     "TreeChange",
@@ -150,6 +181,7 @@ __all__ = [
     "add_config",
     "add_worktree",
     "ages",
+    "beginnings",
     "blob_id",
     "bundle_refs",
     "changed_entries",
@@ -163,6 +195,7 @@ __all__ = [
     "commit_files",
     "commits_at",
     "commits_between",
+    "commits_by_folder",
     "commits_that_change",
     "config",
     "config_values",
@@ -193,6 +226,7 @@ __all__ = [
     "keep",
     "kept",
     "knows_identity",
+    "last_change",
     "leftovers",
     "let_go",
     "lfs_endpoints",
@@ -210,6 +244,7 @@ __all__ = [
     "merge_conflicts",
     "missing_for_bundle",
     "move_ref",
+    "not_in_history",
     "not_reached",
     "object_ids",
     "open_blob",
@@ -221,8 +256,10 @@ __all__ = [
     "read_objects",
     "read_trees",
     "ref_exists",
+    "reflog",
     "refresh",
     "remote_branches",
+    "remote_refs",
     "remote_urls",
     "remove_config_section",
     "remove_leftovers",
@@ -233,13 +270,18 @@ __all__ = [
     "resolve_one",
     "set_config",
     "show_diff",
+    "signatures",
+    "sizes",
     "staged_files",
     "stale_lock",
     "steps_apart",
+    "subjects",
     "submodules_at",
     "tips",
     "tracking_ref",
     "unpushed",
+    "unreached",
+    "unsound",
     "update_submodules",
     "version",
     "whole_number",

@@ -132,4 +132,7 @@ STATUS_STYLES = {
     "killed": "yellow",
     "crashed": "yellow",
     "unreadable": "red",
+    **dict.fromkeys(("ok", "good", "holds"), "green"),
+    **dict.fromkeys(("unchecked", "unsigned", "unknown key", "expired"), "yellow"),
+    **dict.fromkeys(("bad", "revoked key", "changed", "disagrees", "gone"), "red"),
 }

@@ -20,7 +20,7 @@ from gxt.store.branches import (
     runs_begun_on,
     switch_branch,
 )
-from gxt.store.commits import change, check_not_checked_out, clean_up, leftovers
+from gxt.store.commits import change, check_not_checked_out, clean_up, last_commit, leftovers
 from gxt.store.contents import (
     artifact_settings,
     behind_pointer,
@@ -98,6 +98,7 @@ __all__ = [
     "holds_runs",
     "init",
     "join",
+    "last_commit",
     "leftovers",
     "list_runs",
     "lost",

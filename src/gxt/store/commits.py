@@ -132,6 +132,11 @@ def remember(repo: Repository, ref: str, commit: str) -> None:
         textmap.write(root(repo) / _LAST, _last_commits(repo) | {ref: commit})
 
 
+def last_commit(repo: Repository, ref: str) -> str:
+    """Where this clone's last commit left a run branch; empty where it has made none."""
+    return _last_commits(repo).get(ref, "")
+
+
 def is_as_left(repo: Repository, at: Tip) -> bool:
     """Whether the branch stands where this clone's last commit left it."""
     return at.local_commit is not None and at.local_commit == _last_commits(repo).get(at.ref)
