@@ -75,6 +75,7 @@ ORDER = [
     "gate",
     "replaying",
     "verify",
+    "citing",
     "intake",
     "demo",
     "cli",

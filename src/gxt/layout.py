@@ -245,7 +245,8 @@ def _inputs(data: bytes, where: str) -> dict[str, dict[str, Any]]:
     return inputs
 
 
-def _summaries(data: bytes, where: str) -> dict[str, Summary]:
+def read_summaries(data: bytes, where: str) -> dict[str, Summary]:
+    """What a metrics.yaml says; `where` names it in errors. Raises FormatError where it is none."""
     return {
         name: _summary(value, f"{where}: {shortened(name, 60)}") for name, value in load_mapping(data, where).items()
     }
@@ -266,7 +267,7 @@ def _about(data: bytes, where: str) -> dict[str, Any]:
 _DOCUMENTS: dict[str, tuple[str, Callable[[bytes, str], Any]]] = {
     RUN_YAML: ("about", _about),
     PARAMS_YAML: ("params", load_mapping),
-    METRICS_YAML: ("metrics", _summaries),
+    METRICS_YAML: ("metrics", read_summaries),
     INPUTS_YAML: ("inputs", _inputs),
 }
 """What each document holds of a run, and what reads it."""

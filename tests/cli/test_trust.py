@@ -1,10 +1,44 @@
-"""gxt verify, as it is called."""
+"""gxt cite and verify, as they are called."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from conftest import Gxt
+
+
+def test_citing_and_checking(gxt: Gxt, three: dict[str, str], tmp_path: Path) -> None:
+    line = gxt("cite", "one:rmse").out
+    assert line.startswith(f"rmse = 6.3 (gxt:{three['one']}@") and line.endswith(":rmse)\n")
+    assert gxt("cite", "one:rmse", "--digits", "4").out.startswith("rmse = 6.300 (")
+    assert gxt("cite", "one", "two").out.count("\n") == 2
+    paper = tmp_path / "paper.md"
+    paper.write_text(line + gxt("cite", "two:rmse", "--latex").out)
+    done = gxt("cite", "--check", str(paper))
+    assert "2 citations, all hold" in done.err and "paper.md:2" in done.out
+    paper.write_text(paper.read_text().replace("7.7", "7.6"))
+    done = gxt("cite", "--check", str(paper), code=1)
+    assert "disagrees" in done.out and "1 of 2 citations does not hold" in done.err
+    (first, second) = gxt("cite", "--check", str(paper), "--json", code=1).json
+    assert (first["status"], second["status"], second["printed"], second["now"]) == ("holds", "disagrees", "7.6", 7.7)
+    gxt("rm", "one")
+    assert gxt("cite", "--check", "-", stdin=line, code=1).out.count("gone") == 1
+
+
+def test_a_document_without_citations_passes(gxt: Gxt, work: Path) -> None:
+    assert "no citations found" in gxt("cite", "--check", "train.py").err
+    assert gxt("cite", "--check", "train.py", "--json").json == []
+    gxt("cite", "--check", "nowhere.tex", code=2)
+    gxt("cite", "--check", "--latex", "train.py", code=2)
+
+
+def test_latex_names_are_escaped(gxt: Gxt, work: Path) -> None:
+    run = gxt("log", "-n", "a_b", "-m", "val_loss%=0.5").out.strip()
+    line = gxt("cite", "a_b:val_loss%", "--latex").out
+    assert line.startswith(rf"val\_loss\% = 0.5 (\texttt{{gxt:{run}@") and line.endswith(":val+loss=25})\n")
+    assert gxt("cite", "a_b", "--latex").out.startswith(r"a\_b (\texttt{gxt:")
 
 
 @pytest.mark.parametrize("arguments", [["verify"], ["verify", "one", "--all"]])

@@ -47,7 +47,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "merge-driver": "share",
     },
     "Review": {"review": "review", "report": "report", "check": "check"},
-    "Trust": {"verify": "verify"},
+    "Trust": {"verify": "verify", "cite": "cite"},
     "Get back": {
         "code": "code",
         "checkout": "checkout",
