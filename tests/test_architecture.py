@@ -76,6 +76,8 @@ ORDER = [
     "replaying",
     "verify",
     "citing",
+    "records",
+    "codenotes",
     "intake",
     "demo",
     "cli",

@@ -63,7 +63,7 @@ def test_architecture_lists_every_module_in_the_order_of_imports() -> None:
 def test_pages_name_only_commands_that_exist() -> None:
     for page in PAGES:
         for block in re.findall(r"```(?:sh|console)\n(.*?)```", page.read_text(), re.DOTALL):
-            for name in re.findall(r"^(?:\$ )?gxt ([a-z]+)\b", block, re.MULTILINE):
+            for name in re.findall(r"^(?:\$ )?gxt ([a-z]+(?:-[a-z]+)*)\b", block, re.MULTILINE):
                 assert name in COMMANDS, f"{page.name}: gxt {name}"
 
 

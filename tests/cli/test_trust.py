@@ -1,4 +1,4 @@
-"""gxt cite and verify, as they are called."""
+"""gxt cite, blame, annotate-commits and verify, as they are called."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Gxt
+from helpers import git
 
 
 def test_citing_and_checking(gxt: Gxt, three: dict[str, str], tmp_path: Path) -> None:
@@ -39,6 +40,30 @@ def test_latex_names_are_escaped(gxt: Gxt, work: Path) -> None:
     line = gxt("cite", "a_b:val_loss%", "--latex").out
     assert line.startswith(rf"val\_loss\% = 0.5 (\texttt{{gxt:{run}@") and line.endswith(":val+loss=25})\n")
     assert gxt("cite", "a_b", "--latex").out.startswith(r"a\_b (\texttt{gxt:")
+
+
+def test_who_moved_the_best_value(gxt: Gxt, three: dict[str, str]) -> None:
+    head = git("rev-parse", "HEAD")
+    (line,) = gxt("blame", "acc", "--json").json
+    assert (line["goal"], line["runs"], [one["name"] for one in line["records"]]) == ("max", 3, ["one"])
+    rows = gxt("blame", "rmse:max", "--format", "csv").out.splitlines()
+    assert [row.split(",")[1] for row in rows[1:]] == ["one", "two", "three"]
+    assert gxt("blame", "rmse").out.splitlines()[-1].split()[-2:] == [head[:12], "first"]
+    assert gxt("blame", "rmse", "--format", "markdown").out.startswith("| ended")
+    assert "nobody said which alpha" not in gxt("blame", "rmse").err
+    gxt("blame", "alpha", code=3)
+    gxt("blame", "rmse", "--json", "--format", "csv", code=2)
+
+
+def test_notes_on_commits(gxt: Gxt, three: dict[str, str]) -> None:
+    head = git("rev-parse", "HEAD")
+    assert "would be new" in gxt("annotate-commits", "--dry-run").out
+    state = gxt("annotate-commits", "--json").json
+    assert [one["commit"] for one in state["changes"]] == [head]
+    assert state["commit"] == git("rev-parse", "refs/notes/gxt")
+    assert "1 commit has the notes it should" in gxt("annotate-commits").err
+    gxt("rm", *three)
+    assert "1 gone" in gxt("annotate-commits").out
 
 
 @pytest.mark.parametrize("arguments", [["verify"], ["verify", "one", "--all"]])

@@ -29,6 +29,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "plot": "plot",
         "tail": "look",
         "journal": "journal",
+        "blame": "lineage",
     },
     "Annotate": {
         "tag": "annotate",
@@ -47,7 +48,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "merge-driver": "share",
     },
     "Review": {"review": "review", "report": "report", "check": "check"},
-    "Trust": {"verify": "verify", "cite": "cite"},
+    "Trust": {"verify": "verify", "cite": "cite", "annotate-commits": "lineage"},
     "Get back": {
         "code": "code",
         "checkout": "checkout",

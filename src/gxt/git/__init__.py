@@ -5,8 +5,8 @@ runner is not used here because it starts every command from the caller's whole 
 GIT_INDEX_FILE cannot be taken out, and because importing it takes longer than recording a run.
 
 `repository` says what a repository is, `finding` finds one, `settings` reads and writes its configuration; `refs`,
-`history` and `merges` answer by commits, `objects` by content, `trust` by signatures and logs; `commits`
-writes; `remotes`, `partial`, `bundles` and `lfs` bring and send; `snapshots` writes the work tree as a commit, and
+`history` and `merges` answer by commits, `objects` by content, `trust` by signatures and logs; `commits` and `notes`
+write; `remotes`, `partial`, `bundles` and `lfs` bring and send; `snapshots` writes the work tree as a commit, and
 `worktrees` checks one out elsewhere; `upkeep` packs and cleans up.
 """
 
@@ -40,6 +40,7 @@ from gxt.git.history import (
 )
 from gxt.git.lfs import has_lfs, has_lfs_hook, lfs_endpoints, lfs_fetch, lfs_push
 from gxt.git.merges import merge_conflicts
+from gxt.git.notes import Notes, read_notes, write_notes
 from gxt.git.objects import (
     Object,
     TreeChange,
@@ -163,6 +164,7 @@ __all__ = [
     "FileEdit",
     "Identity",
     "LogEntry",
+    "Notes",
     "Object",
     "ObjectCounts",
     "Origin",
@@ -253,6 +255,7 @@ __all__ = [
     "read_at",
     "read_batch",
     "read_indexed",
+    "read_notes",
     "read_objects",
     "read_trees",
     "ref_exists",
@@ -286,4 +289,5 @@ __all__ = [
     "version",
     "whole_number",
     "write",
+    "write_notes",
 ]
