@@ -43,6 +43,7 @@ ORDER = [
     "cache",
     "catalog",
     "journal",
+    "codehistory",
     "doctor",
     "artifacts",
     "transfer",

@@ -30,6 +30,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "tail": "look",
         "journal": "journal",
         "blame": "lineage",
+        "runs": "runs",
     },
     "Annotate": {
         "tag": "annotate",

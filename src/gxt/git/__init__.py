@@ -5,7 +5,7 @@ runner is not used here because it starts every command from the caller's whole 
 GIT_INDEX_FILE cannot be taken out, and because importing it takes longer than recording a run.
 
 `repository` says what a repository is, `finding` finds one, `settings` reads and writes its configuration; `refs`,
-`history` and `merges` answer by commits, `objects` by content, `trust` by signatures and logs; `commits` and `notes`
+`history`, `patches` and `merges` answer by commits, `objects` by content, `trust` by signatures and logs; `commits` and `notes`
 write; `remotes`, `partial`, `bundles` and `lfs` bring and send; `snapshots` writes the work tree as a commit, and
 `worktrees` checks one out elsewhere; `upkeep` packs and cleans up.
 """
@@ -63,6 +63,7 @@ from gxt.git.objects import (
     staged_files,
 )
 from gxt.git.partial import OBJECT_FORMATS, make_bare, refresh
+from gxt.git.patches import CodeCommit, code_of, is_branch, patch_ids, patch_ids_of_pairs, walk
 from gxt.git.refs import (
     create_ref,
     delete_ref,
@@ -155,6 +156,7 @@ __all__ = [
     "UNKNOWN_KEY",
     "UNSIGNED",
     "Change",
+    "CodeCommit",
     "Commit",
     "CommitAt",
     "Content",
@@ -192,6 +194,7 @@ __all__ = [
     "changed_paths",
     "checked_out",
     "checked_out_in",
+    "code_of",
     "collect_garbage",
     "commit_before",
     "commit_files",
@@ -222,6 +225,7 @@ __all__ = [
     "identity",
     "init",
     "is_ancestor",
+    "is_branch",
     "is_same",
     "is_shallow",
     "is_true",
@@ -251,6 +255,8 @@ __all__ = [
     "object_ids",
     "open_blob",
     "patch",
+    "patch_ids",
+    "patch_ids_of_pairs",
     "push",
     "read_at",
     "read_batch",
@@ -287,6 +293,7 @@ __all__ = [
     "unsound",
     "update_submodules",
     "version",
+    "walk",
     "whole_number",
     "write",
     "write_notes",
