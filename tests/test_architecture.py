@@ -79,6 +79,7 @@ ORDER = [
     "citing",
     "records",
     "codenotes",
+    "bisecting",
     "intake",
     "demo",
     "cli",

@@ -190,9 +190,9 @@ def test_what_was_worked_out_is_kept_and_may_vanish(repo: Repository) -> None:
         assert by_subject(codehistory.code_history(repo)) == by_subject(before)
 
 
-def test_nobodys_configuration_changes_what_is_found(repo: Repository) -> None:
+def test_nobodys_configuration_changes_what_is_found(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_EXTERNAL_DIFF", "/bin/false")
     git("config", "diff.noprefix", "true")
-    git("config", "diff.external", "/bin/false")
     git("config", "color.ui", "always")
     git("config", "log.showSignature", "true")
     git("config", "patchid.stable", "false")

@@ -31,6 +31,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "journal": "journal",
         "blame": "lineage",
         "runs": "runs",
+        "bisect": "bisect",
     },
     "Annotate": {
         "tag": "annotate",

@@ -102,7 +102,7 @@ def again(repo: Repository, then: Run, wish: Wish) -> Done | None:
         known = _known(repo, then, made, python, wish)
         run = recorder.begin(repo, then.experiment, settings, name=wish.name, origin=known)
         try:
-            variables = _variables(then, place.folder, top, python, _excluding(place.folder, supplies, settings))
+            variables = _variables(then, place.folder, top, python, excluding(place.folder, supplies, settings))
             process = start(command, run, str(place.folder), place.folder / made.cwd, variables)
         except BaseException:
             run.discard()
@@ -286,7 +286,7 @@ def _variables(
     return variables
 
 
-def _excluding(folder: Path, supplies: Sequence[Supply], settings: Mapping[str, str]) -> Path | None:
+def excluding(folder: Path, supplies: Sequence[Supply], settings: Mapping[str, str]) -> Path | None:
     """A file that has git ignore what was brought, besides what the user has it ignore everywhere."""
     patterns = excludes(supplies)
     if not patterns:

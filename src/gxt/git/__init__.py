@@ -5,11 +5,12 @@ runner is not used here because it starts every command from the caller's whole 
 GIT_INDEX_FILE cannot be taken out, and because importing it takes longer than recording a run.
 
 `repository` says what a repository is, `finding` finds one, `settings` reads and writes its configuration; `refs`,
-`history`, `patches` and `merges` answer by commits, `objects` by content, `trust` by signatures and logs; `commits` and `notes`
-write; `remotes`, `partial`, `bundles` and `lfs` bring and send; `snapshots` writes the work tree as a commit, and
-`worktrees` checks one out elsewhere; `upkeep` packs and cleans up.
+`history`, `patches` and `merges` answer by commits, `objects` by content, `trust` by signatures and logs; `commits` and
+`notes` write; `remotes`, `partial`, `bundles` and `lfs` bring and send; `snapshots` writes the work tree as a commit,
+`worktrees` checks one out elsewhere, and `bisecting` looks for the first bad one; `upkeep` packs and cleans up.
 """
 
+from gxt.git.bisecting import Bisection, bisect_mark, bisect_start, check_out, halving
 from gxt.git.bundles import bundle_refs, create_bundle, create_bundle_of, fetch_bundle, missing_for_bundle
 from gxt.git.commits import IN_COMMIT, Content, Entry, commit_files
 from gxt.git.finding import OLDEST, checked_out_in, find, init, is_shallow, version
@@ -155,6 +156,7 @@ __all__ = [
     "UNCHECKED",
     "UNKNOWN_KEY",
     "UNSIGNED",
+    "Bisection",
     "Change",
     "CodeCommit",
     "Commit",
@@ -186,12 +188,15 @@ __all__ = [
     "add_worktree",
     "ages",
     "beginnings",
+    "bisect_mark",
+    "bisect_start",
     "blob_id",
     "bundle_refs",
     "changed_entries",
     "changed_files",
     "changed_in_pairs",
     "changed_paths",
+    "check_out",
     "checked_out",
     "checked_out_in",
     "code_of",
@@ -220,6 +225,7 @@ __all__ = [
     "find",
     "find_ids",
     "goes_on_from",
+    "halving",
     "has_lfs",
     "has_lfs_hook",
     "identity",

@@ -1,0 +1,95 @@
+"""`git bisect` in a linked work tree, whose state git keeps apart from that of all others."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gxt.errors import GitError
+from gxt.git.process import call, git_error, one_line, run
+from gxt.git.repository import Repository
+
+_OPTIONS = ["-c", f"core.hooksPath={os.devnull}", "-c", "core.sparseCheckout=false", "-c", "advice.detachedHead=false"]
+_FOUND = re.compile(r"^# first bad commit: \[([0-9a-f]+)\]", re.MULTILINE)
+_POSSIBLE = re.compile(r"^# possible first bad commit: \[([0-9a-f]+)\]", re.MULTILINE)
+_ONLY_SKIPPED_LEFT, _BAD_BASE = 2, 3
+
+
+class Bisection(NamedTuple):
+    """How far a bisection has come.
+
+    Attributes:
+        next: the commit to test; None at the end.
+        first_bad: the commit that was looked for, once it is found.
+        possible: where only commits are left that could not be tested: those that it may be.
+        steps: how many more tests there are about.
+    """
+
+    next: str | None
+    first_bad: str | None = None
+    possible: Sequence[str] = ()
+    steps: int | None = None
+
+
+def bisect_start(folder: Path, bad: str, good: str) -> Bisection:
+    """Begin to look for the first bad commit, in a linked work tree. Nothing is checked out.
+
+    Raises:
+        GitError: the two do not belong together.
+    """
+    return _bisect(folder, "start", "--no-checkout", bad, good)
+
+
+def bisect_mark(folder: Path, how: str, commit: str) -> Bisection:
+    """Say of a commit that it is "good" or "bad", or cannot be tested: "skip".
+
+    Raises:
+        GitError: that cannot be, since a good commit is a descendant of a bad one.
+    """
+    return _bisect(folder, how, commit)
+
+
+def _bisect(folder: Path, *args: str) -> Bisection:
+    code, out, err = call([*_OPTIONS, "bisect", *args], folder)
+    words = out.decode("utf-8", "replace")
+    if code == _BAD_BASE:
+        raise GitError(f"git bisect: {one_line((err or words).strip())}")
+    if code not in (0, _ONLY_SKIPPED_LEFT):
+        raise git_error(["bisect"], err or words)
+    _, log, _ = call([*_OPTIONS, "bisect", "log"], folder)
+    said = log.decode("utf-8", "replace")
+    if found := _FOUND.search(said):
+        return Bisection(None, found[1])
+    if code == _ONLY_SKIPPED_LEFT:
+        return Bisection(None, possible=_POSSIBLE.findall(said))
+    code, at, err = call(["rev-parse", "--verify", "BISECT_HEAD"], folder)
+    if code:
+        raise git_error(["bisect"], err)
+    steps = re.search(r"roughly (\d+) step", words)
+    return Bisection(at.decode().strip(), steps=int(steps[1]) + 1 if steps else None)
+
+
+def halving(repo: Repository, bad: str, good: Sequence[str]) -> list[str]:
+    """The commits that a bad one leads to and good ones do not, that which halves them best first, without the bad."""
+    out = run(repo, "rev-list", "--bisect-all", bad, *(f"^{commit}" for commit in good)).decode()
+    return [commit for line in out.splitlines() if (commit := line.split(" ", 1)[0]) != bad]
+
+
+def check_out(folder: Path, commit: str) -> None:
+    """Have a linked work tree hold a commit's files and nothing else.
+
+    Raises:
+        GitError: git cannot write them.
+    """
+    for args in (
+        ["checkout", "-q", "--force", "--detach", commit],
+        ["clean", "-q", "-ffdx"],  # what the last test left: stale bytecode, outputs
+    ):
+        code, _, err = call([*_OPTIONS, *args], folder)
+        if code and "lfs" in err:  # git-lfs cannot bring them; their pointers are there then
+            code, _, err = call([*_OPTIONS, *args], folder, environment={"GIT_LFS_SKIP_SMUDGE": "1"})
+        if code:
+            raise git_error(args, err)

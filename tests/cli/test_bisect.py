@@ -1,0 +1,283 @@
+"""gxt bisect: the commit that made a metric worse, from recorded runs and from new ones."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import Gxt
+from gxt import catalog, recorder
+from gxt.git import Repository
+from helpers import checkout_state, git
+
+PYTHON = sys.executable
+FIRST_BAD = 5  # the number of a commit
+
+TRAIN = """
+import gxt
+from model import ERROR
+with gxt.start_run():
+    gxt.log_metric("rmse", ERROR)
+"""
+
+
+def make_history(count: int = 8, broken: tuple[int, ...] = (), slow: int | None = None) -> list[str]:
+    """Commits of which those from FIRST_BAD on are bad, and some fail; their ids."""
+    Path("train.py").write_text(TRAIN)
+    ids = []
+    for number in range(count):
+        error = "oops" if number in broken else "7.5" if number >= FIRST_BAD else "6.25"
+        sleep = "import time; open('started', 'w'); time.sleep(60)\n" if number == slow else ""
+        Path("model.py").write_text(f"{sleep}ERROR = {error}  # {number}\n")
+        git("add", ".")
+        git("commit", "-q", "-m", f"commit {number}")
+        ids.append(git("rev-parse", "HEAD"))
+    return ids
+
+
+def record_at(repo: Repository, commit: str, rmse: float, command: str = f"{PYTHON} train.py", **source: str) -> str:
+    """A run of a commit's code, as if it had been recorded then."""
+    from gxt.capture import Known
+
+    about = {"command": command, "commit": commit, "dirty": False, "snapshot": commit, **source}
+    run = recorder.begin(repo, "taxi", origin=Known(about, {}))
+    run.log_metric("rmse", rmse)
+    run.end()
+    return run.run_id
+
+
+def state(work: Path) -> dict[str, object]:
+    """As `checkout_state`, less a file that git writes anew, of the same content, whenever it deletes a ref."""
+    found = checkout_state(work)
+    found.pop(str(work / ".git" / "packed-refs"), None)
+    return found
+
+
+ASKED = ("bisect", "--metric", "rmse <= 6.5", "-e", "taxi")
+COMMAND = ("--", PYTHON, "train.py")
+
+
+def test_the_first_bad_commit_is_found_by_running_each(
+    gxt: Gxt, repo: Repository, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ids = make_history()
+    before = state(work)
+    found = gxt(*ASKED, "--good", ids[0], "--json", *COMMAND).json
+    assert found["first_bad"]["commit"] == ids[FIRST_BAD]
+    assert found["first_bad"]["subject"] == f"commit {FIRST_BAD}"
+    assert [change["path"] for change in found["files"]] == ["model.py"]
+    assert (found["good"], found["bad"], found["condition"]) == (ids[0], ids[-1], "rmse <= 6.5")
+    # HEAD, and at most the logarithm of what lies between
+    assert 3 <= sum(step["ran"] for step in found["steps"]) <= 4
+    assert state(work) == before and git("worktree", "list").count("\n") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["work"]
+    runs = {run.id: run for run in catalog.listing(repo).runs}
+    assert {run.tags["bisect"] for run in runs.values()} == {found["tag"]}
+    for step in found["steps"]:
+        for run_id in step["runs"]:
+            source = runs[run_id].source
+            assert (source["commit"], source["snapshot"], source["dirty"]) == (step["commit"], step["commit"], False)
+            assert git("rev-parse", f"refs/gxt/code/{step['commit']}") == step["commit"]
+    assert [runs[run].metrics["rmse"].last for run in found["before"] + found["since"]] == [6.25, 7.5]
+
+
+def test_recorded_runs_answer_and_only_gaps_are_run(gxt: Gxt, repo: Repository) -> None:
+    ids = make_history()
+    for number, rmse in ((2, 6.25), (6, 7.5), (7, 7.5)):
+        record_at(repo, ids[number], rmse)
+    done = gxt(*ASKED, *COMMAND)
+    assert f"first bad commit: {ids[5]}" in done.out
+    lines = done.out.splitlines()
+    assert lines[0].startswith(f"good  {ids[2][:9]} commit 2  rmse 6.25 (") and lines[0].endswith("recorded")
+    assert lines[1].startswith(f"bad   {ids[7][:9]} commit 7  rmse 7.5 (") and "recorded" in lines[1]
+    assert lines[2].startswith(f"bad   {ids[6][:9]} commit 6") and "recorded" in lines[2]
+    assert all(", ran" in line for line in lines[3:5]) and lines[5] == ""
+    assert len(catalog.listing(repo).runs) == 5
+    assert all(", ran" not in line for line in gxt(*ASKED, *COMMAND).out.splitlines())  # now it is all known
+    assert len(catalog.listing(repo).runs) == 5
+
+
+def test_runs_of_other_commands_folders_and_experiments_do_not_answer(gxt: Gxt, repo: Repository) -> None:
+    ids = make_history(6)
+    record_at(repo, ids[5], 6.25, command="python other.py")
+    record_at(repo, ids[5], 6.25, cwd="elsewhere")
+    found = gxt(*ASKED, "--good", ids[4], "--json", *COMMAND).json
+    assert found["first_bad"]["commit"] == ids[5]
+
+
+def test_the_files_count_not_the_name_of_the_commit(gxt: Gxt, repo: Repository) -> None:
+    ids = make_history(6)
+    git("commit", "-q", "--amend", "-m", "other words")
+    record_at(repo, ids[4], 6.25)
+    record_at(repo, ids[5], 7.5, command="/opt/elsewhere/python3.9 train.py")
+    found = gxt(*ASKED, "--json", *COMMAND).json
+    assert found["first_bad"]["subject"] == "other words" and sum(step["ran"] for step in found["steps"]) == 0
+
+
+def test_a_command_that_fails_is_passed_over(gxt: Gxt, repo: Repository) -> None:
+    ids = make_history(broken=(3, 4))
+    found = gxt(*ASKED, "--good", ids[2], "--bad", "HEAD", "--json", *COMMAND, code=1).json
+    assert found["first_bad"] is None and set(found["possible"]) == {ids[3], ids[4], ids[5]}
+    assert [step["why"] for step in found["steps"] if step["result"] == "skip"] == ["failed with exit code 1"] * 2
+    count = len(catalog.listing(repo).runs)
+    again = gxt(*ASKED, "--good", ids[2], "--bad", "HEAD", *COMMAND, code=1)
+    assert "the first bad one is among" in again.out and ids[4][:9] in again.out
+    assert len(catalog.listing(repo).runs) == count  # what failed is not run again
+    found = gxt(*ASKED, "--good", ids[2], "--fail-is-bad", "--json", *COMMAND).json
+    assert found["first_bad"]["commit"] == ids[3]
+
+
+def test_without_a_command_recorded_runs_answer_alone(gxt: Gxt, repo: Repository) -> None:
+    ids = make_history()
+    for number, rmse in ((2, 6.25), (4, 6.25), (5, 7.5), (7, 7.5)):
+        record_at(repo, ids[number], rmse, command="make train")
+    assert gxt(*ASKED, "--json").json["first_bad"]["commit"] == ids[5]
+    done = gxt(*ASKED, "--good", ids[2], "--bad", ids[4], code=2)
+    assert f"{ids[4]} is good by what was recorded" in done.err
+    assert len(catalog.listing(repo).runs) == 4
+
+
+def test_most_of_several_runs_decide(gxt: Gxt, repo: Repository) -> None:
+    ids = make_history(6)
+    for rmse in (6.25, 7.5, 6.25):
+        record_at(repo, ids[4], rmse)
+    for rmse in (7.5, 6.25):
+        record_at(repo, ids[5], rmse)
+    found = gxt(*ASKED, "--runs", "3", "--json", *COMMAND).json
+    assert found["first_bad"]["commit"] == ids[5]
+    assert [step["ran"] for step in found["steps"]] == [0, 1]
+
+
+def test_branches_that_were_merged(gxt: Gxt, repo: Repository) -> None:
+    ids = make_history(4)
+    git("checkout", "-q", "-b", "topic", ids[1])
+    Path("other.py").write_text("1\n")
+    git("add", ".")
+    git("commit", "-q", "-m", "aside")
+    Path("model.py").write_text("ERROR = 9\n")
+    git("commit", "-q", "-am", "worse")
+    worse = git("rev-parse", "HEAD")
+    git("checkout", "-q", "main")
+    git("merge", "-q", "-s", "recursive", "-X", "theirs", "-m", "merged", "topic")
+    found = gxt(*ASKED, "--good", ids[0], "--json", *COMMAND).json
+    assert found["first_bad"]["commit"] == worse
+    # The good one is on another line: what the two have in common has to be good first.
+    record_at(repo, git("rev-parse", "topic~1"), 6.25)
+    found = gxt(*ASKED, "--good", ids[2], "--bad", "topic", "--json", *COMMAND).json
+    assert found["first_bad"]["commit"] == worse
+
+
+def test_data_that_git_ignores_is_linked(gxt: Gxt, repo: Repository, work: Path) -> None:
+    Path("data").mkdir()
+    Path("data/speed").write_text("18\n")
+    Path("sets").mkdir()
+    Path("sets/all").write_text("1\n")
+    Path(".gitignore").write_text("data/\nsets/\n")
+    ids = make_history(7)
+    code = f"open('data/speed'); open('sets/all')\n{TRAIN}    print('dirty' if gxt.active_run() is None else 'fine')\n"
+    command = ("--", PYTHON, "-c", code)
+    failed = gxt(*ASKED, "--good", ids[3], "--bad", "HEAD", *command, code=1)
+    assert "--link PATH" in failed.err
+    run = recorder.begin(repo, "taxi")
+    run.log_input("sets/*")
+    run.end()
+    found = gxt(*ASKED, "--fail-is-bad", "--good", ids[3], "--bad", "HEAD", "--link", "data", "--json", *command).json
+    assert found["first_bad"]["commit"] == ids[4]  # of what failed before, the failure is remembered
+    code += "#"
+    found = gxt(*ASKED, "--good", ids[3], "--link", "data", "--json", "--", PYTHON, "-c", code).json
+    assert found["first_bad"]["commit"] == ids[5]
+    assert Path("data/speed").read_text() == "18\n" and not Path("data").is_symlink()
+    assert "not in the work tree" in gxt(*ASKED, "--good", ids[3], "--link", "/etc", *COMMAND, code=2).err
+    assert "no such file" in gxt(*ASKED, "--good", ids[3], "--link", "nope", *COMMAND, code=2).err
+
+
+def test_what_is_imported_is_the_commits_and_not_the_users(
+    gxt: Gxt, repo: Repository, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (work / "src").mkdir()
+    (work / "scripts").mkdir()
+    for number, error in enumerate((6.0, 6.0, 7.0, 7.0)):
+        Path("src/model.py").write_text(f"ERROR = {error}  # {number}\n")
+        Path("scripts/train.py").write_text(TRAIN)
+        git("add", ".")
+        git("commit", "-q", "-m", f"commit {number}")
+    monkeypatch.setenv("PYTHONPATH", str(work / "src"))  # as `pip install -e` has it
+    monkeypatch.chdir(work / "scripts")
+    found = gxt(*ASKED, "--good", "HEAD~3", "--json", *COMMAND).json
+    assert found["first_bad"]["subject"] == "commit 2"
+    assert {run.source["cwd"] for run in catalog.listing(repo).runs} == {"scripts"}
+
+
+def test_submodules_are_there(gxt: Gxt, repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git("config", "--global", "protocol.file.allow", "always")
+    git("init", "-q", str(tmp_path / "inner"))
+    (tmp_path / "inner" / "model.py").write_text("ERROR = 6\n")
+    git("add", ".", cwd=tmp_path / "inner")
+    git("commit", "-q", "-m", "good", cwd=tmp_path / "inner")
+    Path("train.py").write_text(TRAIN.replace("from model", "from inner.model"))
+    git("submodule", "--quiet", "add", str(tmp_path / "inner"))
+    git("add", ".")
+    git("commit", "-q", "-m", "good")
+    Path("inner/model.py").write_text("ERROR = 7\n")
+    git("commit", "-q", "-a", "-m", "bad", cwd=Path("inner"))
+    git("push", "-q", "origin", "HEAD:refs/heads/other", cwd=Path("inner"))
+    git("commit", "-q", "-a", "-m", "worse")
+    git("commit", "-q", "--allow-empty", "-m", "more")
+    found = gxt(*ASKED, "--good", "HEAD~2", "--json", *COMMAND).json
+    assert found["first_bad"]["subject"] == "worse" and git("worktree", "list").count("\n") == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_leaves_nothing_behind_and_goes_on(
+    gxt: Gxt, repo: Repository, work: Path, number: int, tmp_path: Path
+) -> None:
+    ids = make_history(slow=3)
+    arguments = [PYTHON, "-m", "gxt", *ASKED, "--good", ids[0], *COMMAND]
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+    )
+    started = Path(os.environ["TMPDIR"])
+    deadline = time.monotonic() + 30
+    while not list(started.glob("gxt-*/*/started")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "the same command goes on" in err
+    assert git("worktree", "list").count("\n") == 0 and not list(started.glob("gxt-*"))
+    runs = catalog.listing(repo).runs
+    assert [run.status for run in runs] == ["finished", "killed"] and all(run.place == "branch" for run in runs)
+    Path("model.py").write_text("ERROR = 6.25\n")
+    record_at(repo, ids[3], 6.25)
+    found = gxt(*ASKED, "--good", ids[0], "--json", *COMMAND).json
+    assert found["first_bad"]["commit"] == ids[5] and found["steps"][0]["ran"] == 0
+
+
+def test_the_users_own_bisection_is_left_alone(gxt: Gxt, repo: Repository) -> None:
+    ids = make_history()
+    git("bisect", "start", ids[7], ids[0])
+    at, log = git("rev-parse", "HEAD"), git("bisect", "log")
+    assert gxt(*ASKED, "--good", ids[0], "--bad", ids[7], "--json", *COMMAND).json["first_bad"]["commit"] == ids[5]
+    assert (git("rev-parse", "HEAD"), git("bisect", "log")) == (at, log)
+
+
+def test_what_is_asked_for_wrongly(gxt: Gxt, repo: Repository) -> None:
+    ids = make_history(3)
+    assert "--good COMMIT" in gxt(*ASKED, *COMMAND, code=3).err
+    assert "no commit 'nope'" in gxt(*ASKED, "--good", "nope", *COMMAND, code=3).err
+    assert "HEAD is good" in gxt(*ASKED, "--good", ids[0], *COMMAND, code=1).err
+    record_at(repo, ids[1], 9.0)
+    done = gxt(*ASKED, "--good", ids[1], "--bad", "HEAD~2", *COMMAND, code=2)
+    assert f"{ids[1]} is bad by what was recorded" in done.err
+    assert "no run has 'rmze'" in gxt("bisect", "--metric", "rmze < 1", "-e", "taxi", *COMMAND, code=3).err
+    assert "no such command" in gxt(*ASKED, "--good", ids[0], "--", "no-such-program", code=2).err
+    done = gxt(*ASKED, "--good", ids[0], "--", "./not-there-yet", code=1)
+    assert "cannot be tested: no such command: ./not-there-yet" in done.err
