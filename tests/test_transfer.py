@@ -632,6 +632,14 @@ def test_a_store_without_its_package(repo: Repository, monkeypatch: pytest.Monke
         large.StorePlace("/mnt/store").has(Pointer("0" * 64, 5))
 
 
+@pytest.mark.parametrize(("url", "says"), [("foo://x", "no kind of store called foo://"), ("memory://x", "memory://")])
+def test_a_store_that_cannot_be_one_is_refused_before_the_team_has_it(repo: Repository, url: str, says: str) -> None:
+    for more in ([], ["--clone"]):
+        done = run_python("-m", "gxt", "artifacts", "store", url, *more, check=False)
+        assert done.returncode == 2 and says in done.stderr
+    assert store.tip(repo, git.config(repo)).commit is None and "gxt.artifactstore" not in git.config(repo)
+
+
 def test_a_store_of_a_kind_that_nobody_knows(repo: Repository) -> None:
     with pytest.raises(GxtError, match="nosuch"):
         large.StorePlace("nosuch://x/y").has(Pointer("0" * 64, 5))

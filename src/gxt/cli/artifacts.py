@@ -274,6 +274,8 @@ def store_command(ctx: click.Context, url: str | None, only_here: bool, unset: b
     repo = repository(ctx)
     if url is not None and unset:
         raise UsageError("a URL and --none", "one of them")
+    if url is not None:
+        large.check_kind(url)
     if url is None and not unset:
         click.echo(_place_name(repo))
     elif only_here:

@@ -11,7 +11,7 @@ from gxt.large.opening import fetch, save_content
 from gxt.large.places import Place, Progress, Sent, Shown
 from gxt.large.placing import attributes_change, placed, with_pointers
 from gxt.large.settings import Settings, checked_url, read_settings, shared_url, shown_url
-from gxt.large.store import GRACE, StorePlace
+from gxt.large.store import GRACE, StorePlace, check_kind
 
 __all__ = [
     "GRACE",
@@ -23,6 +23,7 @@ __all__ = [
     "Shown",
     "StorePlace",
     "attributes_change",
+    "check_kind",
     "checked_url",
     "cloned",
     "digest_of",

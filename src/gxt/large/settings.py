@@ -81,7 +81,7 @@ def checked_url(url: str) -> str:
     if "://" not in url:
         path = Path(url).expanduser()
         if not path.is_absolute():
-            raise UsageError(f"the artifact store {shown_url(url)!r} is neither a URL nor an absolute path", _EXAMPLES)
+            raise UsageError(f"the artifact store {shown_url(url)!r} is neither a URL nor an absolute path", EXAMPLES)
         return str(path)
     return url.rstrip("/")
 
@@ -101,7 +101,7 @@ def shared_url(url: str) -> str:
     return checked
 
 
-_EXAMPLES = "s3://bucket/folder, gs://bucket/folder, file:///mnt/team/artifacts, /mnt/team/artifacts"
+EXAMPLES = "s3://bucket/folder, gs://bucket/folder, file:///mnt/team/artifacts, /mnt/team/artifacts"
 
 
 def shown_url(url: str) -> str:

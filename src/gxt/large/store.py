@@ -17,7 +17,7 @@ from typing import IO, Any, NamedTuple, TypeVar
 from gxt.errors import GxtError, MissingPackageError, NotFoundError, UsageError
 from gxt.large.objects import Objects, digest_of
 from gxt.large.places import IsNew, Progress, Sent
-from gxt.large.settings import shown_url
+from gxt.large.settings import EXAMPLES, shown_url
 from gxt.masking import MASK
 from gxt.pointers import Pointer
 
@@ -51,6 +51,19 @@ def _read_about(name: str, about: Mapping[str, Any]) -> Stored:
     when: Any = about.get("LastModified") or about.get("mtime") or about.get("updated") or about.get("created")
     seconds = when.timestamp() if hasattr(when, "timestamp") else when
     return Stored(name, int(about["size"]), float(seconds) if isinstance(seconds, (int, float)) else None)
+
+
+def check_kind(url: str) -> None:
+    """Raise UsageError for a URL of a kind that no store is of, as far as fsspec is there to say."""
+    scheme = url.partition("://")[0].rpartition("::")[2] if "://" in url else "file"
+    if scheme == "memory":
+        raise UsageError("a store in memory:// is gone with the process that writes to it", EXAMPLES)
+    try:
+        import fsspec
+    except ImportError:
+        return
+    if scheme not in fsspec.available_protocols():
+        raise UsageError(f"there is no kind of store called {scheme}://", EXAMPLES)
 
 
 class StorePlace:
