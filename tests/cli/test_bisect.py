@@ -28,6 +28,16 @@ with gxt.start_run():
 """
 
 
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary folders are made, in this process too, which may have looked for the place before."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
 def make_history(count: int = 8, broken: tuple[int, ...] = (), slow: int | None = None) -> list[str]:
     """Commits of which those from FIRST_BAD on are bad, and some fail; their ids."""
     Path("train.py").write_text(TRAIN)
@@ -64,10 +74,7 @@ ASKED = ("bisect", "--metric", "rmse <= 6.5", "-e", "taxi")
 COMMAND = ("--", PYTHON, "train.py")
 
 
-def test_the_first_bad_commit_is_found_by_running_each(
-    gxt: Gxt, repo: Repository, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def test_the_first_bad_commit_is_found_by_running_each(gxt: Gxt, repo: Repository, work: Path, temporary: Path) -> None:
     ids = make_history()
     before = state(work)
     found = gxt(*ASKED, "--good", ids[0], "--json", *COMMAND).json
@@ -78,7 +85,7 @@ def test_the_first_bad_commit_is_found_by_running_each(
     # HEAD, and at most the logarithm of what lies between
     assert 3 <= sum(step["ran"] for step in found["steps"]) <= 4
     assert state(work) == before and git("worktree", "list").count("\n") == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["work"]
+    assert list(temporary.iterdir()) == []
     runs = {run.id: run for run in catalog.listing(repo).runs}
     assert {run.tags["bisect"] for run in runs.values()} == {found["tag"]}
     for step in found["steps"]:
