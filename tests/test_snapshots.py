@@ -24,7 +24,7 @@ def snapshot(folder: Path) -> snapshots.Snapshot:
     repo = gxt.git.find(folder)
     config = gxt.git.config(repo)
     until = snapshots.deadline()
-    return snapshots.take(repo, config, gxt.git.look(repo, config, until), until)
+    return snapshots.take(repo, config, snapshots.look(repo, config, until), until)
 
 
 def about(folder: Path) -> dict[str, Any]:
@@ -527,6 +527,17 @@ def test_files_that_hold_secrets_by_custom_are_left_out_unless_git_tracks_them(w
     there = tree(found.about["snapshot"], work)
     assert {*code_of, "server.pem"} <= there.keys() and not {*secret} & there.keys()
     assert there["server.pem"] == "100644 changed"
+
+
+def test_what_programs_leave_behind_of_themselves_is_no_change(work: Path) -> None:
+    for name in ("pkg/__pycache__/a.cpython-311.pyc", ".ipynb_checkpoints/a.ipynb", ".DS_Store"):
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / name).write_text("x")
+    assert about(work) == {"snapshot": git("rev-parse", "HEAD").strip()}
+    run_id = record(gxt.git.find(work))
+    assert catalog.find(gxt.git.find(work), run_id).source["dirty"] is False
+    git("add", "-A")  # unless git tracks it
+    assert "pkg/__pycache__/a.cpython-311.pyc" in code(work)
 
 
 def test_of_too_much_that_git_does_not_track_the_largest_is_left_out(work: Path) -> None:

@@ -713,7 +713,7 @@ class ActiveRun:
     def _capture_code(self, settings: Mapping[str, str]) -> None:
         until = snapshots.deadline()
         try:
-            tree = git.look(self._repo, settings, until)
+            tree = snapshots.look(self._repo, settings, until)
         except GitError as error:
             self._live.record("source", values=capture.source_unknown(self._repo, settings, error))
             return

@@ -23,6 +23,9 @@ from gxt.model import clean_text, random_digits
 _TIME = 120.0  # seconds
 _LARGEST_FILE, _LARGEST_TOTAL, _LARGEST_PATCH = 5 << 20, 100 << 20, 1 << 20
 _MOST_NAMED = 100
+_LEFT_BEHIND = frozenset(
+    "__pycache__ .ipynb_checkpoints .pytest_cache .mypy_cache .ruff_cache .hypothesis .DS_Store Thumbs.db".split()
+)
 # Files that hold keys and passwords by custom. Where nobody has told git to ignore them, a push must not publish them.
 _SECRETS = (
     r"\.env(?!\.(example|sample|template)$)(\..+)?|.+\.env|\.?netrc|\.pypirc|\.npmrc|\.pgpass|\.htpasswd"
@@ -46,6 +49,21 @@ class Snapshot(NamedTuple):
 def deadline() -> Deadline:
     """How long git may take to look and to write."""
     return Deadline(_TIME)
+
+
+def look(repo: Repository, settings: Mapping[str, str], until: Deadline) -> WorkTree:
+    """What is checked out, and what differs from it; but for what programs leave behind of themselves.
+
+    Raises:
+        GitError: git does not tell, or takes too long.
+    """
+    tree = git.look(repo, settings, until)
+    return tree._replace(changes=[change for change in tree.changes if not _is_left_behind(change)])
+
+
+def _is_left_behind(change: Change) -> bool:
+    """Else every run of a package whose caches nobody has told git to ignore would be one of changed code."""
+    return change.is_untracked and not _LEFT_BEHIND.isdisjoint(change.path.split("/"))
 
 
 def take(repo: Repository, settings: Mapping[str, str], tree: WorkTree, until: Deadline) -> Snapshot:
