@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import gxt
-from gxt import catalog, store
+from gxt import catalog, layout, live, recorder, store
 from gxt.git import Repository
 from helpers import git, run_python
 
@@ -115,6 +115,23 @@ gxt.log_metric("a", 1)
 """,
     )
     assert run.status == "finished"
+
+
+def test_what_is_recorded_in_the_background_is_no_sign_that_a_run_goes_on(repo: Repository) -> None:
+    run = recorder.begin(repo, "taxi")
+    run.log_metric("loss", 1)
+    run._stop_threads()
+    before = live.last_logged(run.folder)
+    time.sleep(0.01)
+    run.capture_provenance(None, None, background=False)
+    (run.folder / layout.SYSTEM_CSV).write_text("sample")
+    assert live.last_logged(run.folder) == before < live.last_sign_of_life(run.folder)
+    for log in (lambda: run.log_metric("loss", 0), lambda: run.set_tag("a", "b"), lambda: run.log_text("x", "y.txt")):
+        time.sleep(0.01)
+        log()
+        assert live.last_logged(run.folder) > before
+        before = live.last_logged(run.folder)
+    run.end()
 
 
 def test_a_notebook_s_failed_cell_ends_its_run_at_the_next_start(

@@ -424,7 +424,7 @@ def _end_all(status: str) -> None:
 
 def _remember_failed_cell(status: str) -> None:
     if _main:
-        _process.failed_cell = status, live.last_sign_of_life(_main[-1].folder)
+        _process.failed_cell = status, live.last_logged(_main[-1].folder)
 
 
 def _left_open_as() -> str | None:
@@ -432,7 +432,7 @@ def _left_open_as() -> str | None:
     if _process.failed_cell is None or not _main:
         return None
     status, last_sign = _process.failed_cell
-    return status if live.last_sign_of_life(_main[-1].folder) <= last_sign else None
+    return status if live.last_logged(_main[-1].folder) <= last_sign else None
 
 
 def _end_runs_of_failed_cell(stack: list[ActiveRun]) -> None:

@@ -600,6 +600,18 @@ def last_sign_of_life(folder: Path) -> int:
     return max(path.stat().st_mtime_ns for path in map(folder.joinpath, names) if path.exists()) // 1_000_000
 
 
+def last_logged(folder: Path) -> int:
+    """When the program itself last logged something, in milliseconds since 1970 UTC: what is recorded of it in the
+    background, such as its code and samples of the system, does not count."""
+    points = folder / layout.METRICS_CSV
+    times = [points.stat().st_mtime_ns // 1_000_000] if points.exists() else [0]
+    for operation in _operations(folder):
+        about_author = operation.get("op") == "set" and operation.get("values", {}).keys() == {"author"}
+        if operation.get("op") not in ("source", "environment") and not about_author:
+            times.append(operation.get("at", 0))  # the first one begins the run
+    return max(times)
+
+
 def last_step(folder: Path) -> int | None:
     """The greatest step logged so far, None before the first point."""
     return max((point.step for point in _points(folder)[0]), default=None)
