@@ -603,8 +603,8 @@ def last_sign_of_life(folder: Path) -> int:
 def last_logged(folder: Path) -> int:
     """When the program itself last logged something, in milliseconds since 1970 UTC: what is recorded of it in the
     background, such as its code and samples of the system, does not count."""
-    points = folder / layout.METRICS_CSV
-    times = [points.stat().st_mtime_ns // 1_000_000] if points.exists() else [0]
+    logged = (folder / layout.METRICS_CSV, folder / layout.ARTIFACTS)
+    times = [0, *(path.stat().st_mtime_ns // 1_000_000 for path in logged if path.exists())]
     for operation in _operations(folder):
         about_author = operation.get("op") == "set" and operation.get("values", {}).keys() == {"author"}
         if operation.get("op") not in ("source", "environment") and not about_author:
