@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from gxt.gate.limits import Tolerance
 from gxt.model import Run, Summary
 from gxt.replaying.interpreters import requirements_of
 from gxt.replaying.plan import is_python
+from gxt.replaying.supplies import supply
 
 ID = "20261123-083000-3f9a1c2e"
 
@@ -207,3 +209,24 @@ def test_requirements() -> None:
         "wheel-of @ https://host/wheel_of-1-py3-none-any.whl",
     ]
     assert list(found.left_out) == ["taxi"] and found.has_ours
+
+
+@pytest.mark.parametrize("about", [{"problem": "x"}, {"size": 9}])
+def test_nothing_is_written_or_removed_through_a_link_in_the_code(tmp_path: Path, about: dict[str, Any]) -> None:
+    """Whoever can push a run and a link would else choose which file of somebody else's goes."""
+    top, folder, theirs = (tmp_path / name for name in ("work", "code", "theirs"))
+    for place in (top, folder, theirs):
+        place.mkdir()
+    (theirs / "rc").write_text("precious\n")
+    (top / "new").write_text("new\n")
+    for place in (top, folder):
+        (place / "conf").symlink_to(theirs)
+        (place / "gone").symlink_to(tmp_path / "nowhere")
+    then = run(left_out={"conf/rc": about, ".git/config": about, "gone/x": about})
+    inputs = {"data": "conf/rc", "lost": "gone/x.csv", "odd": "a**.csv", "own": ".git/config", "new": "new"}
+    then = replace(then, inputs={name: {"source": source} for name, source in inputs.items()})
+    found = {one.path: one for one in supply(then, top, folder)}
+    assert (theirs / "rc").read_text() == "precious\n" and list(theirs.iterdir()) == [theirs / "rc"]
+    assert sorted(path.name for path in folder.iterdir()) == ["conf", "gone", "new"]
+    assert found["conf/rc"].linked and not found["conf/rc"].brought
+    assert not (tmp_path / "nowhere").exists()

@@ -71,6 +71,22 @@ def test_code_goes_with_its_runs_and_comes_when_it_is_asked_for(repo: Repository
     assert code_refs(other.common_dir) == [commit]
 
 
+def test_code_that_is_here_without_a_ref_of_ours_goes_along(repo: Repository, hub: Path, tmp_path: Path) -> None:
+    """As after a `git clone` by path, which copies whatever is there."""
+    commit = code_of_dirty_run(repo)
+    sync(repo, receive=False)
+    git("clone", "-q", str(hub), str(tmp_path / "copy"))
+    copy = gxt.git.find(tmp_path / "copy")
+    git("init", "-q", "--bare", str(tmp_path / "fork.git"))
+    git("remote", "add", "fork", str(tmp_path / "fork.git"), cwd=copy.work_tree)
+    sync(copy)
+    assert gxt.git.resolve(copy, [commit]) == [commit] and code_refs(copy.common_dir) == []
+    assert sharing.sync(copy, "fork", Talk(), receive=False).sent
+    assert code_refs(tmp_path / "fork.git") == [commit]
+    bring(copy, commit)
+    assert code_refs(copy.common_dir) == [commit]  # else a `git gc` may take it
+
+
 def test_code_that_the_remote_has_is_not_sent(repo: Repository, hub: Path) -> None:
     commit = source(repo, record(repo))["snapshot"]
     assert commit == git("rev-parse", "main", cwd=hub)

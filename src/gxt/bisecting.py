@@ -103,6 +103,8 @@ def parse_condition(repo: Repository, experiment: str, text: str) -> Expression:
     Raises:
         UsageError, NotFoundError: as `query.parse_filter`; where no run has a metric yet, any name may be one.
     """
+    if not text.strip():
+        raise UsageError("--metric is empty", "such as --metric 'rmse <= 6.5'")
     known = {one.name for one in catalog.all_experiments(repo)}
     runs = catalog.listing(repo, [experiment]).runs if experiment in known else []
     if any(run.metrics for run in runs):

@@ -343,11 +343,14 @@ _MOST_REFS = 500
 def _code_to_send(
     repo: Repository, settings: Mapping[str, str], remote: str, commit: str, changed: Sequence[tuple[str, str]]
 ) -> list[str]:
-    """The refs of the code that the remote could not get at otherwise, of runs that are new there or changed."""
+    """Refspecs of the code that the remote could not get at otherwise, of runs that are new there or changed.
+
+    By ids: what others have kept may be here without a ref of ours.
+    """
     paths = [path for status, path in changed if status != "D" and _is_run_document(path)]
     named = snapshots.named_in(repo, commit, paths)
-    refs = [snapshots.ref_of(found) for found in snapshots.not_published(repo, settings, named, remote)]
-    return refs if len(refs) <= _MOST_REFS else [snapshots.ref_of("*")]
+    refs = [f"{found}:{snapshots.ref_of(found)}" for found in snapshots.not_published(repo, settings, named, remote)]
+    return refs if len(refs) <= _MOST_REFS else [f"{snapshots.ref_of('*')}:{snapshots.ref_of('*')}"]
 
 
 def _is_run_document(path: str) -> bool:

@@ -294,6 +294,8 @@ def bring(repo: Repository, settings: Mapping[str, str], commit: str, talk: Talk
     >>> bring(repo, settings, run.source["snapshot"], Talk())  # doctest: +SKIP
     """
     if git.resolve(repo, [commit])[0] is not None:
+        with contextlib.suppress(GitError):  # it may be here by chance, with nothing that keeps it
+            git.keep(repo, commit)
         return
     trouble: GitError | None = None
     remotes = git.remote_urls(settings)

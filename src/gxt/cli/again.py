@@ -154,6 +154,7 @@ def _mirrored(root: Path, top: Path | None, then: Run) -> Path | None:
         link.parent.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(link) and not top.is_relative_to(path):
             link.symlink_to(path)
+            output.note(f"gxt: {path} is outside of the work tree, and linked: the command must not write to it")
     return root.joinpath(*top.parts[1:]) if outside else None
 
 
@@ -171,7 +172,8 @@ def _remark_on_data(then: Run, supplies: Sequence[Supply], wish: Wish) -> None:
         elif one.state == UNKNOWN and one.path not in wish.also:
             output.note(f"gxt: {one.path} is taken as it is here; what it was is not known")
         if one.linked:
-            output.note(f"gxt: {one.path} is large, and linked: the command must not write to it")
+            why = "is large, and linked" if one.brought else "is yours, which a link in the code leads to"
+            output.note(f"gxt: {one.path} {why}: the command must not write to it")
 
 
 # --- Python and its packages ------------------------------------------------------------------------------------------

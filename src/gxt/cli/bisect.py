@@ -322,14 +322,15 @@ class _Teller:
 
     def begins(self, result: str, commit: CodeCommit, known: Answer | None) -> None:
         """One end of the search, which somebody named or recorded runs tell of."""
-        self.tells(known if known is not None else Answer(commit, result, []), None)
+        self.tells(known if known is not None else Answer(commit, result, []), None, is_said=known is None)
 
-    def tells(self, answer: Answer, steps: int | None) -> None:
-        """An answer, and about how many are to come."""
+    def tells(self, answer: Answer, steps: int | None, is_said: bool = False) -> None:
+        """An answer, and about how many are to come; or, if it `is_said`, what nobody has tested."""
         if self._is_quiet:
             return
         result = output.paint(f"{answer.result:<4}", _STYLES[answer.result])
-        more = output.paint(f"  (about {steps} to go)", "bright_black") if steps else ""
+        remark = "not tested: taken as said" if is_said else f"about {steps} to go" if steps else ""
+        more = output.paint(f"  ({remark})", "bright_black") if remark else ""
         commit = answer.commit
         output.say(
             f"{result}  {commit.id[:SHORT]} {one_line(commit.subject)}  {_told(self._question, answer)}{more}".rstrip()

@@ -13,7 +13,7 @@ from gxt.cli.again import CURRENT, VENV, Done, Wish, again
 from gxt.cli.params import complete_metric, goals_option, json_option, repository, run_argument
 from gxt.errors import NotFoundError
 from gxt.gate.limits import Tolerance, parse_tolerance
-from gxt.model import FINISHED, Run, flatten
+from gxt.model import FINISHED, KILLED, Run, flatten
 from gxt.render import Column, Table
 from gxt.replaying import Verdict
 
@@ -96,7 +96,8 @@ def reproduce_command(
     from the work tree, once their digest is that of then. Exits with 0 where every metric held, with 1 where not, and
     with 2 or more where that cannot be told.
 
-    What the command prints goes to standard error. COMMAND is run in place of the recorded one.
+    This runs what the run names, with your rights: look at a run of somebody else with --dry-run before. What the
+    command prints goes to standard error. COMMAND is run in place of the recorded one.
 
     \b
     gxt reproduce @best:rmse
@@ -115,12 +116,13 @@ def reproduce_command(
         return 0
     known = dict(catalog.find_experiment(repo, then.experiment).goals) | stated
     found = replaying.verdicts(then, done.counterpart, lambda metric: stats.goal_of(metric, known), amounts, metrics)
-    held = replaying.held(found) and (done.code == 0 or then.status != FINISHED)
+    held = replaying.held(found) and (done.code == 0 or then.status != FINISHED) and done.run.status != KILLED
+    is_told = not held or any(verdict.then is not None for verdict in found)
     if as_json:
         output.page(render.json_text(_json(then, done, found, held)))
     else:
         _report(then, done, found, held)
-    return 0 if held else 1
+    return (0 if held else 1) if is_told else 2
 
 
 @click.command("rerun")
@@ -180,7 +182,9 @@ def _report(then: Run, done: Done, found: Sequence[Verdict], held: bool) -> None
     _remark_on(then, done)
     counts = {status: sum(v.status == status for v in found) for status in _STATUSES}
     said = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "no metric to compare"
-    output.say(output.paint(f"{'held' if held else 'did not hold'}: {said}", "green" if held else "red"))
+    is_told = not held or any(verdict.then is not None for verdict in found)
+    word = ("held" if held else "did not hold") if is_told else "cannot be told"
+    output.say(output.paint(f"{word}: {said}", "green" if held and is_told else "red"))
 
 
 _STATUSES = (replaying.IDENTICAL, replaying.HELD, replaying.DIFFERS, replaying.MISSING, replaying.NEW)

@@ -100,7 +100,7 @@ def push(
 ) -> Pushed:
     """Move a remote's branch from one commit to another that descends from it; None for a branch that is not there.
 
-    `along` are refs that are the same there and never move; they go first.
+    `along` are refspecs of what never moves there; they go first.
 
     Raises:
         GitError: the remote cannot be reached, or does not answer.
@@ -108,7 +108,7 @@ def push(
     ref = f"refs/heads/{branch}"
     options = ["--porcelain", "--progress", "--no-follow-tags", "--recurse-submodules=no"]
     options.append(f"--force-with-lease={ref}:{expected or ''}")
-    refs = [*(f"{name}:{name}" for name in along), f"{commit}:{ref}"]
+    refs = [*along, f"{commit}:{ref}"]
     code, out, err = talk_to(repo, ["-c", f"remote.{remote}.mirror=false", "push", *options, remote, *refs], talk)
     reports = [line for line in out.splitlines() if line[1:2] == "\t"]
     report = next((line for line in reports if f":{ref}\t" in line), "")

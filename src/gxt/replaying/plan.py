@@ -124,7 +124,7 @@ _INTERACTIVE = re.compile(r"-[iBbEIOPqRsSuvxX?]*")
 
 def _words(run: Run, command: str, entrypoint: str) -> list[str]:
     try:
-        words = shlex.split(command)
+        words = shlex.split(command) if "\0" not in command else []
     except ValueError:
         words = []
     if not words:

@@ -6,7 +6,8 @@ file system can. What is large altogether is linked instead.
 
 from __future__ import annotations
 
-import contextlib
+import glob
+import itertools
 import os
 import re
 import shutil
@@ -73,6 +74,8 @@ def _input(source: str, digest: str | None, bringer: _Bringer) -> Supply:
         return Supply(source, _state(Path(source), digest), brought=False)
     if ".." in path.parts:
         return Supply(source, UNKNOWN, brought=False)
+    if bringer.leads_out(source):  # a link of the code's own: what it leads to is the user's
+        return Supply(source, _state(bringer.folder / source, digest), brought=False, linked=True)
     linked = False
     if "*" in source or "?" in source or "[" in source:
         for one in bringer.matching(source):
@@ -99,11 +102,13 @@ def _left_out(path: str, size: object, bringer: _Bringer) -> dict[str, Supply]:
     if bringer.top is None or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
         return {}
     theirs, there = bringer.top / path, bringer.folder / path
+    if bringer.leads_out(path):
+        return {path: Supply(path, UNKNOWN, brought=False, linked=True)}
     if not theirs.is_file():
         return {path: Supply(path, GONE, brought=False)} if isinstance(size, int) else {}
     if isinstance(size, int) and theirs.stat().st_size != size:
         return {path: Supply(path, CHANGED, brought=False)}
-    with contextlib.suppress(OSError):  # as the commit has it
+    if there.is_file() or there.is_symlink():  # as the commit has it
         there.unlink()
     return {path: Supply(path, UNKNOWN, linked=bringer.bring(path))}
 
@@ -128,11 +133,25 @@ class _Bringer:
         """The files of the work tree that a pattern names."""
         if self.top is None:
             return []
-        return sorted(path.relative_to(self.top).as_posix() for path in self.top.glob(pattern))
+        return sorted(Path(path).as_posix() for path in glob.glob(pattern, root_dir=self.top, recursive=True))
+
+    def leads_out(self, inside: str) -> bool:
+        """Whether a path in the folder leads elsewhere, by a link in the code: nothing is written or removed there. So
+        do git's own files."""
+        parts = PurePosixPath(inside).parts
+        fixed = list(itertools.takewhile(lambda part: not any(sign in part for sign in "*?["), parts))
+        if any(part.lower() == ".git" for part in parts):
+            return True
+        place = self.folder
+        for part in fixed:
+            place /= part
+            if place.is_symlink() and not place.resolve().is_relative_to(self.folder.resolve()):
+                return True
+        return False
 
     def bring(self, inside: str) -> bool:
         """Have a file or folder there too, if it is here; whether any of it is a link."""
-        if self.top is None:
+        if self.top is None or self.leads_out(inside):
             return False
         linked = False
         for source, target in self._lacking(self.top / inside, self.folder / inside):
