@@ -517,7 +517,16 @@ def test_files_that_hold_secrets_by_custom_are_left_out_unless_git_tracks_them(w
     (work / "server.pem").write_text("tracked")
     git("add", "server.pem")
     git("commit", "-qm", "x")
-    secret = [".env", ".env.local", "prod.env", "deep/id_ed25519", "TLS.KEY", "secrets.yaml", "service-account-x.json"]
+    secret = [
+        ".env",
+        ".env.local",
+        "prod.env",
+        "deep/id_ed25519",
+        "TLS.KEY",
+        "secrets.yaml",
+        "service-account-x.json",
+        "kaggle.json",
+    ]
     code_of = [".env.example", "secrets.py", "environment.yaml", "keys.csv", "env"]
     (work / "deep").mkdir()
     for name in (*secret, *code_of, "server.pem"):

@@ -29,7 +29,8 @@ _LEFT_BEHIND = frozenset(
 # Files that hold keys and passwords by custom. Where nobody has told git to ignore them, a push must not publish them.
 _SECRETS = (
     r"\.env(?!\.(example|sample|template)$)(\..+)?|.+\.env|\.?netrc|\.pypirc|\.npmrc|\.pgpass|\.htpasswd"
-    r"|\.git-credentials|id_(rsa|dsa|ecdsa|ed25519)|.+\.(pem|key|p12|pfx|jks|keystore|kdbx)|service[-_]account.*\.json"
+    r"|\.git-credentials|id_(rsa|dsa|ecdsa|ed25519)|.+\.(pem|key|p12|pfx|jks|keystore|kdbx)|.*service[-_]account.*\.json"
+    r"|.+\.(ppk|tfstate)|kubeconfig|kaggle\.json|\.envrc|client_secret.*\.json|.*adminsdk.*\.json|\.vault-token|\.dockercfg"
     r"|(credentials|secrets?)(\.(json|ya?ml|toml|ini|cfg|conf|txt|csv|properties))?"
 )
 
