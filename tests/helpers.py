@@ -143,3 +143,13 @@ def put_on_branch(path: str, content: str | bytes | None, mode: str = "100644") 
         blob = run("hash-object", "-w", "--stdin", stdin=data)
         run("update-index", "--add", "--replace", "--cacheinfo", f"{mode},{blob},{path}")
     run("update-ref", "refs/heads/gxt", run("commit-tree", run("write-tree"), "-p", "gxt", "-m", "by hand"))
+
+
+def make_hub(repo: Repository, folder: Path) -> Path:
+    """A bare repository on a host, with the code and a run branch of one run; the remote of the current one."""
+    path = folder / "hub.git"
+    git("init", "-q", "--bare", str(path))
+    git("remote", "add", "origin", str(path))
+    record(repo, name="before", metrics={"rmse": 6.5})
+    git("push", "-q", "origin", "gxt", "main")
+    return path

@@ -12,18 +12,12 @@ from gxt import catalog, edits, layout, recorder, review, store
 from gxt.cli import main
 from gxt.errors import NotFoundError, UsageError
 from gxt.git import Repository
-from helpers import git, put_on_branch, record, run_python
+from helpers import git, make_hub, put_on_branch, record, run_python
 
 
 @pytest.fixture
 def hub(repo: Repository, tmp_path: Path) -> Path:
-    """A bare repository on a host, with the code and a run branch of one run."""
-    path = tmp_path / "hub.git"
-    git("init", "-q", "--bare", str(path))
-    git("remote", "add", "origin", str(path))
-    record(repo, name="before", metrics={"rmse": 6.5})
-    git("push", "-q", "origin", "gxt", "main")
-    return path
+    return make_hub(repo, tmp_path)
 
 
 def at_host(hub: Path, tmp_path: Path, *commands: str) -> None:

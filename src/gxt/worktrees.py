@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gxt import git, snapshots
+from gxt import codehistory, git, snapshots
 from gxt.errors import GitError, NotFoundError, UsageError
 from gxt.git import Repository, Talk
 from gxt.model import Run
 from gxt.showing import one_line
-
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-
-
-def recorded(run: Run, key: str) -> str | None:
-    """A commit that a run's `source` names, None where it names none."""
-    value = run.source.get(key)
-    return value if isinstance(value, str) and _COMMIT.fullmatch(value) else None  # others may have written it
 
 
 def commit_of(run: Run) -> str:
@@ -32,11 +23,9 @@ def commit_of(run: Run) -> str:
     Raises:
         NotFoundError: none is recorded.
     """
-    snapshot, commit = recorded(run, "snapshot"), recorded(run, "commit")
-    if snapshot is not None:
-        return snapshot
-    if commit is not None and run.source.get("dirty") is False:
-        return commit
+    code, commit = codehistory.code_of(run), codehistory.base_of(run)
+    if code is not None:
+        return code
     why = run.source.get("problem")
     said = f": {one_line(str(why))}" if why else ""
     hint = f"it began from {commit[:12]}, with changes; `gxt get {run.id} code.patch` may have them" if commit else None
@@ -45,7 +34,7 @@ def commit_of(run: Run) -> str:
 
 def base_of(run: Run, settings: Mapping[str, str]) -> str:
     """What a run's code is told apart from: the commit that was checked out; nothing at all before the first."""
-    return recorded(run, "commit") or git.empty_tree(settings)
+    return codehistory.base_of(run) or git.empty_tree(settings)
 
 
 def fetched(repo: Repository, settings: Mapping[str, str], run: Run, talk: Talk) -> str:

@@ -117,11 +117,11 @@ def reproduce_command(
     known = dict(catalog.find_experiment(repo, then.experiment).goals) | stated
     found = replaying.verdicts(then, done.counterpart, lambda metric: stats.goal_of(metric, known), amounts, metrics)
     held = replaying.held(found) and (done.code == 0 or then.status != FINISHED) and done.run.status != KILLED
-    is_told = not held or any(verdict.then is not None for verdict in found)
+    is_told = not held or replaying.is_compared(found)
     if as_json:
         output.page(render.json_text(_json(then, done, found, held)))
     else:
-        _report(then, done, found, held)
+        _report(then, done, found, held, is_told)
     return (0 if held else 1) if is_told else 2
 
 
@@ -173,7 +173,7 @@ def _tolerances(texts: Sequence[str]) -> dict[str, Tolerance]:
     return found
 
 
-def _report(then: Run, done: Done, found: Sequence[Verdict], held: bool) -> None:
+def _report(then: Run, done: Done, found: Sequence[Verdict], held: bool, is_told: bool) -> None:
     columns = [Column("metric"), Column("then", "number"), Column("now", "number")]
     columns += [Column("difference", "number"), Column("verdict")]
     rows = [[v.metric, _exact(v.then), _exact(v.now), v.difference or None, v.status] for v in found]
@@ -182,7 +182,6 @@ def _report(then: Run, done: Done, found: Sequence[Verdict], held: bool) -> None
     _remark_on(then, done)
     counts = {status: sum(v.status == status for v in found) for status in _STATUSES}
     said = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "no metric to compare"
-    is_told = not held or any(verdict.then is not None for verdict in found)
     word = ("held" if held else "did not hold") if is_told else "cannot be told"
     output.say(output.paint(f"{word}: {said}", "green" if held and is_told else "red"))
 

@@ -4,7 +4,7 @@ packages (`interpreters`), and whether the metrics held (`verdicts`). The comman
 from gxt.replaying.interpreters import Interpreter, look_at, make_environment
 from gxt.replaying.plan import Plan, Replacement, arguments_in, parse_changes, plan
 from gxt.replaying.supplies import Supply, supply
-from gxt.replaying.verdicts import DIFFERS, HELD, IDENTICAL, MISSING, NEW, Verdict, held, verdicts
+from gxt.replaying.verdicts import DIFFERS, HELD, IDENTICAL, MISSING, NEW, Verdict, held, is_compared, verdicts
 
 __all__ = [
     "DIFFERS",
@@ -19,6 +19,7 @@ __all__ = [
     "Verdict",
     "arguments_in",
     "held",
+    "is_compared",
     "look_at",
     "make_environment",
     "parse_changes",

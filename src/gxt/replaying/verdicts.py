@@ -85,3 +85,8 @@ def _verdict(name: str, then: float | None, now: float | None, tolerance: Tolera
 def held(found: Sequence[Verdict]) -> bool:
     """Whether every metric that there was is what it was."""
     return all(verdict.status in (IDENTICAL, HELD, NEW) for verdict in found)
+
+
+def is_compared(found: Sequence[Verdict]) -> bool:
+    """Whether there was any metric to compare with."""
+    return any(verdict.then is not None for verdict in found)
