@@ -89,6 +89,71 @@ def test_configuration_given_to_git_on_its_command_line_reaches_us(
     assert gxt.git.config(repo)["gxt.branch"] == "other"
 
 
+@pytest.fixture
+def known(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    """A repository whose configuration has been read, and a clock by which its files are old."""
+    monkeypatch.setattr("gxt.git.settings._RESOLUTION", -3600 * 10**9)
+    gxt.git.config(repo)
+    return repo
+
+
+def test_a_configuration_that_nobody_has_touched_is_not_asked_for_again(
+    known: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = gxt.git.config(known)
+    assert before["user.name"] == "Ada Lovelace"
+    before["user.name"] = "somebody"  # it is the caller's own
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gxt.git.config(known)["user.name"] == "Ada Lovelace"
+
+
+@pytest.mark.parametrize(
+    "where", [".gitconfig", ".config/git/config", "local", "worktree", "environment", "another home"]
+)
+def test_a_configuration_that_has_changed_is_read_again(
+    known: Repository, where: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    home = Path(os.environ["HOME"])
+    if where == "environment":
+        monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+        monkeypatch.setenv("GIT_CONFIG_KEY_0", "gxt.branch")
+        monkeypatch.setenv("GIT_CONFIG_VALUE_0", "other")
+    elif where in ("local", "worktree"):
+        git("config", "extensions.worktreeConfig", "true")
+        assert "gxt.branch" not in gxt.git.config(known)
+        git("config", f"--{where}", "gxt.branch", "other")
+    else:
+        if where == "another home":
+            home = tmp_path / "elsewhere"
+            monkeypatch.setenv("HOME", str(home))
+        monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+        monkeypatch.delenv("GIT_CONFIG_GLOBAL", raising=False)
+        gxt.git.config(known)
+        file = home / (".gitconfig" if where == "another home" else where)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a") as out:
+            out.write("[gxt]\n\tbranch = other\n")
+    assert gxt.git.config(known)["gxt.branch"] == "other"
+
+
+def test_a_configuration_that_includes_others_is_read_each_time(known: Repository, tmp_path: Path) -> None:
+    git("config", "include.path", str(tmp_path / "more"))
+    assert "gxt.branch" not in gxt.git.config(known)
+    (tmp_path / "more").write_text("[gxt]\n\tbranch = other\n")
+    assert gxt.git.config(known)["gxt.branch"] == "other"
+
+
+def test_a_configuration_of_this_very_moment_is_read_again(
+    repo: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("gxt.git.settings._RESOLUTION", 3600 * 10**9)
+    git("config", "gxt.branch", "one")
+    assert gxt.git.config(repo)["gxt.branch"] == "one"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NoGitError):
+        gxt.git.config(repo)
+
+
 @pytest.mark.parametrize("word", ["true", "True", "yes", "ON", "1"])
 def test_what_git_calls_true(word: str) -> None:
     assert gxt.git.is_true(word)

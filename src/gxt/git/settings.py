@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 from gxt.git.process import ask, git_error, run
@@ -24,17 +26,81 @@ class Identity(NamedTuple):
 
 def config(repo: Repository) -> dict[str, str]:
     """The whole git configuration in force; section and key in lower case, the last of several values."""
-    # In the work tree's own git directory, so that config.worktree counts.
-    code, out, err = ask(repo.git_dir, "config", "-z", "--list")
-    if code:
-        raise git_error(["config"], err)
-    values: dict[str, str] = {}
-    for item in out.decode("utf-8", "replace").split("\0")[:-1]:
-        key, equals, value = item.partition("\n")
-        values[key] = value if equals else "true"  # `[commit] gpgSign` alone means true
+    known = _known.get(repo.git_dir)
+    if known is None or known.seen is None or known.seen != _Seen.of(repo, known.files):
+        known = _known[repo.git_dir] = _read(repo, known.files if known is not None else ())
+    values = dict(known.values)
     if repo.origin is not None:
         values[f"remote.{ORIGIN}.url"] = repo.origin.url
     return values
+
+
+class _Seen(NamedTuple):
+    """What the configuration depends on, as far as files' own data tell."""
+
+    environment: Mapping[str, str]
+    files: Sequence[tuple[int, ...] | None]
+
+    @classmethod
+    def of(cls, repo: Repository, files: Iterable[str]) -> _Seen | None:
+        """None where a file has changed just now: it may change again within the resolution of the system's clock."""
+        about: list[tuple[int, ...] | None] = []
+        newest = time.time_ns() - _RESOLUTION
+        for file in files:
+            try:
+                found = os.stat(repo.git_dir / file)
+            except OSError:
+                about.append(None)
+                continue
+            if max(found.st_mtime_ns, found.st_ctime_ns) > newest:
+                return None
+            about.append((found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns))
+        return cls({key: os.environ[key] for key in os.environ if key.startswith(_WHERE)}, about)
+
+
+_WHERE = ("GIT_", "HOME", "XDG_CONFIG_HOME", "USERPROFILE")  # what says which files are read, or is read itself
+_RESOLUTION = 2_000_000_000  # nanoseconds: FAT's
+
+
+class _Known(NamedTuple):
+    """A configuration as it was read; `seen` is None where it may be another the next time."""
+
+    values: Mapping[str, str]
+    files: Sequence[str]
+    seen: _Seen | None
+
+
+_known: dict[Path, _Known] = {}
+"""Of each git directory. To ask git takes longer than all else that starting a run does."""
+
+
+def _read(repo: Repository, more: Iterable[str]) -> _Known:
+    files = list(dict.fromkeys([*_usual_files(repo), *more]))
+    before = _Seen.of(repo, files)
+    # In the work tree's own git directory, so that config.worktree counts.
+    code, out, err = ask(repo.git_dir, "config", "-z", "--list", "--show-origin")
+    if code:
+        raise git_error(["config"], err)
+    values: dict[str, str] = {}
+    parts = out.decode("utf-8", "replace").split("\0")
+    for origin, item in zip(parts[::2], parts[1::2], strict=False):
+        key, equals, value = item.partition("\n")
+        values[key] = value if equals else "true"  # `[commit] gpgSign` alone means true
+        if origin.startswith("file:") and (file := origin.removeprefix("file:")) not in files:
+            files.append(file)
+            before = None  # nobody has looked at this one yet
+    if any(key.startswith(("include.", "includeif.")) for key in values):
+        return _Known(values, files, None)  # which depends on the branch, on what remotes there are, and on other files
+    return _Known(values, files, before)
+
+
+def _usual_files(repo: Repository) -> list[str]:
+    """Where git looks for its configuration, whether anything is there or not: git-config(1), FILES."""
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    own = os.environ.get("GIT_CONFIG_GLOBAL")
+    everybody = os.environ.get("GIT_CONFIG_SYSTEM", "/etc/gitconfig")
+    users = [os.path.expanduser("~/.gitconfig"), os.path.join(home, "git", "config")] if own is None else [own]
+    return [everybody, *users, str(repo.common_dir / "config"), str(repo.git_dir / "config.worktree")]
 
 
 def config_values(repo: Repository, key: str) -> list[str]:
