@@ -9,9 +9,12 @@
 from __future__ import annotations
 
 import importlib
+import time
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_imported_at = time.time()  # what a fork has read it may have read by then: gxt.loaded
 
 # Written out, so that type checkers and editors see the names.
 __all__ = [

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Any, NoReturn
 
-from gxt import artifacts, capture, datasets, environment, git, layout, live, media, snapshots, store, uploads
+from gxt import artifacts, capture, datasets, environment, git, layout, live, loaded, media, snapshots, store, uploads
 from gxt.appender import RunGoneError
 from gxt.capture import Known
 from gxt.errors import FormatError, GitError, GxtError, GxtWarning, NoGitError, NotFoundError, UsageError
@@ -52,6 +52,7 @@ from gxt.pointers import SMALLEST
 from gxt.system import SystemSampler
 
 _CAPTURE_TIMEOUT = 20.0
+_MOST_EDITED = 100
 _ATTACH_TRIES = 50
 _RETRY = 1.0  # seconds
 
@@ -669,18 +670,19 @@ class ActiveRun:
             # A fork while the thread imports would leave the child with an import lock that nobody ever releases.
             capture.preload()
             environment.preload()
+        is_ours = origin is None  # else the code runs in another process, or has yet to begin
         about = dict(origin) if origin is not None else capture.python_origin(self._repo.work_tree)
         # The command is known at once; git's answers may take a moment in a large repository.
         self._record("source", values=about)
         if background:
             self._capture = threading.Thread(
-                target=self._capture_all, args=(settings,), name="gxt-provenance", daemon=True
+                target=self._capture_all, args=(settings, is_ours), name="gxt-provenance", daemon=True
             )
             self._capture.start()
         else:
-            self._capture_all(settings)
+            self._capture_all(settings, is_ours)
 
-    def _capture_all(self, settings: Mapping[str, str] | None) -> None:
+    def _capture_all(self, settings: Mapping[str, str] | None, is_ours: bool) -> None:
         try:
             settings = git.config(self._repo) if settings is None else settings
         except GxtError:
@@ -691,7 +693,8 @@ class ActiveRun:
             self._live.record("environment", values=environment.describe(more))
             packages = capture.packages().encode()
             self._live.write_file(layout.ENVIRONMENT_TXT, lambda out: out.write(packages))
-            self._capture_code(settings)  # last: in a large repository it may not be finished when the run ends
+            # Last: in a large repository it may not be finished when the run ends.
+            self._capture_code(settings, is_ours)
 
     def _record_known(self, known: Known, settings: Mapping[str, str] | None) -> None:
         self._record("source", values=known.source)
@@ -710,7 +713,7 @@ class ActiveRun:
             with contextlib.suppress(OSError):
                 self._live.write_file(layout.NOTEBOOK_PY, lambda out: out.write(cells))
 
-    def _capture_code(self, settings: Mapping[str, str]) -> None:
+    def _capture_code(self, settings: Mapping[str, str], is_ours: bool) -> None:
         until = snapshots.deadline()
         try:
             tree = snapshots.look(self._repo, settings, until)
@@ -719,7 +722,10 @@ class ActiveRun:
             return
         self._live.record("source", values=capture.source(settings, tree))
         snapshot = snapshots.take(self._repo, settings, tree, until)
-        self._live.record("source", values=snapshot.about)
+        about = dict(snapshot.about)
+        if is_ours and self._repo.work_tree is not None and (edited := loaded.edited(self._repo.work_tree)):
+            about["edited"] = [clean_text(path) for path in edited[:_MOST_EDITED]]
+        self._live.record("source", values=about)
         snapshots.check_kept(self._repo, snapshot)
         if (patch := snapshot.patch) is not None:
             self._live.write_file(layout.CODE_PATCH, lambda out: out.write(patch))

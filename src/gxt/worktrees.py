@@ -56,6 +56,12 @@ def not_kept(run: Run) -> dict[str, dict[str, Any]]:
     return {str(path): dict(about) for path, about in left_out.items() if isinstance(about, Mapping)}
 
 
+def edited(run: Run) -> list[str]:
+    """The files whose text in the snapshot is another than ran."""
+    found = run.source.get("edited")
+    return [str(path) for path in found] if isinstance(found, list) else []
+
+
 def changed_submodules(run: Run) -> list[str]:
     """The submodules whose own uncommitted changes are not kept."""
     submodules = run.source.get("submodules")

@@ -11,7 +11,7 @@ import pytest
 from conftest import Gxt
 from gxt import store
 from gxt.git import Repository
-from helpers import checkout_state, git, put_on_branch, record
+from helpers import checkout_state, git, put_on_branch, record, run_python
 
 
 @pytest.fixture
@@ -207,3 +207,19 @@ def test_files_in_git_lfs_are_there_or_said_not_to_be(gxt: Gxt, repo: Repository
     said = gxt("checkout", "large", "--code", str(tmp_path / "pointers")).err
     assert "files in Git LFS are pointers" in said
     assert (tmp_path / "pointers" / "model.bin").read_text().startswith("version https://git-lfs")
+
+
+def test_files_that_were_edited_after_they_were_read_are_named(gxt: Gxt, work: Path, tmp_path: Path) -> None:
+    (work / "features.py").write_text("SPEED = 18\n")
+    (work / "train.py").write_text("import gxt, features\nopen('features.py', 'a').write('#')\ngxt.start_run()\n")
+    run_python(str(work / "train.py"), cwd=work)
+    assert "features.py was edited after the program had read it" in gxt("code", "@last").out
+    assert gxt("code", "@last", "--json").json["edited"] == ["features.py"]
+    opened = gxt("checkout", "@last", "--code", str(tmp_path / "there"))
+    assert "not as it ran: features.py" in opened.err
+
+
+def test_a_command_that_gxt_starts_has_read_nothing_yet(gxt: Gxt, work: Path) -> None:
+    (work / "train.py").write_text("print('other')\n")
+    gxt("run", "--", "python", "train.py")
+    assert gxt("code", "@last", "--json").json["edited"] == []

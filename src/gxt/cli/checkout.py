@@ -96,6 +96,8 @@ def missing_code(run: Run, opened: Opened) -> Iterator[str]:
         yield f"not kept with the run: {path} ({why})"
     if more := run.source.get("left_out_more"):
         yield f"not kept with the run: {more} more files"
+    for path in worktrees.edited(run):
+        yield f"not as it ran: {path} was edited after the program had read it"
     for path in worktrees.changed_submodules(run):
         yield f"not kept with the run: uncommitted changes in the submodule {path}"
     folder = shlex.quote(str(opened.folder))

@@ -94,6 +94,8 @@ def _lines(run: Run, changes: list[tuple[str, str]]) -> Iterator[str]:
         for path, about in left_out.items():
             size = about.get("size")
             yield f"  {path}  ({render.size(size) if isinstance(size, int) else about.get('problem')})"
+    for path in worktrees.edited(run):
+        yield f"{path} was edited after the program had read it: what ran is an older text"
     for path in worktrees.changed_submodules(run):
         yield f"the submodule {path} had changes of its own, which are not kept"
 
@@ -106,6 +108,7 @@ def _json(run: Run, changes: list[tuple[str, str]], trouble: GxtError | None) ->
         **{key: source.get(key) for key in keys},
         "changes": [{"path": path, "what": _WORDS.get(kind, kind)} for kind, path in changes],
         "left_out": worktrees.not_kept(run),
+        "edited": worktrees.edited(run),
         "submodules": source.get("submodules") or {},
         "problem": str(source["problem"]) if "problem" in source else trouble.message if trouble else None,
     }
