@@ -6,8 +6,9 @@ GIT_INDEX_FILE cannot be taken out, and because importing it takes longer than r
 
 `repository` says what a repository is, `finding` finds one, `settings` reads and writes its configuration; `refs`,
 `history`, `patches` and `merges` answer by commits, `objects` by content, `trust` by signatures and logs; `commits` and
-`notes` write; `remotes`, `partial`, `bundles` and `lfs` bring and send; `snapshots` writes the work tree as a commit,
-`worktrees` checks one out elsewhere, and `bisecting` looks for the first bad one; `upkeep` packs and cleans up.
+`notes` write; `remotes`, `partial`, `bundles` and `lfs` bring and send; `status` says what a work tree has that HEAD
+has not, `snapshots` writes it as a commit, `worktrees` checks one out elsewhere, `bisecting` looks for the first bad
+one; `upkeep` packs and cleans up.
 """
 
 from gxt.git.bisecting import Bisection, bisect_mark, bisect_start, check_out, halving
@@ -94,22 +95,8 @@ from gxt.git.settings import (
     set_config,
     whole_number,
 )
-from gxt.git.snapshots import (
-    CODE,
-    Change,
-    Deadline,
-    Patch,
-    WorkTree,
-    Written,
-    checked_out,
-    keep,
-    kept,
-    let_go,
-    look,
-    looks_for_untracked,
-    patch,
-    write,
-)
+from gxt.git.snapshots import CODE, Patch, Written, keep, kept, let_go, patch, write
+from gxt.git.status import Change, Deadline, WorkTree, checked_out, look, looks_for_untracked
 from gxt.git.trust import (
     BAD,
     EXPIRED,
