@@ -194,6 +194,27 @@ def test_a_commit_that_is_damaged(repo: Repository, work: Path) -> None:
     assert "problem" in run.source and run.source["commit"] == git("rev-parse", "HEAD")
 
 
+@pytest.mark.parametrize("asked", ["status", "update-index"])
+def test_a_run_killed_before_its_code_is_known_says_so(repo: Repository, work: Path, asked: str) -> None:
+    """The process is killed by the very git that it asks."""
+    (work / "train.py").write_text("changed\n")
+    bin_ = work.parent / "bin"
+    bin_.mkdir()
+    (bin_ / "git").write_text(
+        f'#!/bin/sh\ncase "$*" in *{asked}*) kill -9 $PPID; exit 1;; esac\nexec {shutil.which("git")} "$@"\n'
+    )
+    (bin_ / "git").chmod(0o755)
+    run_python(
+        code="import gxt, time\nwith gxt.start_run(): time.sleep(60)",
+        check=False,
+        PATH=f"{bin_}{os.pathsep}{os.environ['PATH']}",
+    )
+    assert store.commit_pending(repo)
+    source = catalog.find(repo, "@last").source
+    assert source["problem"].startswith("no snapshot of the code: the process was gone before its code")
+    assert ("commit" in source) == (asked == "update-index")
+
+
 def test_what_was_killed_is_cleared_away(repo: Repository, work: Path) -> None:
     (work / "train.py").write_text("changed\n")
     with_filter(work, "kill -9 $(cat ../gxt.pid); sleep 1; cat")

@@ -42,6 +42,9 @@ from gxt.model import (
 )
 from gxt.pointers import SMALLEST, Pointer
 
+# Where a run comes from takes a moment to find out: with the first that its journal says of it, and with the last.
+CAPTURING, CAPTURED = "begins", "ends"
+
 JOURNAL, LOCK, DIGESTS = "journal.jsonl", "lock", "digests.jsonl"
 _GROWING = (layout.METRICS_CSV, layout.SYSTEM_CSV, layout.OUTPUT_LOG)
 _TAIL = 1 << 20
@@ -368,7 +371,8 @@ def recover(root: Path, run_id: str, status: str = KILLED) -> Path | None:
         take_back_rescued(folder)
         if _replay(folder).ended is None:
             journal = Appender(folder / JOURNAL)
-            journal.append(_line(_end_of(folder, status)))
+            lost = _not_captured(folder)
+            journal.append(b"".join(_line(operation) for operation in [*lost, _end_of(folder, status)]))
             journal.close()
     except FileNotFoundError:  # its process was just ending it, and has
         return None
@@ -405,6 +409,17 @@ def _add(path: Path, lines: bytes, flushed_at: int | None) -> None:
             appender.sync()
         finally:
             appender.close()
+
+
+def _not_captured(folder: Path) -> list[dict[str, Any]]:
+    """What to say of a run whose process was gone before it knew the run's code."""
+    operations = list(_operations(folder))
+    began = [number for number, operation in enumerate(operations) if operation.get("capture") == CAPTURING]
+    if not began or any(operation.get("capture") == CAPTURED for operation in operations[began[-1] :]):
+        return []
+    has_packages = (folder / layout.ENVIRONMENT_TXT).exists()
+    what = "its code was recorded" if has_packages else "its code and environment were recorded"
+    return [{"op": "source", "values": {"problem": f"no snapshot of the code: the process was gone before {what}"}}]
 
 
 def _end_of(folder: Path, status: str) -> dict[str, Any]:

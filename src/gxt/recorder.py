@@ -673,7 +673,7 @@ class ActiveRun:
         is_ours = origin is None  # else the code runs in another process, or has yet to begin
         about = dict(origin) if origin is not None else capture.python_origin(self._repo.work_tree)
         # The command is known at once; git's answers may take a moment in a large repository.
-        self._record("source", values=about)
+        self._record("source", values=about, capture=live.CAPTURING)
         if background:
             self._capture = threading.Thread(
                 target=self._capture_all, args=(settings, is_ours), name="gxt-provenance", daemon=True
@@ -718,14 +718,15 @@ class ActiveRun:
         try:
             tree = snapshots.look(self._repo, settings, until)
         except GitError as error:
-            self._live.record("source", values=capture.source_unknown(self._repo, settings, error))
+            unknown = capture.source_unknown(self._repo, settings, error)
+            self._live.record("source", values=unknown, capture=live.CAPTURED)
             return
         self._live.record("source", values=capture.source(settings, tree))
         snapshot = snapshots.take(self._repo, settings, tree, until)
         about = dict(snapshot.about)
         if is_ours and self._repo.work_tree is not None and (edited := loaded.edited(self._repo.work_tree)):
             about["edited"] = [clean_text(path) for path in edited[:_MOST_EDITED]]
-        self._live.record("source", values=about)
+        self._live.record("source", values=about, capture=live.CAPTURED)
         snapshots.check_kept(self._repo, snapshot)
         if (patch := snapshot.patch) is not None:
             self._live.write_file(layout.CODE_PATCH, lambda out: out.write(patch))
