@@ -147,7 +147,9 @@ def test_a_script_outside_of_the_repository_is_named_without_its_folders(
 ) -> None:
     write_script(tmp_path / "away.py", SCRIPT)
     run_python(str(tmp_path / "away.py"))
-    assert recorded(repo).source["entrypoint"] == "away.py"
+    source = recorded(repo).source
+    assert source["entrypoint"] == "away.py"
+    assert source["command"].endswith(f" {tmp_path / 'away.py'}")  # which is how it is found again
 
 
 def test_a_command_that_we_start(work: Path, tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def python_origin(base: Path | None) -> dict[str, str]:
         return {"entrypoint": notebook if notebook == UNNAMED_NOTEBOOK else _relative(notebook, base)}
     arguments = list(sys.orig_argv)
     for i, argument in enumerate(arguments[:2]):  # the interpreter, and a script such as a venv's bin/tool
-        if Path(argument).is_absolute():
+        if Path(argument).is_absolute() and (i == 0 or _is_known_by_name(argument, base)):
             arguments[i] = _relative(argument, base)
     found = {"command": command_text(arguments)} if arguments else {}  # an embedded interpreter has none
     main = sys.modules.get("__main__")
@@ -159,6 +159,14 @@ def python_origin(base: Path | None) -> dict[str, str]:
     elif file := getattr(main, "__file__", None):
         found["entrypoint"] = _relative(file, base)
     return found | _working_directory(base)
+
+
+def _is_known_by_name(script: str, base: Path | None) -> bool:
+    """Whether a script lies in the work tree, or beside Python: any other is found by its path alone."""
+    path = Path(script)
+    return path.parent == Path(sys.executable).parent or (
+        base is not None and path.resolve().is_relative_to(base.resolve())
+    )
 
 
 def command_origin(command: Sequence[str], base: Path | None) -> dict[str, str]:
