@@ -212,6 +212,31 @@ def test_installed_packages_are_pinned_and_sorted(tmp_path: Path, monkeypatch: p
     ]
 
 
+def test_a_notebook_that_a_command_executes_is_known(repo: Repository, work: Path) -> None:
+    import nbformat
+
+    (work / "notes").mkdir()
+    cell = nbformat.v4.new_code_cell("import gxt\nwith gxt.start_run(): gxt.log_metric('a', 1)")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), work / "notes" / "fit.ipynb")
+    run_python(str(Path(sys.executable).parent / "jupyter-execute"), "notes/fit.ipynb", JUPYTER_PLATFORM_DIRS="1")
+    assert recorded(repo).source["entrypoint"] == "notes/fit.ipynb"
+    assert b"gxt.log_metric('a', 1)" in (catalog.read_file(repo, recorded(repo), "notebook.py") or b"")
+
+
+def test_of_several_notebooks_none_is_named(tmp_path: Path) -> None:
+    def named(*words: str) -> str | None:
+        (tmp_path / "cmdline").write_bytes("\0".join(words).encode())
+        return capture._notebook_of_command(tmp_path)
+
+    (tmp_path / "cwd").mkdir()
+    for name in "ab":
+        (tmp_path / "cwd" / f"{name}.ipynb").touch()
+    assert named("python", "/bin/papermill", "a.ipynb", "b.ipynb") == str(tmp_path / "cwd" / "a.ipynb")
+    assert named("python", "/bin/jupyter-nbconvert", "--execute", "a.ipynb", "b.ipynb") is None
+    assert named("python", "/bin/jupyter-nbconvert", "--execute", "c.ipynb") is None
+    assert named("python", "/bin/jupyter-lab", "a.ipynb") is None
+
+
 def test_outside_of_notebooks_there_is_no_notebook() -> None:
     assert run_python(code="from gxt import capture; print(capture.notebook_path())").stdout == "None\n"
 

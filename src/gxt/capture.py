@@ -213,12 +213,33 @@ def notebook_path() -> str | None:
     """The notebook that runs this code, None outside of notebooks.
 
     Jupyter's servers pass the name in JPY_SESSION_NAME (https://github.com/jupyter-server/jupyter_server/pull/1045),
-    VS Code sets __vsc_ipynb_file__. Others tell nothing: then it is "notebook".
+    VS Code sets __vsc_ipynb_file__. Of nbconvert, papermill and `jupyter execute` the command line tells it, where the
+    system shows it. Others tell nothing: then it is "notebook".
     """
     shell = ipython_shell()
     if shell is None or not hasattr(shell, "kernel"):
         return None
-    return os.environ.get("JPY_SESSION_NAME") or shell.user_ns.get("__vsc_ipynb_file__") or UNNAMED_NOTEBOOK
+    said = os.environ.get("JPY_SESSION_NAME") or shell.user_ns.get("__vsc_ipynb_file__")
+    return said or _notebook_of_command(Path("/proc", str(os.getppid()))) or UNNAMED_NOTEBOOK
+
+
+_EXECUTES = re.compile(r"(jupyter-)?(nbconvert|execute)|papermill")
+
+
+def _notebook_of_command(process: Path) -> str | None:
+    """The notebook that a process which started our kernel was told to execute: its folder in /proc, proc(5)."""
+    try:
+        words = os.fsdecode((process / "cmdline").read_bytes()).split("\0")
+        folder = (process / "cwd").resolve(strict=True)
+    except OSError:
+        return None
+    start = next((number for number, word in enumerate(words[:4]) if _EXECUTES.fullmatch(Path(word).stem)), None)
+    if start is None:
+        return None
+    named = [folder / word for word in words[start + 1 :] if word.endswith(".ipynb") and (folder / word).is_file()]
+    # papermill is told what it reads and then what it writes; of several to be executed, it may be any.
+    is_sure = len(named) == 1 or (named and Path(words[start]).stem == "papermill")
+    return str(named[0]) if is_sure else None
 
 
 def ipython_shell() -> Any:
