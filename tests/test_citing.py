@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import zipfile
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, note
 from hypothesis import strategies as st
 
 from gxt import catalog, citing, store
@@ -115,6 +117,128 @@ def test_whatever_is_printed_with_some_digits_agrees(value: float, digits: int) 
     assert citing.agrees(f"{value:.{digits}e}", value)
 
 
+SPACED = {"nothing": "", "comma": ",", "narrow": "\u202f", "thin": "\u2009", "hard": "\u00a0", "apostrophe": "'"}
+SPACED |= {"curly": "\u2019", "latex": r"\,", "braces": "{,}", "tie": "~", "entity": "&nbsp;"}
+FORMS = {
+    "plain": "RMSE {} [{}]",
+    "maths": r"$RMSE = {}$ \texttt{{{}}}",
+    "siunitx": r"\num{{{}}} \cite{{{}}}",
+    "quantity": r"\SI{{{}}}{{\minute}} % {}",
+    "unit": "RMSE {} min [{}]",
+    "bold": "**{}** minutes ({})",
+    "cell": "<td class='x'>{}</td><td colspan=2><code>{}</code>",
+    "off": "{} \u00b1 0.02 ({})",
+    "pm": r"${} \pm 0.02$ ({})",
+    "entity": "{} &plusmn; 0.02 ({})",
+    "rest": ":math:`{}` [{}]_",
+    "odd": "{}\u202f\u00b5s/km\u00b2 ({})",
+    "last digits": "{}(12) ({})",
+}
+
+
+def says(text: str, value: float) -> bool:
+    """Whether the number before the one citation in a text is a value."""
+    (found,) = citing.find(text)
+    return citing._agreeing(found.before, value) is not None
+
+
+@given(
+    value=st.floats(1e-3, 1e9) | st.floats(-1e9, -1e-3),
+    digits=st.integers(0, 6),
+    space=st.sampled_from(sorted(SPACED)),
+    form=st.sampled_from(sorted(FORMS)),
+    minus=st.sampled_from(["-", "\u2212", "\u2013", "&minus;"]),
+)
+def test_a_number_rounded_holds_and_its_neighbour_does_not(
+    value: float, digits: int, space: str, form: str, minus: str
+) -> None:
+    exact = Decimal(value)
+    unit = Decimal(1).scaleb(-digits)
+    right = exact.quantize(unit)
+    for printed, is_right in ((right, True), (right + unit, False), (right - unit, False)):
+        if not is_right and abs(abs(printed - exact) - unit / 2) < unit / 10**6:
+            continue  # half-way: both are right
+        text = f"{printed:,.{digits}f}".replace(",", SPACED[space]).replace("-", minus)
+        note(text)
+        assert says(FORMS[form].format(text, TOKEN), value) is is_right
+
+
+@given(
+    st.floats(allow_nan=False, allow_infinity=False).filter(lambda value: value == 0 or abs(value) > 1e-290),
+    st.integers(1, 12),
+    st.sampled_from(
+        ["{}e{}", r"${}\times10^{{{}}}$", r"{} \cdot 10^{{{}}}", "{} \u00d7 10<sup>{}</sup>", "{}E{}", "{} x 10^{}"]
+    ),
+)
+def test_powers_of_ten(value: float, digits: int, form: str) -> None:
+    mantissa, _, power = f"{value:.{digits}e}".partition("e")
+    unit = Decimal(1).scaleb(-digits)
+    for off in (0, 1, -1):
+        changed = Decimal(mantissa) + off * unit
+        if off and abs(abs(changed - Decimal(value).scaleb(-int(power))) - unit / 2) < unit / 10**6:
+            continue  # half-way: both are right
+        assert says(form.format(f"{changed:.{digits}f}", int(power)) + f" ({TOKEN})", value) is (off == 0)
+    assert not value or not says(form.format(mantissa, int(power) + 1) + f" ({TOKEN})", value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "same"),
+    [
+        ("RMSE 9.99 min", 6.3017, False),
+        ("RMSE 9.99 min after 6 epochs", 6.3017, False),
+        ("RMSE 6.30 min after 10 epochs", 6.3017, True),
+        ("RMSE 6 min", 6.3017, True),
+        ("6.30 \u00b1 0.02", 0.02, False),
+        ("(6.30 \u00b1 0.02) \u00d7 10\u207b\u00b3", 0.0063, True),
+        (r"$(6.30 \pm 0.02)\times10^{-3}$", 0.0063, True),
+        (r"$(6.30 \pm 0.02)\times10^{-3}$", 6.3, False),
+        (r"$6.30 \pm 0.02 \times 10^{-3}$", 0.0063, True),
+        (r"$10^{-3}$", 0.001, True),
+        (r"$10^{-3}$", -3, False),
+        ("6.3 \u00d7 10\u207b\u00b3", 0.0063, True),
+        ("93.1 % ", 0.931, True),
+        (r"93.1\,\%", 0.931, True),
+        (r"\SI{93.1}{\percent}", 0.931, True),
+        ("93.1 percent", 0.931, True),
+        ("93.1&thinsp;%", 0.932, False),
+        ("9.31 %", 0.931, False),
+        ("12.345,678", 12345.678, True),
+        ("1,23,456.7", 123456.7, True),
+        ("1,2345.678", 12345.678, False),
+        ("12 345.678", 345.678, True),
+        ("a range of 5\u20136.30", 6.3, True),
+        ("RMSE \u20136.30", 6.3, False),
+        (r"$-6.30$", -6.3, True),
+        ("6.30", -6.3, False),
+        ("6.30 & 7.50", 6.3, False),
+        ("93.1GB", 93.1, True),
+        (r"\textbf{6.30} \hspace{1em}", 6.3017, True),
+        ("9" * 400, 6.3, False),
+        ("1e999999999", 6.3, False),
+    ],
+)
+def test_numbers_as_people_write_them(text: str, value: float, same: bool) -> None:
+    assert says(f"{text} [{TOKEN}]", value) is same
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (TOKEN.upper(), "lower case"),
+        (TOKEN.replace("gxt:", "GXT:"), "lower case"),
+        (TOKEN.replace("gxt:", "gxt:\n"), "line break"),
+        (TOKEN.replace("-5424", "-\n5424"), "line break"),
+        (TOKEN.replace("@", "@\n"), "line break"),
+        (TOKEN.replace(":rmse", ":\nrmse"), "line break"),
+    ],
+)
+def test_a_citation_that_was_broken_is_told(repo: Repository, text: str, why: str) -> None:
+    (found,) = citing.find(f"6.30 ({text})")
+    assert found.citation is None
+    status, said = verdict(repo, f"6.30 ({text})")
+    assert status == UNREADABLE and why in said
+
+
 # --- against runs ---------------------------------------------------------------------------------------------------
 
 
@@ -158,7 +282,8 @@ def test_citations_hold_until_the_run_says_something_else(repo: Repository) -> N
     assert verdict(repo, f"6.30 ({token})") == (HOLDS, "")
     assert verdict(repo, token) == (HOLDS, "there is no number right before it to compare")
     assert verdict(repo, f"In 2. An RMSE of 6.30 after 10 epochs ({token})") == (HOLDS, "")
-    assert verdict(repo, f"It was 6.30. And 7.5 after 10 epochs ({token})")[1].startswith("there is no number")
+    assert verdict(repo, f"It was 6.30. And 7.5 after 10 epochs ({token})")[0] == DISAGREES
+    assert verdict(repo, f"It was 6.30. It is the best ({token})")[1].startswith("there is no number")
     assert verdict(repo, f"6.40 ({token})")[0] == DISAGREES
     assert verdict(repo, f"6.30 ({token.replace('rmse', 'mae')})")[0] == GONE
     assert verdict(repo, f"6.30 ({token.replace(run, RUN)})") == (GONE, "there is no such run")
@@ -196,6 +321,24 @@ def test_documents_of_word_processors(inside: str) -> None:
         archive.writestr(inside, xml)
     (found,) = citing.find(citing.text_of(packed.getvalue(), "paper"))
     assert (found.text, found.printed, found.line) == (TOKEN, "6.30", 2)
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1", "cp1252"]
+)
+def test_encodings(encoding: str) -> None:
+    (found,) = citing.find(citing.text_of(f"\u00fcber 6.30 \u00b1 0.02 ({TOKEN})\r\n".encode(encoding), "paper"))
+    assert (found.text, found.printed) == (TOKEN, "6.30")
+
+
+@pytest.mark.parametrize("indent", [1, None])
+def test_notebooks(indent: int | None) -> None:
+    source = ["Joined:\n", "RMSE $6.30 \\times 10^{-3}$\n", f"min ({TOKEN})\n"]
+    cells = [{"cell_type": "markdown", "metadata": {}, "source": source}]
+    text = json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}, indent=indent)
+    (found,) = citing.find(citing.text_of(text.encode(), "a.ipynb"))
+    assert found.line == text[: text.index(TOKEN)].count("\n") + 1
+    assert citing._agreeing(found.before, 0.0063) and not citing._agreeing(found.before, 6.3)
 
 
 @pytest.mark.parametrize("data", [b"%PDF-1.7", b"PK\x03\x04 broken"])

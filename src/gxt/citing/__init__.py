@@ -12,15 +12,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
 from gxt import catalog, git, layout, query, store
+from gxt.citing import numbers
+from gxt.citing.documents import text_of
+from gxt.citing.numbers import Printed, agrees
 from gxt.errors import FormatError, NotFoundError, UsageError
 from gxt.git import Repository
 from gxt.model import RUN_ID, Run, Summary
 from gxt.query import Field, In, KnownMetrics
 from gxt.query.fields import PARTS
+
+__all__ = [
+    "CHANGED",
+    "DISAGREES",
+    "GONE",
+    "HOLDS",
+    "UNREADABLE",
+    "Citation",
+    "Cited",
+    "Found",
+    "Verdict",
+    "agrees",
+    "check",
+    "cite",
+    "find",
+    "parse",
+    "text_of",
+    "token",
+]
 
 _HEX = 12
 
@@ -48,7 +69,7 @@ _TOKEN = re.compile(
     rf"gxt:(?P<run>{RUN_ID.pattern})@(?P<commit>[0-9a-f]{{7,64}})"
     rf"(?::(?P<metric>{_METRIC})(?<![./-])(?::(?P<part>{'|'.join(PARTS)})\b)?)?"
 )
-_BEGINNING = re.compile(rf"(?<![A-Za-z0-9])gxt:(?={RUN_ID.pattern})")
+_BEGINNING = re.compile(r"(?<![A-Za-z0-9])gxt:\s*(?=\d{8})", re.IGNORECASE)
 
 
 def token(citation: Citation) -> str:
@@ -154,15 +175,18 @@ class Found(NamedTuple):
         line: which line of the document it is on, from 1.
         text: as it stands there.
         citation: what it pins; None where it is none, though it begins like one.
-        printed: the number right before it, as it stands there; empty where there is none.
-        near: where there is none, the numbers before it in its sentence.
+        before: the numbers before it.
     """
 
     line: int
     text: str
     citation: Citation | None
-    printed: str = ""
-    near: tuple[str, ...] = ()
+    before: Printed = Printed()
+
+    @property
+    def printed(self) -> str:
+        """The number that stands for it, as it stands there; empty where there is none."""
+        return self.before.here
 
 
 class Verdict(NamedTuple):
@@ -185,15 +209,6 @@ class Verdict(NamedTuple):
     run: Run | None = None
 
 
-# Between a number and its citation may be marks, tags of HTML and commands of LaTeX, and no words.
-_NUMBER = (
-    r"(?P<number>(?<![\w.])[-+\u2212]?(?:\d+(?:[.,]\d+|\{,\}\d+)*|\.\d+)(?:[eE][-+\u2212]?\d+)?|(?<!\w)-?(?:nan|inf)\b)"
-    r"(?P<times>\s*\$?(?:\\times|\\cdot|[x*\u00d7\u00b7])\s*10\s*\^?\{?(?P<power>[-\u2212]?\d+)\}?)?"
-)
-_BETWEEN = r"(?P<between>(?:[^\w<\\]|<!--|<(?!!--)[^<>]*>|\\[A-Za-z]+|\\[^A-Za-z]|&[a-z]+;)*)"
-_BEFORE = re.compile(_NUMBER + _BETWEEN + r"\Z", re.IGNORECASE)
-_ANY = re.compile(_NUMBER, re.IGNORECASE)
-_SENTENCE = re.compile(r"\n\s*\n|[.!?]\s")
 _REACH = 300  # characters
 
 
@@ -209,58 +224,27 @@ def find(text: str) -> Iterator[Found]:
         match = _TOKEN.match(text, at)
         end = match.end() if match else at + len(re.match(r"\S*", text[at:])[0])  # type: ignore[index]
         line = text.count("\n", 0, at) + 1
-        if match is None or re.match(r"[A-Za-z0-9_@=]", text[end : end + 1]):
-            yield Found(line, re.match(r"\S{0,80}", text[at:])[0], None)  # type: ignore[index]
+        cut = match is not None and not match["metric"] and _CUT.match(text, end)
+        if match is None or cut or re.match(r"[A-Za-z0-9_@=]", text[end : end + 1]):
+            yield Found(line, _whole(text, at), None)
         else:
-            before = text[max(last, at - _REACH) : at]
-            before = re.split(r"\n\s*\n", before)[-1]
-            number = _BEFORE.search(before)
-            printed = "" if number is None else (number["number"] + (number["times"] or "") + _percent(number))
-            near = () if number else tuple(one["number"] for one in _ANY.finditer(_SENTENCE.split(before)[-1]))
-            yield Found(line, match[0], _citation(match), " ".join(printed.split()), near)
+            before = re.split(r"\n\s*\n", text[max(last, at - _REACH) : at])[-1]
+            yield Found(line, match[0], _citation(match), numbers.before(before))
         last = end
 
 
-def _percent(number: re.Match[str]) -> str:
-    return "%" if re.match(r"\s*(?:\\,)?\\?%", number["between"]) else ""
+_CUT = re.compile(r":[ \t]*\n\s*[A-Za-z0-9+]")
+"""What a line break leaves of the metric."""
 
 
-def agrees(printed: str, value: float) -> bool:
-    """Whether a value, rounded to as many digits as are printed, is what is printed.
-
-    A comma may be a point, or stand between thousands; `%` may be a hundredth, or begin a comment.
-
-    >>> agrees("6.30", 6.2998), agrees("6.30", 6.31), agrees("93.1%", 0.9312)
-    (True, False, True)
-    """
-    match = re.fullmatch(_NUMBER + r"(?P<percent>%?)", printed, re.IGNORECASE)
-    if match is None:
-        return False
-    text = match["number"].replace("\u2212", "-").replace("{,}", ",").lower()
-    power = int((match["power"] or "0").replace("\u2212", "-"))
-    readings = [text.replace(",", "")]
-    if text.count(",") == 1 and "." not in text:
-        readings.append(text.replace(",", "."))
-    for reading in readings:
-        for shift in (power, power - 2) if match["percent"] else (power,):
-            if _agrees(reading, shift, value):
-                return True
-    return False
+def _whole(text: str, at: int) -> str:
+    return " ".join(re.match(r"gxt:\s*\S{0,80}", text[at:], re.IGNORECASE)[0].split())  # type: ignore[index]
 
 
-def _agrees(text: str, shift: int, value: float) -> bool:
-    try:
-        printed = Decimal(text)
-    except InvalidOperation:
-        return False
-    exact = Decimal(value)
-    if not printed.is_finite() or not exact.is_finite():
-        return str(printed) == str(exact)
-    printed = printed.scaleb(shift)
-    exponent = printed.as_tuple().exponent
-    assert isinstance(exponent, int)
-    # A hair more than half a unit: 0.125 is 0.12 to some who round, and 0.13 to others.
-    return abs(exact - printed) <= Decimal(5).scaleb(exponent - 1) * (1 + Decimal("1e-9"))
+def _why_unreadable(text: str) -> str:
+    if not text.startswith("gxt:") or re.search("[A-F]", text.partition("@")[2].partition(":")[0]):
+        return "begins like a citation, in other letters: it is all as `gxt cite` prints it, in lower case"
+    return "begins like a citation, and is not whole: there may be a line break or a space in it"
 
 
 def check(repo: Repository, found: Sequence[Found]) -> list[Verdict]:
@@ -303,7 +287,7 @@ def _verdict(
 ) -> Verdict:
     citation = one.citation
     if citation is None:
-        return Verdict(one, UNREADABLE, "begins like a citation, and is none")
+        return Verdict(one, UNREADABLE, _why_unreadable(one.text))
     run = runs.get(citation.run)
     if run is None:
         return Verdict(one, GONE, "there is no such run")
@@ -318,9 +302,7 @@ def _verdict(
     if now is None:
         return Verdict(one, GONE, f"the run has no metric {citation.metric!r}", then=before, run=run)
     same = before is not None and (before == now or (before != before and now != now))
-    printed = one.printed or next((number for number in reversed(one.near) if agrees(number, now)), "")
-    if printed:
-        one = one._replace(printed=printed)
+    if one.printed or one.before.near:
         return _of_printed(one, run, before, now, same)
     if same:
         return Verdict(one, HOLDS, "there is no number right before it to compare", before, now, run)
@@ -330,47 +312,31 @@ def _verdict(
 
 
 def _of_printed(one: Found, run: Run, then: float | None, now: float, same: bool) -> Verdict:
-    if agrees(one.printed, now):
+    if (printed := _agreeing(one.before, now)) is not None:
+        one = one._replace(before=Printed(printed))
         if same:
             return Verdict(one, HOLDS, "", then, now, run)
         why = "the commit that it names is not here" if then is None else "the run has changed, not in these digits"
         return Verdict(one, HOLDS, why, then, now, run)
-    if then is not None and agrees(one.printed, then):
+    if then is not None and (printed := _agreeing(one.before, then)) is not None:
+        one = one._replace(before=Printed(printed))
         return Verdict(one, CHANGED, "the run said so when it was cited", then, now, run)
-    return Verdict(one, DISAGREES, "the number before it is not the run's", then, now, run)
+    if one.printed:
+        return Verdict(one, DISAGREES, "the number before it is not the run's", then, now, run)
+    one = one._replace(before=Printed(one.before.near[0]))
+    return Verdict(one, DISAGREES, "none of the numbers before it in the sentence is the run's", then, now, run)
+
+
+def _agreeing(before: Printed, value: float) -> str | None:
+    """The number before a citation that is the value; None where there is none."""
+    if before.here:
+        return before.here if agrees(before.here, value) else None
+    for at, printed in enumerate(before.near):
+        if agrees(printed, value, is_far=at > 0 or not before.has_unit or len(before.near) > 1):
+            return printed
+    return None
 
 
 def _value(metrics: Mapping[str, Summary], citation: Citation) -> float | None:
     summary = metrics.get(citation.metric)
     return None if summary is None else float(getattr(summary, citation.part))
-
-
-# --- documents ------------------------------------------------------------------------------------------------------
-
-_OF_WORD_PROCESSORS = {"word/document.xml": r"</w:p>", "content.xml": r"</text:(?:p|h)>"}
-
-
-def text_of(data: bytes, name: str) -> str:
-    """The text of a document: of one of Word or OpenDocument, its paragraphs; any other file's as it is.
-
-    Raises:
-        FormatError: nobody can find text in it as it is: a PDF, a broken archive.
-    """
-    if data.startswith(b"%PDF"):
-        raise FormatError(f"{name}: the text of a PDF cannot be checked", "check what it was made from")
-    if not data.startswith(b"PK\x03\x04"):
-        return data.decode("utf-8", "replace")
-    import html
-    import io
-    import zipfile  # these here for start-up time
-
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            inside = next((inner for inner in _OF_WORD_PROCESSORS if inner in archive.namelist()), None)
-            if inside is None:
-                raise FormatError(f"{name}: an archive that is no document", "check the files in it")
-            xml = archive.read(inside).decode("utf-8", "replace")
-    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError) as error:
-        raise FormatError(f"{name} cannot be read: {error}") from None
-    paragraphs = re.split(_OF_WORD_PROCESSORS[inside], xml.replace("\n", " "))
-    return "\n".join(html.unescape(re.sub(r"<[^>]*>", "", paragraph)) for paragraph in paragraphs)
