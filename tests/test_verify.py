@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from gxt import recorder, sharing, store, verify
+from gxt import layout, recorder, sharing, store, verify
 from gxt.git import Repository, Talk
 from gxt.git import find as find_repository
+from gxt.model import STATUSES, parse_time, summarise
 from gxt.verify import FAILED, OK, UNCHECKED, Finding, Report
-from helpers import git, put_on_branch, record
+from gxt.yamltext import load_mapping
+from helpers import git, git_bytes, put_on_branch, record
 
 RUN = "experiments/taxi"
 
@@ -267,6 +273,44 @@ def test_code_that_a_remote_keeps(repo: Repository, work: Path, tmp_path: Path) 
     assert of(look(clone), "code")[0].status == FAILED
 
 
+def test_code_that_may_be_on_what_was_not_fetched(repo: Repository, work: Path, tmp_path: Path) -> None:
+    git("init", "-q", "--bare", str(tmp_path / "there"))
+    git("remote", "add", "origin", str(tmp_path / "there"))
+    record(repo)
+    commit = git("rev-parse", "HEAD")
+    git("push", "-q", "origin", "gxt")
+    git("clone", "-q", "--branch", "gxt", f"file://{tmp_path}/there", str(tmp_path / "clone"))
+    clone = find_repository(tmp_path / "clone")
+    (nowhere,) = of(look(clone), "code")
+    assert (nowhere.status, nowhere.what) == (FAILED, f"{commit[:12]} is not here, and no remote has it")
+    git("push", "-q", "origin", "main")
+    (tip,) = of(look(clone), "code")
+    assert (tip.status, tip.what) == (OK, f"{commit[:12]} is at origin")
+    git("commit", "-q", "--allow-empty", "-m", "later")
+    git("push", "-q", "origin", "main")
+    (maybe,) = of(look(clone), "code")
+    assert maybe.status == UNCHECKED and maybe.what.endswith("was not fetched from origin: main")
+    git("fetch", "-q", cwd=tmp_path / "clone")
+    assert words(look(clone), "code") == [OK]
+    git("update-ref", "-d", "refs/heads/main", cwd=tmp_path / "there")
+    git("fetch", "-q", "--prune", cwd=tmp_path / "clone")
+    git("reflog", "expire", "--expire=now", "--all", cwd=tmp_path / "clone")
+    git("gc", "-q", "--prune=now", cwd=tmp_path / "clone")
+    assert words(look(clone), "code") == [FAILED]
+
+
+def test_a_snapshot_is_one_of_the_commit_that_the_run_names(repo: Repository, full: str) -> None:
+    assert words(look(repo, full), "code") == [OK]
+    path = f"{RUN}/{full}/run.yaml"
+    snapshot = re.search("snapshot: (.*)", git("show", f"gxt:{path}"))
+    assert snapshot is not None
+    git("commit", "-q", "--allow-empty", "-m", "another")
+    other = git("rev-parse", "HEAD")
+    put_on_branch(path, git("show", f"gxt:{path}").replace(snapshot[1], other) + "\n")
+    (finding,) = of(look(repo, full), "code")
+    assert finding.status == FAILED and "no snapshot of changes" in finding.what
+
+
 # --- history --------------------------------------------------------------------------------------------------------
 
 
@@ -300,3 +344,242 @@ def test_a_remote_that_was_rewritten(repo: Repository, tmp_path: Path) -> None:
     for clone in (repo, reader):
         git("fetch", "-q", cwd=clone.work_tree)
         assert [(one.check, one.where) for one in look(clone).failed] == [("history", "refs/remotes/origin/gxt")]
+
+
+# --- the format, line by line ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def full(repo: Repository, tmp_path: Path) -> str:
+    """A run that has every kind of file."""
+    (repo.work_tree or tmp_path).joinpath("train.py").write_text("print('changed')\n")
+    (tmp_path / "trips.csv").write_text("miles\n1\n2\n")
+    recording = recorder.begin(repo, "taxi", name="full", tags={"stage": "test"})
+    recording.log_params({"alpha": 0.1})
+    recording.log_metrics({"rmse": 6.3, "mae": 2.0}, step=1)
+    recording.log_input(str(tmp_path / "trips.csv"))
+    recording.log_text("what the model is", "model.txt")
+    recording.end("finished")
+    put_on_branch(f"{RUN}/{recording.run_id}/system.csv", "time,metric,value\n1795439760924,cpu_percent,0.5\n")
+    put_on_branch(f"{RUN}/{recording.run_id}/output.log", b"epoch 1\xff")
+    put_on_branch(f"{RUN}/{recording.run_id}/notebook.py", "# In[1]:\nprint(1)\n")
+    return recording.run_id
+
+
+def _changed(key: str, value: str) -> tuple[str, str, str]:
+    """A line of a YAML document, at any level, with another value."""
+    return rf"(?m)^( *{key}:).*$", rf"\1 {value}", key
+
+
+RUN_YAML = [
+    *(_changed(key, "[1, 2]") for key in ("name", "author", "command", "branch", "python", "platform", "stage")),
+    *(_changed(key, "") for key in ("name", "status", "started", "ended")),
+    _changed("name", '" x "'),
+    _changed("id", "20200101-000000-00000000"),
+    _changed("status", "done"),
+    _changed("started", "yesterday"),
+    _changed("started", "2026-11-23T08:30:00.123 Mars/Phobos"),
+    _changed("started", "2026-11-23T08:30:00.123+99:00"),
+    _changed("started", "2019-11-23T08:30:00.123Z"),
+    _changed("ended", "2019-11-23T08:30:00.123Z"),
+    _changed("ended", "2026-11-23T25:30:00Z"),
+    _changed("commit", "main"),
+    _changed("commit", "deadbeef"),
+    _changed("snapshot", "HEAD"),
+    _changed("dirty", "maybe"),
+    _changed("dirty", "false"),
+    _changed("cpus", "many"),
+    _changed("cpus", "-2"),
+    (*_changed("tags", "x")[:2], ""),
+    (*_changed("environment", "[]")[:2], ""),
+    (r"(?m)^source:", "parent: nobody\nsource:", "parent"),
+    (r"(?m)^source:", "exit_code: 1.5\nsource:", "exit_code"),
+    (r"(?m)^source:", "deleted: soon\nsource:", "deleted"),
+    (r"(?m)^source:", "source:\n  reproduces: someone", "reproduces"),
+    (r"(?m)^environment:", "environment:\n  gpus: H100", "gpus"),
+    (r"(?m)^environment:", "environment:\n  variables: {a: [1]}", "variables"),
+]
+MUTATIONS = [
+    *(("run.yaml", *change) for change in RUN_YAML),
+    ("metrics.yaml", "6.3", "6.4", "does not agree"),
+    ("metrics.yaml", "count: 1", "count: 1.5", "count"),
+    ("metrics.yaml", "mae", "map", "does not agree"),
+    ("metrics.csv", "1,rmse", "2,rmse", "does not agree"),
+    ("metrics.csv", "1,rmse,6.3", "1,rmse,six", "no whole point"),
+    ("metrics.csv", r"(?m)^1,rmse.*\n", "", "does not agree"),
+    ("metrics.csv", r"\A.*\n", "", "no header"),
+    ("metrics.csv", r"\n\Z", "", "no whole point"),
+    ("params.yaml", "alpha:", '" alpha ":', "space"),
+    ("params.yaml", "alpha: 0.1", "[1]", ""),
+    ("inputs.yaml", "sha256:[0-9a-f]{64}", "sha256:12", "digest"),
+    ("inputs.yaml", "(?m)(size|rows): .*$", r"\1: -1", ": expected"),
+    ("inputs.yaml", "(?m)^  source: .*$", "  source: [a]", "source"),
+    ("inputs.yaml", "(?m)^  digest", "  shape: 3\n  digest", "shape"),
+    ("inputs.yaml", "(?m)^  digest", "  dvc: 12\n  digest", "dvc"),
+    ("system.csv", r"\A.*\n", "", "header"),
+    ("system.csv", "0.5", "half", "no sample"),
+    ("system.csv", r"\n\Z", "", "line break"),
+    ("environment.txt", r"\Z", "\ufeff\r\n", "CR LF"),
+    ("environment.txt", r"\A", "\ufeff", "byte order mark"),
+    ("environment.txt", r"\n\Z", "", "line break"),
+    ("notebook.py", r"\n\Z", "", "line break"),
+]
+TAKEN = ["environment.txt", "system.csv", "output.log", "code.patch", "notebook.py", "inputs.yaml", "metrics.csv"]
+TAKEN += ["artifacts/model.txt", "run.yaml", "params.yaml", "metrics.yaml"]
+
+
+def test_each_line_of_the_format_is_looked_at(repo: Repository, full: str) -> None:
+    assert odd(repo, full) == [], "the run is sound before"
+    tip = git("rev-parse", "gxt")
+    passed_over = []
+    for file, pattern, replacement, what in MUTATIONS:
+        path = f"{RUN}/{full}/{file}"
+        before = git_bytes("show", f"gxt:{path}").decode()
+        after = re.sub(pattern, replacement, before, count=1)
+        assert after != before, (file, pattern)
+        put_on_branch(path, after)
+        if not any(what in one.what for one in odd(repo, full)):
+            passed_over.append((file, replacement, odd(repo, full)))
+        git("update-ref", "refs/heads/gxt", tip)
+    assert passed_over == []
+
+
+def odd(repo: Repository, run: str) -> list[Finding]:
+    """What is said of a run's folder."""
+    return [one for one in of(look(repo, run), "folder") if one.status != OK]
+
+
+def test_a_run_of_every_kind_of_file_is_sound(repo: Repository, full: str) -> None:
+    assert odd(repo, full) == []
+
+
+@pytest.mark.parametrize("file", TAKEN)
+def test_files_that_are_links_or_gone(repo: Repository, full: str, file: str) -> None:
+    path = f"{RUN}/{full}/{file}"
+    content = git_bytes("show", f"gxt:{path}")
+    put_on_branch(path, "run.yaml", mode="120000")
+    assert any(one.where == path and "link" in one.what for one in look(repo, full).failed)
+    put_on_branch(path, content, mode="100755")
+    assert [(one.where, one.status) for one in odd(repo, full)] == [(path, UNCHECKED)]
+    put_on_branch(path, None)
+    assert any(one.where == path and one.run == full for one in look(repo).failed)
+    put_on_branch(path, content)
+    assert odd(repo, full) == []
+
+
+def test_names_of_artifacts_that_no_run_may_have(repo: Repository, full: str) -> None:
+    put_on_branch(f"{RUN}/{full}/artifacts/aux.txt", "x")
+    assert any("device" in one.what for one in look(repo, full).failed)
+
+
+@pytest.mark.parametrize(("path", "content"), [(f"{RUN}/experiment.yaml", "id: [\n"), ("gxt.yaml", "format: one\n")])
+def test_what_is_around_runs_counts(repo: Repository, full: str, path: str, content: str) -> None:
+    put_on_branch(path, content)
+    assert [(one.check, one.where) for one in look(repo, full).failed] == [("folder", path)]
+
+
+_pieces = st.sampled_from(
+    [b"", b"\n", b" ", b"0", b"-", b":", b"x", b"'", b'"', b",", b"[", b"}", b"#", b"\t", b"\r", b"\xff", b"\xc3\xa9"]
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_change_of_a_document_is_named_or_means_nothing(repo: Repository, full: str, data: st.DataObject) -> None:
+    """What means nothing: what reads as the same, and another text, number or time where any is as good."""
+    tip = git("rev-parse", "gxt")
+    name = data.draw(st.sampled_from([*layout.RUN_DOCUMENTS, layout.METRICS_CSV]))
+    path = f"{RUN}/{full}/{name}"
+    before = git_bytes("show", f"gxt:{path}")
+    start = data.draw(st.integers(0, len(before)))
+    after = before[:start] + data.draw(_pieces) + before[start + data.draw(st.integers(0, 3)) :]
+    put_on_branch(path, after)
+    try:
+        if not odd(repo, full):
+            _check_is_as_good(name, before, after, full)
+    finally:
+        git("update-ref", "refs/heads/gxt", tip)
+
+
+def _check_is_as_good(name: str, before: bytes, after: bytes, run: str) -> None:
+    assert after.decode().endswith("\n")
+    if name == layout.METRICS_CSV:
+        assert summarise(layout.read_points(after)) == summarise(layout.read_points(before))
+        return
+    if name == layout.METRICS_YAML:
+        assert layout.read_summaries(after, name) == layout.read_summaries(before, name)
+        return
+    found = load_mapping(after, name)
+    if name == layout.INPUTS_YAML:
+        assert all(re.fullmatch("sha256:[0-9a-f]{64}", one.get("digest", f"sha256:{0:064}")) for one in found.values())
+    if name == layout.RUN_YAML:
+        assert (found["id"], found["status"] in STATUSES) == (run, True) and found["name"]
+        assert parse_time(found["started"]) <= parse_time(found["ended"])
+        assert layout.start_in_id(run)[:19] == str(found["started"])[:19]
+        source = found.get("source", {})  # a key may be called otherwise: a document may hold more than gxt knows
+        assert {len(source[key]) for key in ("commit", "snapshot") if key in source} <= {40}
+        assert source.get("dirty", True) is True
+
+
+# --- what is remembered ---------------------------------------------------------------------------------------------
+
+
+def test_good_signatures_are_remembered_until_the_keys_change(
+    repo: Repository, signing: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(repo)
+    assert words(look(repo)) == ["good"]
+    program = work / "ssh-keygen"  # git starts what gpg.ssh.program names: here nothing that could say "good"
+    before = look(repo)
+    monkeypatch.setenv("PATH", f"{work}:{os.environ['PATH']}")
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    assert of(look(repo), "signatures") == of(before, "signatures")
+    keys = (work / "keys").read_text()
+    (work / "keys").write_text(f"# once\n{keys}")
+    assert words(look(repo)) != ["good"]
+    (work / "keys").write_text(keys)
+    git("config", "gpg.ssh.revocationFile", "keys")
+    assert words(look(repo)) != ["good"]
+    git("config", "--unset", "gpg.ssh.revocationFile")
+    program.unlink()
+    assert words(look(repo)) == ["good"]
+    git("config", "gpg.ssh.revocationFile", "keys")
+    assert look(repo).failed
+
+
+def test_only_good_signatures_are_remembered(repo: Repository, signing: Path, work: Path) -> None:
+    keys = (work / "keys").read_text()
+    (work / "keys").write_text("")
+    record(repo)
+    assert words(look(repo)) == ["unknown key"]
+    assert not Path(".git/gxt/signatures.json").exists()
+    (work / "keys").write_text(keys)
+    assert words(look(repo)) == ["good"]
+    Path(".git/gxt/signatures.json").write_text("spoiled")
+    assert words(look(repo)) == ["good"]
+
+
+def test_a_commit_that_was_replaced_is_not_taken_for_what_was_signed(repo: Repository, signing: Path) -> None:
+    record(repo)
+    assert words(look(repo)) == ["good"]
+    altered = git("cat-file", "commit", "gxt").replace("finished", "failed") + "\n"
+    git("replace", "gxt", git("hash-object", "-t", "commit", "-w", "--stdin", stdin=altered))
+    (finding,) = of(look(repo), "signatures")
+    assert (finding.status, finding.word) == (FAILED, "bad") and "git replace" in finding.what
+
+
+def test_good_signatures_by_gpg_are_remembered(repo: Repository, keyring: Path, work: Path) -> None:
+    git("config", "commit.gpgSign", "true")
+    git("config", "user.signingKey", "ada@example.com")
+    record(repo)
+    assert words(look(repo)) == ["good"]
+    assert "openpgp" in Path(".git/gxt/signatures.json").read_text()
+    assert words(look(repo)) == ["good"]
+    subprocess.run(["gpg", "--batch", "--yes", "--delete-secret-and-public-keys", *fingerprints()], check=True)
+    assert words(look(repo)) == ["unknown key"]
+
+
+def fingerprints() -> list[str]:
+    listed = subprocess.run(["gpg", "--with-colons", "--list-keys"], capture_output=True, text=True, check=True).stdout
+    return [line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:")][:1]

@@ -13,7 +13,7 @@ from gxt.cli.params import complete_run, json_option, repository
 from gxt.errors import UsageError
 from gxt.render import Column, Table
 from gxt.showing import one_line
-from gxt.verify import CHECKS, FAILED, OK, UNCHECKED, Finding, Report
+from gxt.verify import CHECKS, FAILED, FOLDER, HISTORY, OK, UNCHECKED, Finding, Report
 
 _ROWS = 50
 _STYLES = {OK: "green", FAILED: "red", UNCHECKED: "yellow"}
@@ -70,10 +70,11 @@ def _show(done: Report, every: bool) -> None:
     for line in _told(done):
         output.say(line)
     total = f"{len(by_run)} run{'' if len(by_run) == 1 else 's'}"
-    of_branch = sum(finding.run is None for finding in done.failed)
+    of_branch = {finding.check for finding in done.failed if finding.run is None}
     if done.failed:
         said = [f"{len(failed)} of {total}"] if failed else []
-        said += ["the history of the run branch"] if of_branch else []
+        said += ["the history of the run branch"] if HISTORY in of_branch else []
+        said += ["what is around the runs"] if FOLDER in of_branch else []
         output.say(f"{output.paint('not all is well', 'red')}: {' and '.join(said)} failed")
     else:
         unsure = len({(one.run, one.check) for one in done.findings if one.status == UNCHECKED})

@@ -19,7 +19,7 @@ from gxt.doctor.findings import Finding
 from gxt.git import Repository
 from gxt.store import Changes, Tip
 
-__all__ = ["BY_HAND", "Finding", "Mended", "Report", "examine", "examine_runs", "mend"]
+__all__ = ["BY_HAND", "Finding", "Mended", "Report", "examine", "examine_branch", "mend"]
 
 
 class Report(NamedTuple):
@@ -51,12 +51,11 @@ def examine(repo: Repository, progress: Progress | None = None) -> Report:
     return Report(findings, found.runs, found.experiments)
 
 
-def examine_runs(
+def examine_branch(
     repo: Repository, commit: str, ids: Collection[str] | None = None, progress: Progress | None = None
 ) -> list[Finding]:
-    """What is wrong with some runs on the branch at a commit, or with all of them, and remarks about them."""
-    found = branch.examine(repo, commit, progress, ids)
-    return [finding for finding in found.findings if finding.run is not None]
+    """What is wrong with the branch at a commit, and remarks; of runs, with some or with all of them."""
+    return branch.examine(repo, commit, progress, ids).findings
 
 
 class Mended(NamedTuple):

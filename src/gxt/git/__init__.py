@@ -5,10 +5,10 @@ runner is not used here because it starts every command from the caller's whole 
 GIT_INDEX_FILE cannot be taken out, and because importing it takes longer than recording a run.
 
 `repository` says what a repository is, `finding` finds one, `settings` reads and writes its configuration; `refs`,
-`history`, `patches` and `merges` answer by commits, `objects` by content, `trust` by signatures and logs; `commits` and
-`notes` write; `remotes`, `partial`, `bundles` and `lfs` bring and send; `status` says what a work tree has that HEAD
-has not, `snapshots` writes it as a commit, `worktrees` checks one out elsewhere, `bisecting` looks for the first bad
-one; `upkeep` packs and cleans up.
+`history`, `patches` and `merges` answer by commits, `objects` by content, `signing` by signatures, `trust` by logs;
+`commits` and `notes` write; `remotes`, `partial`, `bundles` and `lfs` bring and send; `status` says what a work tree
+has that HEAD has not, `snapshots` writes it as a commit, `worktrees` checks one out elsewhere, `bisecting` looks for
+the first bad one; `upkeep` packs and cleans up.
 """
 
 from gxt.git.bisecting import Bisection, bisect_mark, bisect_start, check_out, halving
@@ -95,9 +95,7 @@ from gxt.git.settings import (
     set_config,
     whole_number,
 )
-from gxt.git.snapshots import CODE, Patch, Written, keep, kept, let_go, patch, write
-from gxt.git.status import Change, Deadline, WorkTree, checked_out, look, looks_for_untracked
-from gxt.git.trust import (
+from gxt.git.signing import (
     BAD,
     EXPIRED,
     GOOD,
@@ -105,15 +103,21 @@ from gxt.git.trust import (
     UNCHECKED,
     UNKNOWN_KEY,
     UNSIGNED,
-    Seen,
     Signature,
+    signatures,
+    trusted_state,
+)
+from gxt.git.snapshots import CODE, SNAPSHOT_AUTHOR, Patch, Written, keep, kept, let_go, patch, write
+from gxt.git.status import Change, Deadline, WorkTree, checked_out, look, looks_for_untracked
+from gxt.git.trust import (
+    Changes,
+    Seen,
     beginnings,
-    commits_by_folder,
+    changes_by_folder,
     last_change,
     not_in_history,
     reflog,
     remote_refs,
-    signatures,
     sizes,
     subjects,
     unreached,
@@ -140,11 +144,13 @@ __all__ = [
     "OBJECT_FORMATS",
     "OLDEST",
     "REVOKED",
+    "SNAPSHOT_AUTHOR",
     "UNCHECKED",
     "UNKNOWN_KEY",
     "UNSIGNED",
     "Bisection",
     "Change",
+    "Changes",
     "CodeCommit",
     "Commit",
     "CommitAt",
@@ -183,6 +189,7 @@ __all__ = [
     "changed_files",
     "changed_in_pairs",
     "changed_paths",
+    "changes_by_folder",
     "check_out",
     "checked_out",
     "checked_out_in",
@@ -192,7 +199,6 @@ __all__ = [
     "commit_files",
     "commits_at",
     "commits_between",
-    "commits_by_folder",
     "commits_that_change",
     "config",
     "config_values",
@@ -281,6 +287,7 @@ __all__ = [
     "submodules_at",
     "tips",
     "tracking_ref",
+    "trusted_state",
     "unpushed",
     "unreached",
     "unsound",

@@ -244,12 +244,14 @@ def empty_tree(settings: Mapping[str, str]) -> str:
 
 
 class TreeFile(NamedTuple):
-    """A file below a tree: its path there, object id and size in bytes; `is_file` is false of links and submodules."""
+    """A file below a tree: its path there, object id and size in bytes; `is_file` is false of links and submodules, and
+    `mode` is git's, as far as it is known."""
 
     path: str
     oid: str
     size: int
     is_file: bool = True
+    mode: str = "100644"
 
 
 def list_files(repo: Repository, tree: str) -> list[TreeFile]:
@@ -262,7 +264,7 @@ def list_files(repo: Repository, tree: str) -> list[TreeFile]:
     for line in out.decode("utf-8", "surrogateescape").split("\0")[:-1]:
         about, path = line.split("\t", 1)
         mode, _, oid, size = about.split()
-        files.append(TreeFile(path, oid, int(size) if size.isdigit() else 0, mode.startswith("100")))
+        files.append(TreeFile(path, oid, int(size) if size.isdigit() else 0, mode.startswith("100"), mode))
     return files
 
 
@@ -303,17 +305,23 @@ def list_what_is_left(repo: Repository, tree: str) -> tuple[list[TreeFile], list
                 if entry.is_tree:
                     below.append((inside, entry.oid))
                 else:
-                    files.append(TreeFile(inside, entry.oid, 0, entry.is_file))
+                    files.append(TreeFile(inside, entry.oid, 0, entry.is_file, "100644" if entry.is_file else "120000"))
         level = below
     return files, lost
 
 
 def blob_id(chunks: Iterable[bytes], size: int, settings: Mapping[str, str]) -> str:
     """The object id that a file of these bytes has, or would have, in this repository."""
+    return object_id("blob", chunks, size, settings)
+
+
+def object_id(kind: str, chunks: Iterable[bytes], size: int, settings: Mapping[str, str]) -> str:
+    """As `blob_id`, for an object of any kind ("blob", "tree", "commit")."""
     import hashlib  # here for start-up time
 
     # git's names of its algorithms are hashlib's.
-    oid = hashlib.new(settings.get("extensions.objectformat", "sha1"), b"blob %d\0" % size, usedforsecurity=False)
+    algorithm = settings.get("extensions.objectformat", "sha1")
+    oid = hashlib.new(algorithm, f"{kind} {size}\0".encode(), usedforsecurity=False)
     for chunk in chunks:
         oid.update(chunk)
     return oid.hexdigest()

@@ -166,7 +166,7 @@ def _why(err: str, path: str) -> str:
     return one_line((said or lines or ["git cannot read it"])[0].removeprefix(f"{path}: "))
 
 
-_AUTHOR = "gxt <gxt@localhost>"
+SNAPSHOT_AUTHOR = "gxt <gxt@localhost>"
 _MESSAGE = "The code as it ran, uncommitted changes included\n"
 
 
@@ -191,7 +191,8 @@ def _commit(
                 when = _date(_next_object(reader.stdout)) if parent else 0
                 # git names the pack by its objects, and one of that name may have been left by a try that was killed.
                 script = f"blob\ndata 16\n{os.urandom(8).hex()}\n" if is_again else ""
-                script += f"commit {ref}\nmark :1\nauthor {_AUTHOR} {when} +0000\ncommitter {_AUTHOR} {when} +0000\n"
+                by = f"{SNAPSHOT_AUTHOR} {when} +0000"
+                script += f"commit {ref}\nmark :1\nauthor {by}\ncommitter {by}\n"
                 script += f"data {len(_MESSAGE)}\n{_MESSAGE}\n" + (f"from {parent}\n" if parent else "")
                 command = [f"--git-dir={repo.common_dir}", *OPTIONS, *FAST_IMPORT]
                 nodes = _nodes(gone, there, reader.stdout)

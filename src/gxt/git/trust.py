@@ -1,145 +1,27 @@
-"""Questions of trust: what signatures of commits are worth, who changed what, what was seen before, what is whole."""
+"""Questions of trust: who changed what, what was seen before, what is whole."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from gxt.git.objects import TreeFile, blob_id, read_batch, read_objects
-from gxt.git.process import ask, call, run
+from gxt.git.process import ask, run
 from gxt.git.remotes import remote_error, talk_to
 from gxt.git.repository import Repository, Talk
 
-GOOD, BAD, REVOKED, EXPIRED, UNKNOWN_KEY, UNSIGNED, UNCHECKED = (
-    "good",
-    "bad",
-    "revoked key",
-    "expired",
-    "unknown key",
-    "unsigned",
-    "unchecked",
-)
 
-# https://git-scm.com/docs/pretty-formats, of %G?
-_MEANS = {"G": GOOD, "B": BAD, "R": REVOKED, "X": EXPIRED, "Y": EXPIRED, "U": UNKNOWN_KEY, "E": UNKNOWN_KEY}
+class Changes(NamedTuple):
+    """What changed in a folder: the commits, the latest first; and what was taken from it, by its path in the folder,
+    with the latest commit that did."""
+
+    commits: list[str]
+    removed: dict[str, str]
 
 
-class Signature(NamedTuple):
-    """What git says of a commit's signature.
-
-    Attributes:
-        status: GOOD, BAD, REVOKED (the key was), EXPIRED (the key, or the signature), UNKNOWN_KEY (it is nobody's whom
-            this clone trusts), UNSIGNED, or UNCHECKED (git cannot tell here).
-        kind: "ssh", "openpgp" or "x509"; empty where there is none.
-        signer: who signed, as the list of keys calls them.
-        key: the key's fingerprint or id.
-        why: git's words where it cannot tell.
-    """
-
-    status: str
-    kind: str = ""
-    signer: str = ""
-    key: str = ""
-    why: str = ""
-
-
-_AT_ONCE = 64  # commits, for which one git starts ssh-keygen or gpg in turn
-
-
-def signatures(
-    repo: Repository,
-    settings: Mapping[str, str],
-    commits: Sequence[str],
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Signature]:
-    """The signature of each commit, by git and the keys that its configuration trusts (gpg.ssh.allowedSignersFile, the
-    keyring of gpg). `progress` is told how many of the signed ones are done, and how many there are.
-    """
-    found = dict.fromkeys(commits, Signature(UNSIGNED))
-    kinds = _kinds(repo, commits)
-    signed = list(kinds)
-    parts = [signed[start : start + _AT_ONCE] for start in range(0, len(signed), _AT_ONCE)]
-    trusted = _absolute(repo, settings)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for some in pool.map(lambda part: _checked(repo, settings, trusted, part, kinds), parts):
-            found |= some
-            if progress is not None:
-                done = sum(found[commit].kind != "" for commit in signed)
-                progress(done, len(signed))
-    return found
-
-
-_SIGNED = re.compile(rb"^gpgsig(?:-sha256)? -----BEGIN (SSH SIGNATURE|PGP SIGNATURE|PGP MESSAGE|[A-Z ]+)-----", re.M)
-_KIND = {b"SSH SIGNATURE": "ssh", b"PGP SIGNATURE": "openpgp", b"PGP MESSAGE": "openpgp"}
-
-
-def _kinds(repo: Repository, commits: Sequence[str]) -> dict[str, str]:
-    """Which commits are signed, and how: git says of one that it cannot check that it is not signed."""
-    found = {}
-    for commit, content in zip(commits, read_objects(repo, commits), strict=True):
-        match = _SIGNED.search((content or b"").partition(b"\n\n")[0])
-        if match:
-            found[commit] = _KIND.get(match[1], "x509")
-    return found
-
-
-def _absolute(repo: Repository, settings: Mapping[str, str]) -> list[str]:
-    """Paths of lists of keys may be relative to the top of the work tree, and git does not stand there here."""
-    options = []
-    for key in ("gpg.ssh.allowedsignersfile", "gpg.ssh.revocationfile"):
-        path = settings.get(key)
-        if path and not path.startswith("~") and not os.path.isabs(path) and repo.work_tree is not None:
-            options += ["-c", f"{key}={repo.work_tree / path}"]
-    return options
-
-
-def _checked(
-    repo: Repository,
-    settings: Mapping[str, str],
-    trusted: Sequence[str],
-    commits: Sequence[str],
-    kinds: Mapping[str, str],
-) -> dict[str, Signature]:
-    form = "--format=%H%n%G?%n%GK%n%GF%n%GS"
-    command = [f"--git-dir={repo.common_dir}", *trusted, "log", "--no-walk=unsorted", "--stdin", "-z"]
-    asked = "".join(f"{commit}\n" for commit in commits).encode()
-    _, out, err = call([*command, "--no-show-signature", form], repo.common_dir, asked)
-    found = {}
-    for text in out.decode("utf-8", "replace").split("\0"):
-        if text:
-            commit, letter, key, fingerprint, signer = text.split("\n", 4)
-            status, why = _MEANS.get(letter, UNCHECKED), ""
-            is_alone = kinds[commit] == "ssh" and bool(_no_list_of_keys(repo, settings))
-            if status == UNCHECKED or (status == UNKNOWN_KEY and is_alone):
-                status, why = UNCHECKED, _why(repo, settings, kinds[commit], err)
-            found[commit] = Signature(status, kinds[commit], signer.strip(), fingerprint.strip() or key.strip(), why)
-    return found
-
-
-def _why(repo: Repository, settings: Mapping[str, str], kind: str, err: str) -> str:
-    if kind == "ssh" and (lacks := _no_list_of_keys(repo, settings)):
-        return lacks
-    said = [line for line in err.splitlines() if line.strip()]
-    return said[-1].removeprefix("error: ").removeprefix("fatal: ") if said else f"git cannot start what checks {kind}"
-
-
-def _no_list_of_keys(repo: Repository, settings: Mapping[str, str]) -> str:
-    """Why there is nothing to check SSH signatures against; empty where there is. To git, all keys are unknown then."""
-    path = settings.get("gpg.ssh.allowedsignersfile")
-    if not path:
-        return "git config gpg.ssh.allowedSignersFile names no list of keys"
-    there = (repo.work_tree or repo.common_dir) / os.path.expanduser(path)
-    return "" if there.is_file() else f"there is no {path}, which git config gpg.ssh.allowedSignersFile names"
-
-
-# --- history --------------------------------------------------------------------------------------------------------
-
-
-def commits_by_folder(repo: Repository, commit: str, folders: Sequence[str] | None, depth: int) -> dict[str, list[str]]:
-    """The commits in a history that changed something in a folder so many levels deep, the latest first, by the folder.
+def changes_by_folder(repo: Repository, commit: str, folders: Sequence[str] | None, depth: int) -> dict[str, Changes]:
+    """What the commits of a history changed in folders so many levels deep, by the folder.
 
     Of a merge, only what it has otherwise than all of its parents. None for all folders.
     """
@@ -147,17 +29,24 @@ def commits_by_folder(repo: Repository, commit: str, folders: Sequence[str] | No
     commits = run(repo, "--literal-pathspecs", "rev-list", "--full-history", commit, *below)
     if not commits:
         return {}
-    form = ["--stdin", "-r", "-c", "--root", "--name-only", "--no-renames", "-z"]
+    form = ["--stdin", "-r", "-c", "--root", "--name-status", "--no-renames", "-z"]
     out = run(repo, "--literal-pathspecs", "diff-tree", *form, *below, stdin=commits)
     known = set(commits.decode().split())
-    found: dict[str, dict[str, None]] = {}
+    found: dict[str, Changes] = {}
     at = ""
-    for field in out.decode("utf-8", "surrogateescape").split("\0")[:-1]:
+    fields = iter(out.decode("utf-8", "surrogateescape").split("\0")[:-1])
+    for field in fields:
         if field in known:
             at = field
-        elif len(parts := field.split("/", depth)) > depth:
-            found.setdefault("/".join(parts[:depth]), {})[at] = None
-    return {folder: list(commits_) for folder, commits_ in found.items()}
+            continue
+        path = next(fields)  # behind what became of it, a letter for each parent
+        if len(parts := path.split("/", depth)) > depth:
+            changes = found.setdefault("/".join(parts[:depth]), Changes([], {}))
+            if changes.commits[-1:] != [at]:
+                changes.commits.append(at)
+            if not field.strip("D"):
+                changes.removed.setdefault(parts[depth], at)
+    return found
 
 
 def beginnings(repo: Repository) -> set[str]:
@@ -237,8 +126,12 @@ def unsound(
     settings: Mapping[str, str],
     files: Iterable[TreeFile],
     progress: Callable[[int, int], None] | None = None,
+    look: Callable[[str, bytes], None] = lambda oid, content: None,
 ) -> dict[str, str]:
-    """What is wrong with the objects of files, by id: git lacks one, or it is not what its id says."""
+    """What is wrong with the objects of files, by id: git lacks one, or it is not what its id says.
+
+    `look` is given each that is as it should be, once.
+    """
     wanted = list({file.oid: file for file in files if file.is_file}.values())
     found: dict[str, str] = {}
     start = 0
@@ -253,6 +146,8 @@ def unsound(
                 found[oid] = "git lacks it, or finds it damaged"
             elif blob_id([content], len(content), settings) != oid:
                 found[oid] = "its content is not what its id says"
+            else:
+                look(oid, content)
         start = end
         if progress is not None:
             progress(end, len(wanted))
@@ -268,9 +163,9 @@ def sizes(repo: Repository, oids: Sequence[str]) -> dict[str, int]:
     return {oid: int(size) for oid, _, size in (line.partition(" ") for line in lines) if size.isdigit()}
 
 
-def remote_refs(repo: Repository, remote: str, pattern: str, talk: Talk) -> dict[str, str]:
-    """A remote's refs that fit a pattern, and what they are at. Raises GitError where it cannot be asked."""
-    code, out, err = talk_to(repo, ["ls-remote", "--refs", remote, pattern], talk)
+def remote_refs(repo: Repository, remote: str, patterns: Sequence[str], talk: Talk) -> dict[str, str]:
+    """A remote's refs that fit any of some patterns, and what they are at. Raises GitError where it cannot be asked."""
+    code, out, err = talk_to(repo, ["ls-remote", "--refs", remote, *patterns], talk)
     if code:
         raise remote_error(remote, err)
     return {ref: oid for oid, _, ref in (line.partition("\t") for line in out.splitlines())}

@@ -2,6 +2,7 @@
 
 findings    one thing that was looked at
 folders     run.yaml and the rest against the run's folder, and the objects that git has of it
+form        the documents and files of a run against docs/format.md
 signed      the signatures of the commits that recorded or changed a run
 code        the commits of the code that runs name
 history     the run branch against where it was seen before
@@ -17,9 +18,9 @@ from gxt.cache import Progress
 from gxt.errors import NotFoundError
 from gxt.git import Repository, Talk
 from gxt.verify import artifacts, code, folders, history, signed
-from gxt.verify.findings import CHECKS, FAILED, OK, UNCHECKED, Finding, worst
+from gxt.verify.findings import CHECKS, FAILED, FOLDER, HISTORY, OK, UNCHECKED, Finding, worst
 
-__all__ = ["CHECKS", "FAILED", "OK", "UNCHECKED", "Finding", "Report", "verify", "worst"]
+__all__ = ["CHECKS", "FAILED", "FOLDER", "HISTORY", "OK", "UNCHECKED", "Finding", "Report", "verify", "worst"]
 
 
 class Report(NamedTuple):
@@ -72,7 +73,9 @@ def verify(
     if ids is not None and (missing := [run_id for run_id in ids if run_id not in looked.places]):
         raise NotFoundError(f"run {missing[0]} is not on the run branch", "`gxt status` shows runs that wait")
     findings += looked.findings
-    findings += signed.examine(repo, settings, tip.commit, looked.places, require_signatures, progress("signatures"))
+    findings += signed.examine(
+        repo, settings, looked.changes, looked.places, require_signatures, progress("signatures")
+    )
     findings += artifacts.examine(repo, looked, every=ids is None)
     findings += code.examine(repo, settings, looked.runs, talk)
     return Report({run_id: looked.names[run_id] for run_id in looked.places}, findings, tip.commit)
