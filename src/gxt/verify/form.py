@@ -64,6 +64,7 @@ _SOURCE = {
     **dict.fromkeys(("left_out", "submodules"), _MAPPING),
     "dirty": _FLAG,
     "left_out_more": _COUNT,
+    "edited": _LIST,
 }
 _ENVIRONMENT = {
     **dict.fromkeys(("python", "implementation", "prefix", "platform", "distribution", "cpu"), _TEXT),
