@@ -303,6 +303,31 @@ def test_citations_hold_until_the_run_says_something_else(repo: Repository) -> N
     assert verdict(repo, f"7.5 ({token})") == (GONE, "the run is deleted")
 
 
+def test_a_citation_without_a_metric_is_of_all_that_the_run_has(repo: Repository) -> None:
+    run = record(repo, name="clip 20", metrics={"rmse": 6.3017, "mae": 4}, params={"alpha": 0.1, "model": "lasso"})
+    token = cited(repo, "clip 20")
+    assert ":rmse" not in token
+    for text in (
+        f"clip 20 ({token})",
+        f"as in ({token})",
+        f"6.30 ({token})",
+        f"alpha = 0.1 ({token})",
+        f"7.7 in it {token}",
+    ):
+        assert verdict(repo, text) == (HOLDS, "")
+    assert verdict(repo, f"7.7 ({token})") == (DISAGREES, "no metric and no param of the run has this value")
+    put_on_branch(
+        f"experiments/taxi/{run}/metrics.yaml",
+        "rmse: {last: 6.3017, min: 6.3017, max: 6.3017, first: 6.3017, step: 0, count: 1}\n",
+    )
+    assert verdict(repo, f"as in ({token})") == (CHANGED, "the run has other metrics now: mae")
+
+
+def test_a_run_with_one_metric_is_cited_by_it(repo: Repository) -> None:
+    record(repo, name="one", metrics={"rmse": 6.3017})
+    assert cited(repo, "one").endswith(":rmse")
+
+
 def test_a_commit_that_is_not_here(repo: Repository) -> None:
     record(repo, name="one", metrics={"rmse": 6.3017})
     token = re.sub("@[0-9a-f]+", "@1234567890ab", cited(repo, "one:rmse"))

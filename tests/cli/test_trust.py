@@ -36,7 +36,7 @@ def test_a_document_without_citations_passes(gxt: Gxt, work: Path) -> None:
 
 
 def test_latex_names_are_escaped(gxt: Gxt, work: Path) -> None:
-    run = gxt("log", "-n", "a_b", "-m", "val_loss%=0.5").out.strip()
+    run = gxt("log", "-n", "a_b", "-m", "val_loss%=0.5", "-m", "mae=1").out.strip()
     line = gxt("cite", "a_b:val_loss%", "--latex").out
     assert line.startswith(rf"val\_loss\% = 0.5 (\texttt{{gxt:{run}@") and line.endswith(":val+loss=25})\n")
     assert gxt("cite", "a_b", "--latex").out.startswith(r"a\_b (\texttt{gxt:")

@@ -20,9 +20,10 @@ from gxt.citing.documents import text_of
 from gxt.citing.numbers import Printed, agrees
 from gxt.errors import FormatError, NotFoundError, UsageError
 from gxt.git import Repository
-from gxt.model import RUN_ID, Run, Summary
+from gxt.model import RUN_ID, Run, Summary, flatten
 from gxt.query import Field, In, KnownMetrics
 from gxt.query.fields import PARTS
+from gxt.showing import one_line, shortened
 
 __all__ = [
     "CHANGED",
@@ -130,7 +131,8 @@ class Cited(NamedTuple):
 def cite(repo: Repository, text: str) -> Cited:
     """The citation of `RUN` or `RUN:METRIC`, as the run branch has it now.
 
-    `@best:rmse` cites its rmse. The commit is the last one that changed the run, so that later runs change nothing.
+    `@best:rmse` cites its rmse, and a run with one metric that metric.
+    The commit is the last one that changed the run, so that later runs change nothing.
 
     Raises:
         NotFoundError: no such run, or it has no such metric.
@@ -142,6 +144,8 @@ def cite(repo: Repository, text: str) -> Cited:
     tip = store.tip(repo, git.config(repo)).commit
     assert tip is not None
     commit = git.last_change(repo, tip, layout.run_path(run.experiment, run.id)) or tip
+    if not metric and len(run.metrics) == 1:
+        (metric,) = run.metrics
     if not metric:
         return Cited(run, Citation(run.id, commit[:_HEX]), None)
     field = query.resolve(metric, KnownMetrics(run.metrics), of_metric=True)
@@ -295,8 +299,7 @@ def _verdict(
         return Verdict(one, GONE, "the run is deleted", run=run)
     pinned = then.get((citation.run, citation.commit))
     if not citation.metric:
-        why = "" if pinned is not None else "the commit that it names does not have the run, or is not here"
-        return Verdict(one, HOLDS, why, run=run)
+        return _of_run(one, run, pinned)
     now = _value(run.metrics, citation)
     before = None if pinned is None else _value(pinned, citation)
     if now is None:
@@ -309,6 +312,23 @@ def _verdict(
     if before is None:
         return Verdict(one, CHANGED, "the commit that it names does not have the value, or is not here", None, now, run)
     return Verdict(one, CHANGED, f"it was {before!r}", before, now, run)
+
+
+def _of_run(one: Found, run: Run, pinned: Mapping[str, Summary] | None) -> Verdict:
+    """Of a citation without a metric: whether the run has what it had, and the number right before it, if any is."""
+    if pinned is None:
+        return Verdict(one, HOLDS, "the commit that it names does not have the run, or is not here", run=run)
+    if moved := sorted(name for name in {*pinned, *run.metrics} if pinned.get(name) != run.metrics.get(name)):
+        return Verdict(
+            one, CHANGED, f"the run has other metrics now: {shortened(one_line(', '.join(moved)), 80)}", run=run
+        )
+    if not one.printed or (run.name or "").endswith(one.printed):
+        return Verdict(one, HOLDS, run=run)
+    known = [float(getattr(summary, part)) for summary in run.metrics.values() for part in PARTS]
+    known += [float(value) for value in flatten(run.params).values() if isinstance(value, (int, float))]
+    if any(agrees(one.printed, value) for value in known):
+        return Verdict(one, HOLDS, run=run)
+    return Verdict(one, DISAGREES, "no metric and no param of the run has this value", run=run)
 
 
 def _of_printed(one: Found, run: Run, then: float | None, now: float, same: bool) -> Verdict:

@@ -28,7 +28,7 @@ def cite_command(
     """Cite a run in a document, or check a document that does.
 
     Prints a line that pins the run, the commit of the run branch and the value. Keep what is in parentheses beside the
-    number, in the text or in a comment; the number may be rounded.
+    number, in the text or in a comment; the number may be rounded. Of a run with several metrics name the one you mean.
 
     --check fails where a number is no longer what the run says, where a run or metric is gone, and where a citation is
     not whole. Files: LaTeX, markdown, HTML, anything else that is text, and .docx and .odt.
