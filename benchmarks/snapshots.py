@@ -8,6 +8,7 @@ With --repository, a clone of that one is measured instead of files that were ma
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -61,6 +62,7 @@ def measured(work: Path, rounds: int) -> list[Result]:
     """All figures for one repository."""
     repo = git.find(work)
     gxt.set_tracking_uri(str(work))
+    os.sync()  # what was just written would be written out meanwhile
     time.sleep(1.1)  # files as young as the index are read again by git
     run_git("status", cwd=work)
     files = len(run_git("ls-files", "-z", cwd=work).split(b"\0")) - 1
