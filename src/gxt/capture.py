@@ -15,7 +15,8 @@ from urllib.parse import urlsplit, urlunsplit
 from gxt import git
 from gxt.errors import GitError
 from gxt.git import Repository, WorkTree
-from gxt.masking import MASK, is_secret, mask_urls
+from gxt.masking import MASK, mask_text
+from gxt.masking.commands import mask_arguments
 from gxt.model import clean_text
 
 if TYPE_CHECKING:
@@ -39,74 +40,6 @@ class Known(NamedTuple):
     environment: Mapping[str, Any]
     packages: str | None = None
     patch: bytes | None = None
-
-
-# --- secrets --------------------------------------------------------------------------------------------------
-
-
-def mask_value(name: str, value: Any) -> Any:
-    """A param's value with its secrets masked: all that stands under a secret's name, and passwords in URLs."""
-    if is_secret(name):
-        return _masked(name, value)
-    if isinstance(value, Mapping):
-        return {key: mask_value(key, item) for key, item in value.items()}
-    if isinstance(value, str):
-        return mask_urls(value)
-    return [mask_value(name, item) for item in value] if isinstance(value, list) else value
-
-
-def _masked(name: str, value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _masked(name, item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_masked(name, item) for item in value]
-    if value is None or isinstance(value, bool) or value == "":
-        return value
-    # A number called `token` counts something; one called `password` may be one.
-    return value if isinstance(value, (int, float)) and name.lower().endswith("token") else MASK
-
-
-def mask_arguments(arguments: Sequence[str]) -> list[str]:
-    """A command's arguments with secrets masked: `--token X`, `--token=X`, `token=X`, `-pkey=X`, passwords in URLs.
-
-    >>> mask_arguments(["train.py", "--api-key", "k", "-p", "password=x", "https://me:pw@host/"])
-    ['train.py', '--api-key', '***', '-p', 'password=***', 'https://host/']
-    """
-    masked = []
-    hide_next = False
-    for argument in arguments:
-        if hide_next and not argument.startswith("--"):
-            masked.append(MASK)
-        else:
-            masked.append(mask_urls(_mask_assigned(argument)))
-        option = argument.removesuffix("=")
-        hide_next = argument.startswith("-") and "=" not in option and is_secret(option)
-    return masked
-
-
-# A name and what assigns to it, anywhere in an argument: after -p, in JSON, in a header, in a script given by -c.
-# An option's letter may run into the name: -ppassword=X.
-_ASSIGNMENT = re.compile(
-    r"""(?P<option>(?<![-\w])-[A-Za-z])?(?P<name>[A-Za-z][\w.-]*)
-    (?: ["']?\s*(?::=|=|:(?!//))\s* | (?P<space>\s+)(?=[^\s=:-]) )""",
-    re.VERBOSE,
-)
-_ASSIGNED = re.compile(r"""(?:(?:Bearer|Basic|Token)\s+)?("[^"]*"|'[^']*'|[^\s,;&}"']+)""", re.IGNORECASE)
-
-
-def _mask_assigned(argument: str) -> str:
-    parts, at = [], 0
-    for match in _ASSIGNMENT.finditer(argument):
-        secret = is_secret(match["name"]) or is_secret((match["option"] or "")[1:] + match["name"])
-        # `--api-key X` within one argument is meant; "the password is" in a sentence assigns nothing.
-        in_words = match["space"] and not argument[: match.start("name")].endswith("-")
-        if match.start() < at or not secret or in_words:
-            continue
-        value = _ASSIGNED.match(argument, match.end())
-        if value is not None:
-            parts += [argument[at : match.end()], MASK]
-            at = value.end()
-    return "".join([*parts, argument[at:]])
 
 
 # --- the code ---------------------------------------------------------------------------------------------------
@@ -137,10 +70,10 @@ def _remote(settings: Mapping[str, str], tree: WorkTree) -> dict[str, str]:
     urls = git.remote_urls(settings)
     remote = settings.get(f"branch.{tree.branch}.remote", "origin")
     url = urls.get(remote) or next(iter(urls.values()), None)
-    return {"remote": mask_urls(url)} if url else {}
+    return {"remote": mask_text(url)} if url else {}
 
 
-def python_origin(base: Path | None) -> dict[str, str]:
+def python_origin(base: Path | None) -> dict[str, Any]:
     """The running Python program's command and entrypoint; a notebook's name is its entrypoint.
 
     Files under `base` are named relative to it.
@@ -151,7 +84,7 @@ def python_origin(base: Path | None) -> dict[str, str]:
     for i, argument in enumerate(arguments[:2]):  # the interpreter, and a script such as a venv's bin/tool
         if Path(argument).is_absolute() and (i == 0 or _is_known_by_name(argument, base)):
             arguments[i] = _relative(argument, base)
-    found = {"command": command_text(arguments)} if arguments else {}  # an embedded interpreter has none
+    found = command_about(arguments) if arguments else {}  # an embedded interpreter has none
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     if spec is not None and spec.name:
@@ -169,11 +102,11 @@ def _is_known_by_name(script: str, base: Path | None) -> bool:
     )
 
 
-def command_origin(command: Sequence[str], base: Path | None) -> dict[str, str]:
+def command_origin(command: Sequence[str], base: Path | None) -> dict[str, Any]:
     """The same for a command that we start: its entrypoint is the first argument that is a file, or the program."""
     files = [argument for argument in command[1:] if not argument.startswith("-") and _is_file(argument)]
     entrypoint = files[0] if files else command[0]
-    return {"command": command_text(command), "entrypoint": _relative(entrypoint, base)} | _working_directory(base)
+    return {**command_about(command), "entrypoint": _relative(entrypoint, base)} | _working_directory(base)
 
 
 def _working_directory(base: Path | None) -> dict[str, str]:
@@ -194,9 +127,29 @@ def _is_file(text: str) -> bool:
         return False
 
 
+def command_about(arguments: Sequence[str]) -> dict[str, Any]:
+    """What `source` says of a command: itself, and which of its words are not as they were given.
+
+    Where it has the sign of a masked secret, that is always said: an argument that is `***` can be told from one.
+
+    >>> command_about(["train", "--token", "k"])
+    {'command': 'train --token ***', 'masked': [2]}
+    >>> command_about(["train", "***"])
+    {'command': 'train ***', 'masked': []}
+    """
+    words = mask_arguments(arguments)
+    masked = [i for i, (before, after) in enumerate(zip(arguments, words, strict=True)) if before != after]
+    about: dict[str, Any] = {"command": _typed(words)}
+    return about | {"masked": masked} if masked or MASK in about["command"] else about
+
+
 def command_text(arguments: Sequence[str]) -> str:
     """A command line as one would type it, secrets masked."""
-    return clean_text(shlex.join(mask_arguments(arguments))).replace("'***'", MASK)
+    return _typed(mask_arguments(arguments))
+
+
+def _typed(words: Sequence[str]) -> str:
+    return clean_text(" ".join(word if word == MASK else shlex.quote(word) for word in words))
 
 
 def _relative(file: str, base: Path | None) -> str:
@@ -328,12 +281,12 @@ def _direct_url(text: str | None) -> str:
     try:
         about = json.loads(text)
         if "vcs_info" in about:
-            return f"  # from {mask_urls(about['url'])} at {about['vcs_info']['commit_id']}"
+            return f"  # from {mask_text(about['url'])} at {about['vcs_info']['commit_id']}"
         url = urlsplit(about["url"])
         if url.scheme == "file":
             if "archive_info" in about:
                 return "  # from a local file"
             return "  # editable" if about.get("dir_info", {}).get("editable") else "  # from a local folder"
-        return f"  # from {mask_urls(urlunsplit(url))}"
+        return f"  # from {mask_text(urlunsplit(url))}"
     except (ValueError, KeyError, TypeError, AttributeError):
         return ""

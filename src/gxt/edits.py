@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from gxt import live, recorder, rescue, store
-from gxt.capture import mask_value
 from gxt.errors import NotFoundError, UsageError
 from gxt.git import Repository
+from gxt.masking.values import mask_value
 from gxt.model import RUNNING, Experiment, Run, check_name, clean_text, now
 
 

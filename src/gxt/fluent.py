@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from gxt import git, lifecycle, live, recorder, store
-from gxt.capture import mask_value
 from gxt.errors import GitError, GxtWarning, MissingPackageError, NotFoundError, UsageError
 from gxt.git import Repository
+from gxt.masking.values import mask_value
 from gxt.model import (
     DEFAULT_EXPERIMENT,
     FINISHED,

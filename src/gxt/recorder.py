@@ -26,6 +26,7 @@ from gxt.capture import Known
 from gxt.errors import FormatError, GitError, GxtError, GxtWarning, NoGitError, NotFoundError, UsageError
 from gxt.git import Repository
 from gxt.live import LiveRun
+from gxt.masking.values import mask_value
 from gxt.model import (
     FAILED,
     FINISHED,
@@ -192,13 +193,13 @@ class ActiveRun:
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record params: text, numbers, booleans, None, lists, nested mappings; anything else as its text.
 
-        Values of secrets (`api_key`, `password`, ...) are masked.
+        Values of secrets (`api_key`, `password`, ...) are masked, and those that look like one (`ghp_...`).
 
         Raises:
             UsageError: a name cannot be one, or the param was logged before with another value.
         """
         self._check_open()
-        values = {check_name("param", key): capture.mask_value(key, param_value(v)) for key, v in params.items()}
+        values = {check_name("param", key): mask_value(key, param_value(v)) for key, v in params.items()}
         if not values:
             return
         with self._lock:
@@ -229,7 +230,7 @@ class ActiveRun:
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Set several tags. MLflow's `mlflow.note.content` becomes the run's note."""
         self._check_open()
-        values = {check_name("tag", key): capture.mask_value(key, clean_text(str(v))) for key, v in tags.items()}
+        values = {check_name("tag", key): mask_value(key, clean_text(str(v))) for key, v in tags.items()}
         if "mlflow.note.content" in values:
             self.set_note(values.pop("mlflow.note.content"))
         if values:
@@ -660,7 +661,7 @@ class ActiveRun:
     # --- provenance -------------------------------------------------------------------------------------------------
 
     def capture_provenance(
-        self, origin: Mapping[str, str] | Known | None, settings: Mapping[str, str] | None, background: bool
+        self, origin: Mapping[str, Any] | Known | None, settings: Mapping[str, str] | None, background: bool
     ) -> None:
         """Record where the run comes from; `origin` is the command and entrypoint, this Python program's if None."""
         if isinstance(origin, Known):
@@ -817,7 +818,7 @@ def begin(
     parent: str | None = None,
     tags: Mapping[str, Any] | None = None,
     note: str | None = None,
-    origin: Mapping[str, str] | Known | None = None,
+    origin: Mapping[str, Any] | Known | None = None,
     owned: bool = True,
     on_end: Callable[[ActiveRun, str], None] = lambda run, status: None,
 ) -> ActiveRun:

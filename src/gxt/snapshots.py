@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from gxt import git, layout, live, store
 from gxt.errors import GitError, NotFoundError
 from gxt.git import Change, Deadline, Repository, Talk, WorkTree
+from gxt.masking.files import may_hold_secrets
 from gxt.model import clean_text, random_digits
 
 _TIME = 120.0  # seconds
@@ -26,13 +27,8 @@ _MOST_NAMED = 100
 _LEFT_BEHIND = frozenset(
     "__pycache__ .ipynb_checkpoints .pytest_cache .mypy_cache .ruff_cache .hypothesis .DS_Store Thumbs.db".split()
 )
-# Files that hold keys and passwords by custom. Where nobody has told git to ignore them, a push must not publish them.
-_SECRETS = (
-    r"\.env(?!\.(example|sample|template)$)(\..+)?|.+\.env|\.?netrc|\.pypirc|\.npmrc|\.pgpass|\.htpasswd"
-    r"|\.git-credentials|id_(rsa|dsa|ecdsa|ed25519)|.+\.(pem|key|p12|pfx|jks|keystore|kdbx)|.*service[-_]account.*\.json"
-    r"|.+\.(ppk|tfstate)|kubeconfig|kaggle\.json|\.envrc|client_secret.*\.json|.*adminsdk.*\.json|\.vault-token|\.dockercfg"
-    r"|(credentials|secrets?)(\.(json|ya?ml|toml|ini|cfg|conf|txt|csv|properties))?"
-)
+SECRET = "by its name it may hold secrets"
+"""The `problem` of an untracked file that is left out for its name."""
 
 
 class Snapshot(NamedTuple):
@@ -189,8 +185,8 @@ def _chosen(top: Path, settings: Mapping[str, str], tree: WorkTree) -> tuple[lis
     sizes: dict[str, int] = {}
     for change in tree.changes:
         size, why = _readable(top / change.path, change)
-        if change.is_untracked and re.fullmatch(_SECRETS, change.path.rpartition("/")[2], re.IGNORECASE):
-            left_out[change.path] = {"problem": "by its name it may hold secrets"}
+        if change.is_untracked and may_hold_secrets(change.path):
+            left_out[change.path] = {"problem": SECRET}
         elif why is not None:
             left_out[change.path] = {"problem": why}
         elif size > largest:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from gxt import capture, catalog, environment, git, intake, layout, recorder, replaying, worktrees
 from gxt.capture import Known
 from gxt.cli import output
-from gxt.cli.checkout import missing_code
+from gxt.cli.checkout import missing_code, some_of
 from gxt.cli.moving import talk
 from gxt.cli.run import exit_code_of, start, status_of, tee_until_exit
 from gxt.comparison.packages import package_differences
@@ -169,11 +169,14 @@ def _remark_on_data(then: Run, supplies: Sequence[Supply], wish: Wish) -> None:
             )
         elif one.state == CHANGED:
             output.note(f"gxt: {one.path} is not what it was: its content has changed")
-        elif one.state == UNKNOWN and one.path not in wish.also:
-            output.note(f"gxt: {one.path} is taken as it is here; what it was is not known")
         if one.linked:
             why = "is large, and linked" if one.brought else "is yours, which a link in the code leads to"
             output.note(f"gxt: {one.path} {why}: the command must not write to it")
+    unknown = [one.path for one in supplies if one.state == UNKNOWN and one.path not in wish.also]
+    if len(unknown) == 1:
+        output.note(f"gxt: {unknown[0]} is taken as it is here; what it was is not known")
+    elif unknown:
+        output.note(f"gxt: {some_of(unknown)} are taken as they are here; what they were is not known")
 
 
 # --- Python and its packages ------------------------------------------------------------------------------------------
@@ -307,7 +310,7 @@ def _known(repo: Repository, then: Run, made: Plan, python: Interpreter | None, 
     if made.command:
         if wish.command:
             source.pop("entrypoint", None)
-        source = {"command": capture.command_text(made.command), **source}
+        source = {**capture.command_about(made.command), **source}
     patch = catalog.read_file(repo, then, layout.CODE_PATCH)
     seen = {"python": python.version} if python is not None else {}
     if python is not None and wish.env == VENV:

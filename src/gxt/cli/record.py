@@ -66,7 +66,7 @@ def read_content(given: Given) -> Content:
 def begin(
     repo: Repository,
     given: Given,
-    origin: Mapping[str, str],
+    origin: Mapping[str, Any],
     settings: Mapping[str, str] | None = None,
     owned: bool = True,
 ) -> ActiveRun:
@@ -82,8 +82,8 @@ def begin(
     return recorder.begin(repo, experiment, settings, name=given.name, parent=parent, origin=origin, owned=owned)
 
 
-def _own_command() -> dict[str, str]:
-    return {"command": capture.command_text(["gxt", *sys.argv[1:]])}
+def _own_command() -> dict[str, Any]:
+    return capture.command_about(["gxt", *sys.argv[1:]])
 
 
 @click.command("log")

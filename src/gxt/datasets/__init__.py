@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gxt.errors import UsageError
 from gxt.git import Repository
-from gxt.masking import mask_urls
+from gxt.masking import mask_text
 from gxt.model import clean_text
 
 if TYPE_CHECKING:  # what reads files loads with the first of them, for start-up time
@@ -41,7 +41,7 @@ def describe(
     ('green.parquet', {'source': 'https://example.com/data/green.parquet'})
     """
     if isinstance(dataset, str) and is_url(dataset):
-        source = mask_urls(dataset)
+        source = mask_text(dataset)
         return clean_text(source.partition("?")[0].rstrip("/").rsplit("/", 1)[-1] or source), {"source": source}
     if isinstance(dataset, (str, Path)):
         return _describe_files(str(dataset).removeprefix(_FILE), repo, progress)

@@ -17,7 +17,7 @@ from typing import Any
 
 from gxt.environment import host, machine
 from gxt.environment.machine import preload
-from gxt.masking import MASK, is_secret, mask_urls
+from gxt.masking.values import mask_variable
 from gxt.model import clean_text
 
 __all__ = ["RECORDED", "describe", "prefix_kind", "preload", "variables"]
@@ -74,14 +74,12 @@ def prefix_kind(prefix: str, base: str) -> str:
 
 
 def variables(environ: Mapping[str, str], patterns: Sequence[str] = ()) -> dict[str, str]:
-    """The variables that are recorded, by name; what is called like a secret is masked, and passwords in URLs.
+    """The variables that are recorded, by name; without their secrets.
 
     >>> variables({"OMP_NUM_THREADS": "4", "MY_TOKEN": "abc", "HOME": "/home/ada"}, ["MY_*"])
     {'MY_TOKEN': '***', 'OMP_NUM_THREADS': '4'}
     """
     chosen = sorted(name for name in environ if name in RECORDED or any(fnmatchcase(name, each) for each in patterns))
     return {
-        clean_text(name): MASK if is_secret(name) else mask_urls(clean_text(environ[name]))[:_LONGEST]
-        for name in chosen
-        if environ[name]
+        clean_text(name): mask_variable(name, clean_text(environ[name]))[:_LONGEST] for name in chosen if environ[name]
     }

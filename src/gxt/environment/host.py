@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gxt.masking import mask_urls
+from gxt.masking import mask_text
 from gxt.model import clean_text
 
 _ROOT = Path("/")
@@ -119,7 +119,7 @@ def _filled(template: str, environ: Mapping[str, str]) -> str:
     names = re.findall(r"{(\w+)}", template)
     if not all(environ.get(name) for name in names):
         return ""
-    return mask_urls(clean_text(re.sub(r"{(\w+)}", lambda match: environ[match[1]], template)))
+    return mask_text(clean_text(re.sub(r"{(\w+)}", lambda match: environ[match[1]], template)))
 
 
 def container(environ: Mapping[str, str], root: Path = _ROOT) -> dict[str, str]:

@@ -89,6 +89,7 @@ def plan(run: Run, changes: Mapping[str, str], command: Sequence[str] = ()) -> P
         _check_inside(entrypoint)
         return Plan((), entrypoint, dict(changes), PurePosixPath(entrypoint).parent, ())
     words = list(command) or _words(run, recorded, entrypoint)
+    secret = {} if command else _masked(run, words)
     replaced: list[Replacement] = []
     for name, value in changes.items():
         words, placed = _with_param(words, name, value)
@@ -99,7 +100,7 @@ def plan(run: Run, changes: Mapping[str, str], command: Sequence[str] = ()) -> P
                 f"give the whole command after --: gxt rerun {run.id} -- {whole}",
             )
         replaced += placed
-    if any(MASK in word for word in words):
+    if any(words[i] == word for i, word in secret.items()):
         raise UsageError(
             f"the command was recorded without its secrets: {recorded}",
             f"give the whole command after --: gxt rerun {run.id} -- {words[0]} …; what programs read from environment "
@@ -144,6 +145,14 @@ def _words(run: Run, command: str, entrypoint: str) -> list[str]:
     if is_python(words[0]) and all(word == "-" or _INTERACTIVE.fullmatch(word) for word in words[1:]):
         raise UsageError(f"run {run.name} was recorded from what somebody typed: `{command}` has no program to run")
     return words
+
+
+def _masked(run: Run, words: Sequence[str]) -> dict[int, str]:
+    """The words that are not as they were given. Runs that do not tell have the sign in none but these."""
+    told = run.source.get("masked")
+    if isinstance(told, list):
+        return {i: words[i] for i in told if isinstance(i, int) and 0 <= i < len(words)}
+    return {i: word for i, word in enumerate(words) if MASK in word}
 
 
 # --- params -----------------------------------------------------------------------------------------------------------

@@ -65,6 +65,7 @@ _SOURCE = {
     "dirty": _FLAG,
     "left_out_more": _COUNT,
     "edited": _LIST,
+    "masked": _COUNTS,
 }
 _ENVIRONMENT = {
     **dict.fromkeys(("python", "implementation", "prefix", "platform", "distribution", "cpu"), _TEXT),

@@ -1,0 +1,57 @@
+"""Files that hold keys and passwords by custom. Where nobody has told git to ignore them, a push must not publish them.
+
+The names are those of the programs that write them, of GitHub's templates for .gitignore and of secret scanners, less
+what code and data of experiments are called as well: `token.py`, `tokens.json` and `tokens.txt` (vocabularies),
+`tokenizer_config.json`, `keys.csv`, `*.asc` (grids), `config.json`.
+"""
+
+from __future__ import annotations
+
+import re
+
+_OWNERS = (
+    r"api|access|auth|oauth2?|refresh|bearer|jwt|session|personal|login|bot|hf|hugging_?face|git_?hub|gh|git_?lab|slack"
+    r"|discord|telegram|wandb|openai|anthropic|kaggle|azure|gcp|google|pypi|npm|vault|deploy|user|my|secret|service|admin"
+)
+_NAMES = re.compile(
+    rf"""
+    \.env(?!\.(example|sample|template|dist)$)(\..+)? | .+\.env | \.envrc
+    # Keys and stores of keys
+    | .+\.(pem|key|keypair|p8|p12|pfx|pkcs12|ppk|jks|keystore|keytab|kdbx?|psafe3|keychain|ovpn)
+    | id_(rsa|dsa|ecdsa|ed25519)(_sk)? | .+_(rsa|dsa|ecdsa|ed25519)
+    # Of programs
+    | [._]?netrc | \.pypirc | \.npmrc | \.?pgpass(\.conf)? | \.?htpasswd | \.git-credentials | \.vault-token
+    | \.dockercfg | \.dockerconfigjson | \.s3cfg | \.boto | \.my(login)?\.cnf | \.databrickscfg | \.sentryclirc
+    | \.terraformrc | rclone\.conf | kubeconfig | kaggle\.json | sftp-config\.json | robomongo\.json | \.?proftpdpasswd
+    | .+\.tfstate(\..*)? | .+\.tfvars(\.json)? | credentials\.tfrc\.json
+    | \.(bash|zsh|sh|python|psql|mysql|sqlite|rediscli|node_repl)_history
+    | client_secret.*\.json | .*service[-_]account.*\.json | .*adminsdk.*\.json | application_default_credentials\.json
+    # By what they are called
+    | \.?([a-z0-9]+[-_.])?(passwords?|passwd|passphrase|credentials?|secrets?
+        |(api|access|secret|private|deploy|ssh|signing|encryption|license|root|master|service|account|wandb|openai|anthropic
+        )[-_]?keys?)
+      (\.(txt|json|ya?ml|toml|ini|cfg|conf|csv|properties|xml|enc|pickle|pkl))?
+    | \.?(({_OWNERS})[-_.]?)?token(\.(txt|json|ya?ml|toml|ini|cfg|pickle|pkl))?
+    | \.?(api|access|auth|oauth2?|refresh|stored|bearer|bot|github|hf)[-_.]?tokens(\.(txt|json|ya?ml|toml|db))?
+    | \.?auth\.(json|toml) | \.?cookies\.(txt|json|sqlite)
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_PATHS = re.compile(
+    r"""(.*/)?(
+    \.kube/config | \.docker/config\.json | \.aws/(config|credentials|(sso|cli)/cache/.+) | \.azure/.*(token|profile).*
+    | \.?(config/)?gcloud/.+ | (\.config/)?gh/hosts\.yml | \.config/hub | \.cargo/credentials(\.toml)?
+    | \.m2/settings\.xml | \.ssh/(?!.+\.pub$|known_hosts).+ | \.gnupg/.+ | \.?huggingface/(token|stored_tokens)
+    | \.mc/config\.json | \.jupyter/jupyter_.*config\.json | \.vscode/sftp\.json | \.password-store/.+ | \.oci/.+
+    )""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def may_hold_secrets(path: str) -> bool:
+    """Whether a file of that path, with `/` between its parts, holds secrets by custom.
+
+    >>> [may_hold_secrets(path) for path in (".env", ".kube/config", "hf_token.txt", "src/token.py", "tokens.json")]
+    [True, True, True, False, False]
+    """
+    return _NAMES.fullmatch(path.rpartition("/")[2]) is not None or ("/" in path and _PATHS.fullmatch(path) is not None)

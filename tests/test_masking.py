@@ -1,0 +1,287 @@
+"""What is masked in what is recorded, and what is not: a masked hyperparameter would be lost."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gxt import masking
+from gxt.masking.assignments import mask_assigned
+from gxt.masking.commands import mask_arguments
+from gxt.masking.files import may_hold_secrets
+from gxt.masking.values import mask_value, mask_variable
+
+LETTERS = "Ab3dEfGh1jKlMn0pQrStUvWxYz2456789aBcDeFg"
+TOKENS = [
+    f"sk-{LETTERS}",
+    f"sk-ant-api03-{LETTERS}-{LETTERS}AA",
+    f"sk-proj-{LETTERS}",
+    f"hf_{LETTERS[:34]}",
+    *(f"{prefix}_{LETTERS[:36]}" for prefix in ("ghp", "gho", "ghs", "ghu")),
+    f"github_pat_{LETTERS[:22]}_{LETTERS}",
+    f"glpat-{LETTERS[:20]}",
+    "AKIAIOSFODNN7EXAMPLE",
+    "ASIAIOSFODNN7EXAMPLE",
+    f"xoxb-1234567890-{LETTERS}",
+    f"xoxp-1234567890-{LETTERS}",
+    f"AIza{LETTERS[:35]}",
+    f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.{LETTERS}",
+    "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n-----END OPENSSH PRIVATE KEY-----",
+    "-----BEGIN PRIVATE KEY-----\nb3BlbnNzaC1rZXk",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["token", "api_key", "API-KEY", "apiKey", "dbPassword", "HF_TOKEN", "aws_secret_access_key", "password", "--secret",
+     "client.secret", "credentials", "passwd", "private_key", "githubToken", "--wandb-key", "--pat", "github_pat",
+     "--accesskey", "--access-key", "AccountKey", "PGPASSWORD", "db_pass", "pass", "password1", "SECRET_KEY_BASE",
+     "API_KEY_2", "api_keys", "accesstoken", "_password"],
+)  # fmt: skip
+def test_what_is_a_secret(name: str) -> None:
+    assert masking.is_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["eos_token", "pad_token", "max_tokens", "tokens", "tokenizer", "key", "keyboard", "secretary", "n_token", "", "-",
+     "monkey", "api", "mask_token", "password_length", "--key-dim", "--token-count", "--num-keys", "--keypoints",
+     "sort_key", "primary_key", "public_key", "query_key", "first_pass", "n_pass", "placeholder_token", "--no-password",
+     "--patience", "path", "patch", "turkey", "hotkey", "author", "compass", "bypass"],
+)  # fmt: skip
+def test_what_is_no_secret(name: str) -> None:
+    assert not masking.is_secret(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "masked"),
+    [
+        ("api_key", "k", "***"),
+        ("api_key", "", ""),
+        ("api_key", None, None),
+        ("config", {"api_key": "k", "lr": 1}, {"api_key": "***", "lr": 1}),
+        ("config", [{"password": "k"}], [{"password": "***"}]),
+        ("passwords", ["a"], ["***"]),
+        ("secret", {"user": "a", "deep": ["b"]}, {"user": "***", "deep": ["***"]}),
+        ("url", "https://h/x?token=k&a=1", "https://h/x?token=***&a=1"),
+        ("url", "https://me:p@ss@h/x", "https://h/x"),
+        ("secret", ["a", "b"], ["***", "***"]),
+        ("password", 1234, "***"),
+        ("password", True, True),
+        ("stop_token", 50256, 50256),
+        ("token", 5, 5),
+        ("pat", 5, 5),
+        ("db", "mysql://root:pw@host/db", "mysql://root@host/db"),
+        ("urls", ["https://u:p@h/"], ["https://h/"]),
+        ("openai", {"key": "k", "dim": 8}, {"key": "***", "dim": 8}),
+        ("layer", {"key": "k", "num_keys": 8}, {"key": "k", "num_keys": 8}),
+        ("config", '{"api_key": "k", "lr": 1}', '{"api_key": "***", "lr": 1}'),
+        ("config", '{"lr":1}', '{"lr":1}'),
+        ("hook", "https://hooks.slack.com/services/T0/B0/x", "https://hooks.slack.com/services/***"),
+    ],
+)
+def test_values_are_masked(name: str, value: object, masked: object) -> None:
+    assert mask_value(name, value) == masked
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_a_token_is_known_by_its_shape(token: str) -> None:
+    assert mask_value("note", token) == mask_value("note", [token])[0] == "***"
+    assert mask_value("note", f"with {token}") == "with ***"
+    assert mask_arguments(["train.py", token, f"--x={token}"]) == ["train.py", "***", "--x=***"]
+    assert mask_variable("X", token) == "***"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["sk-learn-random-forest-baseline-v2", "sk-ant-colony-optimization", "hf_transformers_bert_base", "task-12345678901",
+     "glpat-x", "ghp_small", "AIza", "xoxb", "bert-base-uncased", "eyJ.eyJ.x", "AKIAIOSFODNN7EXAMPLEXYZ", "***",
+     "5b6f0d1e2c3b4a5968778695a4b3c2d1e0f9a8b7", "basic resnet50v2d", "the bearer of news", "token: 5 per second"],
+)  # fmt: skip
+def test_what_only_looks_like_a_token(value: str) -> None:
+    assert mask_value("model", value) == value
+    assert mask_arguments(["--model", value]) == ["--model", value]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "masked"),
+    [
+        (["train.py", "--token", "k"], ["train.py", "--token", "***"]),
+        (["--token=k"], ["--token=***"]),
+        (["token=k"], ["token=***"]),
+        (["--api-key", "k", "x"], ["--api-key", "***", "x"]),
+        (["--password", "--verbose"], ["--password", "--verbose"]),
+        (["--eos-token", "</s>"], ["--eos-token", "</s>"]),
+        (["https://ghp_abc@github.com/x"], ["https://github.com/x"]),
+        (["--db=postgres://u:pw@h/d"], ["--db=postgres://u@h/d"]),
+        (["--password="], ["--password="]),
+        (["a=b=c"], ["a=b=c"]),
+        (["-ppassword=k"], ["-ppassword=***"]),
+        (["-password=k"], ["-password=***"]),
+        (["--param=password=k"], ["--param=password=***"]),
+        (["-p", "db={password: k}"], ["-p", "db={password: ***}"]),
+        (["-H", "Authorization: Bearer k"], ["-H", "Authorization: ***"]),
+        (["-H", "Cookie: a=1; session=2"], ["-H", "Cookie: ***"]),
+        (["--header=X-Api-Key:k"], ["--header=X-Api-Key:***"]),
+        (["--config", '{"api_key": "k", "lr": 1}'], ["--config", '{"api_key": "***", "lr": 1}']),
+        (["-d", '{"db": {"password": {"a": "k"}}}'], ["-d", '{"db": {"password": {"a": "***"}}}']),
+        (["--config", '{\\"password\\": \\"k l\\"}'], ["--config", '{\\"password\\": ***}']),
+        (["sh", "-c", "train --api-key k --lr 3"], ["sh", "-c", "train --api-key *** --lr 3"]),
+        (["--note", "the password is wrong"], ["--note", "the password is wrong"]),
+        (["git@github.com:team/x.git", "--max_tokens=5"], ["git@github.com:team/x.git", "--max_tokens=5"]),
+        (["--password=a, b; c"], ["--password=***"]),
+        (["-p", "password=a b"], ["-p", "password=***"]),
+        (["_password=k", "9password=k"], ["_password=***", "9password=***"]),
+        (["TOKEN=k python train.py --lr 3"], ["TOKEN=*** python train.py --lr 3"]),
+        (["--wandb-key", "V", "--pat", "V", "--accesskey", "V"], ["--wandb-key", "***", "--pat", "***", "--accesskey", "***"]),
+        (["--api-keys", "a", "b", "--lr", "3"], ["--api-keys", "***", "***", "--lr", "3"]),
+        (["aws", "configure", "set", "aws_secret_access_key", "k"], ["aws", "configure", "set", "aws_secret_access_key", "***"]),
+        (["python", "train.py", "-u", "bob:pw"], ["python", "train.py", "-u", "bob:***"]),
+        (["curl", "-ubob:pw", "--user=bob:p w"], ["curl", "-ubob:***", "--user=bob:***"]),
+        (["mysql", "-ppw", "db"], ["mysql", "-p***", "db"]),
+        (["sudo", "env", "A=1", "/usr/bin/mysqldump", "-ppw"], ["sudo", "env", "A=1", "/usr/bin/mysqldump", "-p***"]),
+        (["sshpass", "-p", "pw", "ssh", "h"], ["sshpass", "-p", "***", "ssh", "h"]),
+        (["docker", "login", "-p", "pw"], ["docker", "login", "-p", "***"]),
+        (["python", "-c", "token = tok('a'); key = f(1); api_key='k l'"], ["python", "-c", "token = tok('a'); key = f(1); api_key=***"]),
+        (["bash", "-lc", 'X=1 mysql -ppw && x --token "$T" --password "a b"'], ["bash", "-lc", 'X=1 mysql -p*** && x --token "$T" --password ***']),
+        (["bash", "-c", "x --token $T 'unfinished"], ["bash", "-c", "x --token $T 'unfinished"]),
+    ],
+)  # fmt: skip
+def test_arguments_are_masked(arguments: list[str], masked: list[str]) -> None:
+    assert mask_arguments(arguments) == masked
+    assert mask_arguments(masked) == masked
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "x --key-dim 64 --token-count 5 --tokenizer bpe --num-keys 8 --keypoints 17 --password-length 8",
+        "x --token 5 --pat 5 --pat *.txt --use-auth-token True --no-password train.py --first-pass x",
+        "python -u train.py --lr 1",
+        "python train.py -p5 -pV -p lr=3 -u cuda:0 -u http://host:80/ -u 0:10 -U",
+        "docker run -u user:group -p8080:80 -p 80 image",
+        "mysql -P 3306 -p database",
+        "python train.py --db mysql -pV",
+        "python -m train model.key=3 data.sort_key=date +trainer.token_dim=8 image_token=<image>",
+    ],
+)
+def test_what_is_no_secret_stands_in_the_command(arguments: str) -> None:
+    assert mask_arguments(arguments.split()) == arguments.split()
+
+
+@given(st.lists(st.text(max_size=15), max_size=5))
+def test_any_arguments_can_be_masked(arguments: list[str]) -> None:
+    masked = mask_arguments(["bash", "-c", *arguments])
+    assert len(masked) == len(arguments) + 2
+
+
+@given(
+    st.sampled_from(["--token", "--api-key", "--password", "--wandb-key"]),
+    st.text(st.characters(codec="ascii", min_codepoint=33), min_size=6),
+)
+def test_no_value_of_a_secret_option_stands(option: str, value: str) -> None:
+    if not value.startswith("-"):
+        assert mask_arguments(["x", option, value])[2] in ("***", value if value.lower() in ("false",) else "***")
+    assert mask_arguments(["x", f"{option}={value}"])[1] in (f"{option}=***", f"{option}={value.strip()}"[:0] or f"{option}=***")
+
+
+@given(st.sampled_from(TOKENS), st.text(alphabet=" ,;\"'()=\n", min_size=1, max_size=3), st.text(max_size=20))
+def test_a_token_does_not_stand_in_any_text(token: str, between: str, text: str) -> None:
+    assert token not in masking.mask_text(f"{text}{between}{token}{between}{text}")
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(max_size=8),
+        lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(max_size=8), each, max_size=3),
+    )
+)
+def test_json_without_secrets_is_as_it_was(value: object) -> None:
+    text = json.dumps({"a": value}, indent=1)
+    masked = mask_value("config", text)
+    assert json.loads(masked) == mask_value("config", {"a": value})
+
+
+def test_long_arguments_are_masked_in_no_time() -> None:
+    began = time.process_time()
+    for text in ("a" * 100_000, "a=" * 50_000, "-----BEGIN PRIVATE KEY-----" * 3000, "eyJ" * 30_000, "sk-" * 30_000):
+        mask_arguments(["bash", "-c", text, text])
+    assert time.process_time() - began < 10  # seconds; it takes a fraction of one, and minutes where it is quadratic
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "masked"),
+    [
+        ("MY_KEY", "x", "***"),
+        ("STRIPE_KEY_TEST", "x", "***"),
+        ("TOKEN_GITHUB", "x", "***"),
+        ("KEY_DIM", "64", "64"),
+        ("MAX_TOKENS", "512", "512"),
+        ("TOKENIZERS_PARALLELISM", "false", "false"),
+        ("A", "Bearer abc", "Bearer ***"),
+        ("A", "Basic Ym9iOnB3", "Basic ***"),
+        ("A", '{"user": "bob", "password": "x"}', '{"user": "bob", "password": "***"}'),
+        ("A", "AccountName=a;AccountKey=b==;End=c", "AccountName=a;AccountKey=***;End=c"),
+        ("A", "postgres://bob:pw@db/x", "postgres://bob@db/x"),
+        ("A", "host=db user=bob password=x", "host=db user=bob password=***"),
+        ("PATH", "/usr/bin:/bin", "/usr/bin:/bin"),
+        ("XLA_FLAGS", "--xla_gpu_deterministic_ops=true", "--xla_gpu_deterministic_ops=true"),
+    ],
+)
+def test_variables_are_masked(name: str, value: str, masked: str) -> None:
+    assert mask_variable(name, value) == masked
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://ada:pw@example.com/a.git", "https://example.com/a.git"),
+        ("https://token@example.com/a.git", "https://example.com/a.git"),
+        ("ssh://git@example.com/a.git", "ssh://git@example.com/a.git"),
+        ("ssh://git:pw@example.com/a.git", "ssh://git@example.com/a.git"),
+        ("git@example.com:a.git", "git@example.com:a.git"),
+        ("/path/a@b.git", "/path/a@b.git"),
+        ("https://example.com/a@b", "https://example.com/a@b"),
+        ("two https://a:b@c/ https://d:e@f/", "two https://c/ https://f/"),
+        ("https://discord.com/api/webhooks/1/x", "https://discord.com/api/webhooks/***"),
+    ],
+)
+def test_urls_without_their_passwords(url: str, shown: str) -> None:
+    assert masking.mask_urls(url) == shown
+
+
+@pytest.mark.parametrize(
+    "path",
+    [".env", ".env.local", "prod.env", "deep/id_ed25519", "TLS.KEY", "secrets.yaml", "service-account-x.json",
+     "kaggle.json", ".kube/config", "home/.docker/config.json", "token.txt", "token", ".token", "passwords.txt",
+     "deploy_key", "deploy-key.txt", "my_deploy_key", "backup_rsa", "hf_token", "hf_token.txt", "github-token.json",
+     "access_tokens.db", "token.pickle", "api_key.txt", "api_keys.json", "accessKeys.csv", "rootkey.csv", "credentials",
+     "db-password.txt", ".aws/config", ".ssh/config", ".ssh/work", ".config/gcloud/credentials.db", ".config/gh/hosts.yml",
+     "terraform.tfvars", "x.tfstate.backup", ".bash_history", "_netrc", ".my.cnf", ".s3cfg", "auth.json", "cookies.txt",
+     "vpn.ovpn", "AuthKey.p8", ".huggingface/token", ".streamlit/secrets.toml", ".cargo/credentials.toml", "rclone.conf"],
+)  # fmt: skip
+def test_files_that_hold_secrets_by_custom(path: str) -> None:
+    assert may_hold_secrets(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [".env.example", "secrets.py", "environment.yaml", "keys.csv", "env", "token.py", "tokens.json", "tokens.txt",
+     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "eos_token.json",
+     "acc_per_token.csv", "token_counts.csv", "config.json", "docker/config.json", "kube/config", "config", "dem.asc",
+     "id_rsa.pub", ".ssh/id_rsa.pub", "passwords.py", "password_strength.py", "password_strength.csv", "key.py", "keys.py",
+     "primary_key.sql", "keypoints.json", "first_pass.json", "chamber-of-secrets.txt", "auth.py", "credentials.py",
+     "secrets.example.yaml", "monkey.txt", "data/access.csv", "api.json", "src/aws/config.py", "gcloud/x.py.md/../a.py",
+     "cookie_cutter.json", "pass.py", "settings.toml", "test_token.py", "vocab/token_embeddings.npy"],
+)  # fmt: skip
+def test_code_and_data_with_names_of_the_kind(path: str) -> None:
+    assert not may_hold_secrets(path)
+
+
+def test_what_a_scripts_variable_is_called_stands() -> None:
+    assert mask_assigned("x --token $HF_TOKEN", is_script=True) == "x --token $HF_TOKEN"
+    assert mask_assigned("x --token $HF_TOKEN") == "x --token ***"
