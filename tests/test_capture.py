@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -9,6 +10,13 @@ import gxt.git
 from gxt import capture, catalog, masking
 from gxt.git import Repository
 from helpers import git, run_python, write_script
+
+
+def test_a_masked_argument_can_be_told_from_one_that_looks_masked() -> None:
+    about = capture.command_about(["x", "a b", "***", "--token", "k", "password=k", "it's '***'"])
+    assert shlex.split(about["command"]) == ["x", "a b", "***", "--token", "***", "password=***", "it's '***'"]
+    assert about["masked"] == [4, 5]
+    assert capture.command_about(["x", "***"])["masked"] == [] and "masked" not in capture.command_about(["x"])
 
 
 def test_a_command_as_one_would_type_it() -> None:
@@ -58,7 +66,7 @@ def test_a_script_outside_of_the_repository_is_named_without_its_folders(
 
 def test_a_command_that_we_start(work: Path, tmp_path: Path) -> None:
     origin = capture.command_origin(["bash", "-x", "train.py", "--token", "k"], work)
-    assert origin == {"command": "bash -x train.py --token ***", "entrypoint": "train.py"}
+    assert origin == {"command": "bash -x train.py --token ***", "entrypoint": "train.py", "masked": [4]}
     assert capture.command_origin(["make", "train"], work)["entrypoint"] == "make"
 
 

@@ -37,10 +37,10 @@ TOKENS = [
 
 @pytest.mark.parametrize(
     "name",
-    ["token", "api_key", "API-KEY", "apiKey", "dbPassword", "HF_TOKEN", "aws_secret_access_key", "password", "--secret",
-     "client.secret", "credentials", "passwd", "private_key", "githubToken", "--wandb-key", "--pat", "github_pat",
-     "--accesskey", "--access-key", "AccountKey", "PGPASSWORD", "db_pass", "pass", "password1", "SECRET_KEY_BASE",
-     "API_KEY_2", "api_keys", "accesstoken", "_password"],
+    ["token", "api_key", "API-KEY", "apiKey", "dbPassword", "HF_TOKEN", "aws_secret_access_key", "password",
+     "--secret", "client.secret", "credentials", "passwd", "private_key", "githubToken", "--wandb-key", "--pat",
+     "github_pat", "--accesskey", "--access-key", "AccountKey", "PGPASSWORD", "db_pass", "pass", "password1",
+     "SECRET_KEY_BASE", "API_KEY_2", "api_keys", "accesstoken", "_password"],
 )  # fmt: skip
 def test_what_is_a_secret(name: str) -> None:
     assert masking.is_secret(name)
@@ -48,10 +48,11 @@ def test_what_is_a_secret(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["eos_token", "pad_token", "max_tokens", "tokens", "tokenizer", "key", "keyboard", "secretary", "n_token", "", "-",
-     "monkey", "api", "mask_token", "password_length", "--key-dim", "--token-count", "--num-keys", "--keypoints",
-     "sort_key", "primary_key", "public_key", "query_key", "first_pass", "n_pass", "placeholder_token", "--no-password",
-     "--patience", "path", "patch", "turkey", "hotkey", "author", "compass", "bypass"],
+    ["eos_token", "pad_token", "max_tokens", "tokens", "tokenizer", "key", "keyboard", "secretary", "n_token", "",
+     "-", "monkey", "api", "mask_token", "password_length", "--key-dim", "--token-count", "--num-keys",
+     "--keypoints", "sort_key", "primary_key", "public_key", "query_key", "first_pass", "n_pass",
+     "placeholder_token", "--no-password", "--patience", "path", "patch", "turkey", "hotkey", "author", "compass",
+     "bypass"],
 )  # fmt: skip
 def test_what_is_no_secret(name: str) -> None:
     assert not masking.is_secret(name)
@@ -98,8 +99,9 @@ def test_a_token_is_known_by_its_shape(token: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["sk-learn-random-forest-baseline-v2", "sk-ant-colony-optimization", "hf_transformers_bert_base", "task-12345678901",
-     "glpat-x", "ghp_small", "AIza", "xoxb", "bert-base-uncased", "eyJ.eyJ.x", "AKIAIOSFODNN7EXAMPLEXYZ", "***",
+    ["sk-learn-random-forest-baseline-v2", "sk-ant-colony-optimization", "hf_transformers_bert_base",
+     "task-12345678901", "glpat-x", "ghp_small", "AIza", "xoxb", "bert-base-uncased", "eyJ.eyJ.x",
+     "AKIAIOSFODNN7EXAMPLEXYZ", "***",
      "5b6f0d1e2c3b4a5968778695a4b3c2d1e0f9a8b7", "basic resnet50v2d", "the bearer of news", "token: 5 per second"],
 )  # fmt: skip
 def test_what_only_looks_like_a_token(value: str) -> None:
@@ -137,20 +139,34 @@ def test_what_only_looks_like_a_token(value: str) -> None:
         (["-p", "password=a b"], ["-p", "password=***"]),
         (["_password=k", "9password=k"], ["_password=***", "9password=***"]),
         (["TOKEN=k python train.py --lr 3"], ["TOKEN=*** python train.py --lr 3"]),
-        (["--wandb-key", "V", "--pat", "V", "--accesskey", "V"], ["--wandb-key", "***", "--pat", "***", "--accesskey", "***"]),
+        (
+            ["--wandb-key", "V", "--pat", "V", "--accesskey", "V"],
+            ["--wandb-key", "***", "--pat", "***", "--accesskey", "***"],
+        ),
         (["--api-keys", "a", "b", "--lr", "3"], ["--api-keys", "***", "***", "--lr", "3"]),
-        (["aws", "configure", "set", "aws_secret_access_key", "k"], ["aws", "configure", "set", "aws_secret_access_key", "***"]),
+        (
+            ["aws", "configure", "set", "aws_secret_access_key", "k"],
+            ["aws", "configure", "set", "aws_secret_access_key", "***"],
+        ),
         (["python", "train.py", "-u", "bob:pw"], ["python", "train.py", "-u", "bob:***"]),
         (["curl", "-ubob:pw", "--user=bob:p w"], ["curl", "-ubob:***", "--user=bob:***"]),
         (["mysql", "-ppw", "db"], ["mysql", "-p***", "db"]),
+        (["sudo", "-u", "bob", "mysql", "-ppw"], ["sudo", "-u", "bob", "mysql", "-p***"]),
+        (["timeout", "5", "mysql", "-ppw"], ["timeout", "5", "mysql", "-p***"]),
         (["sudo", "env", "A=1", "/usr/bin/mysqldump", "-ppw"], ["sudo", "env", "A=1", "/usr/bin/mysqldump", "-p***"]),
         (["sshpass", "-p", "pw", "ssh", "h"], ["sshpass", "-p", "***", "ssh", "h"]),
         (["docker", "login", "-p", "pw"], ["docker", "login", "-p", "***"]),
-        (["python", "-c", "token = tok('a'); key = f(1); api_key='k l'"], ["python", "-c", "token = tok('a'); key = f(1); api_key=***"]),
-        (["bash", "-lc", 'X=1 mysql -ppw && x --token "$T" --password "a b"'], ["bash", "-lc", 'X=1 mysql -p*** && x --token "$T" --password ***']),
+        (
+            ["python", "-c", "token = tok('a'); key = f(1); api_key='k l'"],
+            ["python", "-c", "token = tok('a'); key = f(1); api_key=***"],
+        ),
+        (
+            ["bash", "-lc", 'X=1 mysql -ppw && x --token "$T" --password "a b"'],
+            ["bash", "-lc", 'X=1 mysql -p*** && x --token "$T" --password ***'],
+        ),
         (["bash", "-c", "x --token $T 'unfinished"], ["bash", "-c", "x --token $T 'unfinished"]),
     ],
-)  # fmt: skip
+)
 def test_arguments_are_masked(arguments: list[str], masked: list[str]) -> None:
     assert mask_arguments(arguments) == masked
     assert mask_arguments(masked) == masked
@@ -181,12 +197,12 @@ def test_any_arguments_can_be_masked(arguments: list[str]) -> None:
 
 @given(
     st.sampled_from(["--token", "--api-key", "--password", "--wandb-key"]),
-    st.text(st.characters(codec="ascii", min_codepoint=33), min_size=6),
+    st.text(st.characters(codec="ascii", min_codepoint=33, exclude_characters="*\"'"), min_size=6),
 )
 def test_no_value_of_a_secret_option_stands(option: str, value: str) -> None:
     if not value.startswith("-"):
-        assert mask_arguments(["x", option, value])[2] in ("***", value if value.lower() in ("false",) else "***")
-    assert mask_arguments(["x", f"{option}={value}"])[1] in (f"{option}=***", f"{option}={value.strip()}"[:0] or f"{option}=***")
+        assert mask_arguments(["x", option, value])[2] == "***"
+    assert mask_arguments(["x", f"{option}={value}"])[1] == f"{option}=***"
 
 
 @given(st.sampled_from(TOKENS), st.text(alphabet=" ,;\"'()=\n", min_size=1, max_size=3), st.text(max_size=20))
@@ -208,7 +224,7 @@ def test_json_without_secrets_is_as_it_was(value: object) -> None:
 
 def test_long_arguments_are_masked_in_no_time() -> None:
     began = time.process_time()
-    for text in ("a" * 100_000, "a=" * 50_000, "-----BEGIN PRIVATE KEY-----" * 3000, "eyJ" * 30_000, "sk-" * 30_000):
+    for text in ("a-" * 50_000, "a=" * 50_000, "-----BEGIN PRIVATE KEY-----" * 3000, "eyJ" * 30_000, "sk-" * 30_000):
         mask_arguments(["bash", "-c", text, text])
     assert time.process_time() - began < 10  # seconds; it takes a fraction of one, and minutes where it is quadratic
 
@@ -259,10 +275,11 @@ def test_urls_without_their_passwords(url: str, shown: str) -> None:
     [".env", ".env.local", "prod.env", "deep/id_ed25519", "TLS.KEY", "secrets.yaml", "service-account-x.json",
      "kaggle.json", ".kube/config", "home/.docker/config.json", "token.txt", "token", ".token", "passwords.txt",
      "deploy_key", "deploy-key.txt", "my_deploy_key", "backup_rsa", "hf_token", "hf_token.txt", "github-token.json",
-     "access_tokens.db", "token.pickle", "api_key.txt", "api_keys.json", "accessKeys.csv", "rootkey.csv", "credentials",
-     "db-password.txt", ".aws/config", ".ssh/config", ".ssh/work", ".config/gcloud/credentials.db", ".config/gh/hosts.yml",
-     "terraform.tfvars", "x.tfstate.backup", ".bash_history", "_netrc", ".my.cnf", ".s3cfg", "auth.json", "cookies.txt",
-     "vpn.ovpn", "AuthKey.p8", ".huggingface/token", ".streamlit/secrets.toml", ".cargo/credentials.toml", "rclone.conf"],
+     "access_tokens.db", "token.pickle", "api_key.txt", "api_keys.json", "accessKeys.csv", "rootkey.csv",
+     "credentials", "db-password.txt", ".aws/config", ".ssh/config", ".ssh/work", ".config/gcloud/credentials.db",
+     ".config/gh/hosts.yml", "terraform.tfvars", "x.tfstate.backup", ".bash_history", "_netrc", ".my.cnf", ".s3cfg",
+     "auth.json", "cookies.txt", "vpn.ovpn", "AuthKey.p8", ".huggingface/token", ".streamlit/secrets.toml",
+     ".cargo/credentials.toml", "rclone.conf"],
 )  # fmt: skip
 def test_files_that_hold_secrets_by_custom(path: str) -> None:
     assert may_hold_secrets(path)
@@ -272,11 +289,12 @@ def test_files_that_hold_secrets_by_custom(path: str) -> None:
     "path",
     [".env.example", "secrets.py", "environment.yaml", "keys.csv", "env", "token.py", "tokens.json", "tokens.txt",
      "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "eos_token.json",
-     "acc_per_token.csv", "token_counts.csv", "config.json", "docker/config.json", "kube/config", "config", "dem.asc",
-     "id_rsa.pub", ".ssh/id_rsa.pub", "passwords.py", "password_strength.py", "password_strength.csv", "key.py", "keys.py",
-     "primary_key.sql", "keypoints.json", "first_pass.json", "chamber-of-secrets.txt", "auth.py", "credentials.py",
-     "secrets.example.yaml", "monkey.txt", "data/access.csv", "api.json", "src/aws/config.py", "gcloud/x.py.md/../a.py",
-     "cookie_cutter.json", "pass.py", "settings.toml", "test_token.py", "vocab/token_embeddings.npy"],
+     "acc_per_token.csv", "token_counts.csv", "config.json", "docker/config.json", "kube/config", "config",
+     "dem.asc", "id_rsa.pub", ".ssh/id_rsa.pub", "passwords.py", "password_strength.py", "password_strength.csv",
+     "key.py", "keys.py", "primary_key.sql", "keypoints.json", "first_pass.json", "chamber-of-secrets.txt",
+     "auth.py", "credentials.py", "secrets.example.yaml", "monkey.txt", "data/access.csv", "api.json",
+     "src/aws/config.py", "gcloud/a.py", "cookie_cutter.json", "pass.py", "settings.toml", "test_token.py",
+     "vocab/token_embeddings.npy"],
 )  # fmt: skip
 def test_code_and_data_with_names_of_the_kind(path: str) -> None:
     assert not may_hold_secrets(path)

@@ -84,6 +84,22 @@ def test_what_cannot_be_run_again(source: dict[str, Any], said: str) -> None:
         replaying.plan(run(**source), {})
 
 
+def test_an_argument_that_looks_masked_is_run_again() -> None:
+    for command, masked in (("x '***' --glob='***'", []), ("x *** --token 9", [])):
+        assert "***" in replaying.plan(run(command, masked=masked), {}).command
+    made = replaying.plan(run("x *** --token ***", masked=[3]), {"token": "k"})
+    assert made.command == ["x", "***", "--token", "k"]
+    for masked in ([3], [1, 3], None, "broken"):
+        with pytest.raises(UsageError, match="recorded without its secrets"):
+            replaying.plan(run("x *** --token ***", masked=masked), {})
+    assert replaying.plan(run("x --token ***"), {}, ["x", "***"]).command == ["x", "***"]
+
+
+def test_what_was_taken_out_of_a_command_without_a_sign_is_missed() -> None:
+    with pytest.raises(UsageError, match="recorded without its secrets"):
+        replaying.plan(run("x https://host/", masked=[1]), {})
+
+
 def test_a_command_of_ones_own() -> None:
     made = replaying.plan(run("gxt log -m a=1"), {"lr": "2"}, ["python", "other.py", "--lr", "1"])
     assert made.command == ["python", "other.py", "--lr", "2"] and made.starts_python

@@ -526,10 +526,13 @@ def test_files_that_hold_secrets_by_custom_are_left_out_unless_git_tracks_them(w
         "secrets.yaml",
         "service-account-x.json",
         "kaggle.json",
+        ".kube/config",
+        ".docker/config.json",
+        "token.txt",
     ]
-    code_of = [".env.example", "secrets.py", "environment.yaml", "keys.csv", "env"]
-    (work / "deep").mkdir()
+    code_of = [".env.example", "secrets.py", "environment.yaml", "keys.csv", "env", "token.py", "tokens.json"]
     for name in (*secret, *code_of, "server.pem"):
+        (work / name).parent.mkdir(exist_ok=True)
         (work / name).write_text("changed")
     found = snapshot(work)
     assert found.about["left_out"] == {name: {"problem": "by its name it may hold secrets"} for name in sorted(secret)}

@@ -278,7 +278,7 @@ def test_files_that_were_left_out_come_from_the_work_tree(gxt: Gxt, lesson: Path
     train(lesson)
     assert set(last(lesson).source["left_out"]) == {"extra.txt", ".env"}
     done = gxt("reproduce", "@last")
-    assert "extra.txt is taken as it is here" in done.err and ".env is taken as it is here" in done.err
+    assert ".env and extra.txt are taken as they are here; what they were is not known" in done.err
     assert last(lesson).metrics["size"].last == 2013
     (lesson / "extra.txt").write_text("x" * 1999)
     assert "extra.txt is not what run" in gxt("reproduce", "@last", code=2).err
@@ -415,6 +415,25 @@ def test_a_child_that_is_killed(lesson: Path) -> None:
         check=False,
     )
     assert done.returncode == 1 and last(lesson).status == "killed" and "exit code 143" in done.stdout
+
+
+def test_an_argument_that_looks_masked_is_run_again(gxt: Gxt, lesson: Path) -> None:
+    gxt("run", "--", "true", "***", "--glob=***")
+    gxt("reproduce", "@last", code=2)  # there is no metric to compare
+    assert last(lesson).source["command"] == "true *** '--glob=***'" and last(lesson).source["masked"] == []
+
+
+def test_many_secrets_that_were_left_out_are_said_in_a_line(gxt: Gxt, lesson: Path) -> None:
+    names = [".env", "a.pem", *(f"{number}.key" for number in range(12))]
+    for name in names:
+        (lesson / name).write_text("k\n")
+    gxt("run", "--", "true")
+    said = gxt("reproduce", "@last", code=2).err.splitlines()
+    assert [line for line in said if ".env" in line] == [
+        "gxt: 14 files that look like secrets were left out: .env, 0.key and 12 more",
+        "gxt: .env, 0.key and 12 more are taken as they are here; what they were is not known",
+    ]
+    assert not [line for line in said if "a.pem" in line]
 
 
 def test_secrets_are_not_run_again(gxt: Gxt, lesson: Path) -> None:

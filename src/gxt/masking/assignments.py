@@ -8,9 +8,9 @@ from collections.abc import Callable
 from gxt.masking.names import MASK, is_secret, may_count
 
 # A name and what assigns to it, anywhere in a text: after -p, in JSON, in a header, in a script given by -c.
-# An option's letter may run into the name: -ppassword=X.
+# An option's letter may run into the name: -ppassword=X. No name is so long that looking for it takes time.
 _ASSIGNMENT = re.compile(
-    r"""(?:(?P<option>(?<![-\w])-[A-Za-z])|(?<!\w))(?P<name>\w[\w.-]*)
+    r"""(?:(?P<option>(?<![-\w])-[A-Za-z])|(?<!\w))(?P<name>\w[\w.-]{0,99})
     (?: (?:\\?["'])?\s*(?P<sign>:=|=|:(?!//))\s* | (?P<space>\s+)(?=[^\s=:-]) )""",
     re.VERBOSE,
 )

@@ -61,8 +61,12 @@ def _places(arguments: Sequence[str]) -> Iterator[_Place]:
         if argument.startswith("--"):
             several = ""
         yield _Place(argument, program, before, several)
-        if expected and not _ASSIGNS.fullmatch(argument) and argument not in _WRAPPERS:
-            program = re.sub(r"(?<=python)[\d.]+$", "", PurePath(argument).name.removesuffix(".exe"))
+        name = re.sub(r"(?<=python)[\d.]+$", "", PurePath(argument).name.removesuffix(".exe"))
+        # After `sudo -u bob` or `timeout 5` a program that is known is one, too; not after `--db`.
+        is_known = name in _OPTIONS and not (before and before[-1].startswith("-"))
+        may_be = not argument.startswith("-") and not _ASSIGNS.fullmatch(argument) and argument not in _WRAPPERS
+        if may_be and (expected or is_known):
+            program = name
             before, expected = [], False
         elif argument in _WRAPPERS:
             expected, before = True, []

@@ -8,13 +8,13 @@ what code and data of experiments are called as well: `token.py`, `tokens.json` 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _OWNERS = (
     r"api|access|auth|oauth2?|refresh|bearer|jwt|session|personal|login|bot|hf|hugging_?face|git_?hub|gh|git_?lab|slack"
     r"|discord|telegram|wandb|openai|anthropic|kaggle|azure|gcp|google|pypi|npm|vault|deploy|user|my|secret|service|admin"
 )
-_NAMES = re.compile(
-    rf"""
+_NAMES = rf"""
     \.env(?!\.(example|sample|template|dist)$)(\..+)? | .+\.env | \.envrc
     # Keys and stores of keys
     | .+\.(pem|key|keypair|p8|p12|pfx|pkcs12|ppk|jks|keystore|keytab|kdbx?|psafe3|keychain|ovpn)
@@ -34,18 +34,13 @@ _NAMES = re.compile(
     | \.?(({_OWNERS})[-_.]?)?token(\.(txt|json|ya?ml|toml|ini|cfg|pickle|pkl))?
     | \.?(api|access|auth|oauth2?|refresh|stored|bearer|bot|github|hf)[-_.]?tokens(\.(txt|json|ya?ml|toml|db))?
     | \.?auth\.(json|toml) | \.?cookies\.(txt|json|sqlite)
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
-_PATHS = re.compile(
-    r"""(.*/)?(
+    """
+_PATHS = r"""(.*/)?(
     \.kube/config | \.docker/config\.json | \.aws/(config|credentials|(sso|cli)/cache/.+) | \.azure/.*(token|profile).*
-    | \.?(config/)?gcloud/.+ | (\.config/)?gh/hosts\.yml | \.config/hub | \.cargo/credentials(\.toml)?
+    | \.config/gcloud/.+ | (\.config/)?gh/hosts\.yml | \.config/hub | \.cargo/credentials(\.toml)?
     | \.m2/settings\.xml | \.ssh/(?!.+\.pub$|known_hosts).+ | \.gnupg/.+ | \.?huggingface/(token|stored_tokens)
     | \.mc/config\.json | \.jupyter/jupyter_.*config\.json | \.vscode/sftp\.json | \.password-store/.+ | \.oci/.+
-    )""",
-    re.VERBOSE | re.IGNORECASE,
-)
+    )"""
 
 
 def may_hold_secrets(path: str) -> bool:
@@ -54,4 +49,12 @@ def may_hold_secrets(path: str) -> bool:
     >>> [may_hold_secrets(path) for path in (".env", ".kube/config", "hf_token.txt", "src/token.py", "tokens.json")]
     [True, True, True, False, False]
     """
-    return _NAMES.fullmatch(path.rpartition("/")[2]) is not None or ("/" in path and _PATHS.fullmatch(path) is not None)
+    names, paths = _patterns()
+    return names.fullmatch(path.rpartition("/")[2]) is not None or ("/" in path and paths.fullmatch(path) is not None)
+
+
+@lru_cache(maxsize=1)
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Not at start-up: they are asked for in the background."""
+    flags = re.VERBOSE | re.IGNORECASE
+    return re.compile(_NAMES, flags), re.compile(_PATHS, flags)

@@ -21,8 +21,9 @@ _HARMLESS_TOKENS = frozenset(
     "pad padding eos bos unk unknown oov sep separator cls class mask special start end stop sos eot eod eom blank"
     " newline begin decoder encoder per by next prev previous first last current new image video audio vision visual"
     " text prompt prefix suffix middle n num max min total avg mean input output bad forced target source placeholder"
-    " initializer modifier instance rare fill think register query extra reserved virtual soft latent style task language lang"
-    " timestamp label answer question context word sub subword added dummy null single multi memory global".split()
+    " initializer modifier instance rare fill think register query extra reserved virtual soft latent style task"
+    " language lang timestamp label answer question context word sub subword added dummy null single multi"
+    " memory global".split()
 )
 # `first_pass` and `n_pass` are no passwords.
 _SECRET_PASSES = frozenset(

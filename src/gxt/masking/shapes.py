@@ -49,7 +49,7 @@ _TOKEN = re.compile(
     | gl(?:pat|ptt|rt|dt|cbt|ft|soat|agent|oas|imt|ffct)-[\w-]{20,}       # GitLab
     | (?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])      # AWS
     | xox[abeoprs]-[\w-]{10,} | xapp-[0-9]-[\w-]{10,}                     # Slack
-    | AIza[\w-]{35}(?![\w-]) | ya29\.[\w-]{20,} | GOCSPX-[\w-]{20,}       # Google
+    | AIza[\w-]{35,} | ya29\.[\w-]{20,} | GOCSPX-[\w-]{20,}       # Google
     | [rs]k_(?:live|test|prod)_[A-Za-z0-9]{10,}                           # Stripe
     | SG\.[\w-]{16,32}\.[\w-]{16,64} | shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32} # SendGrid, Shopify
     | pypi-[\w-]{50,} | dckr_pat_[\w-]{20,} | do[opr]_v1_[0-9a-f]{64} | dapi[0-9a-f]{32}
@@ -62,8 +62,12 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.ASCII,
 )
+_SHORTEST = 15  # characters: xoxb-1234567890
+_SAYS_KIND = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr]|[Bb][Aa][Ss][Ii][Cc]")
 _BEARER = re.compile(r"\b(?P<kind>Bearer|Basic)(?P<space>\s+)(?P<value>[\w.~+/-]{6,}=*)", re.IGNORECASE)
-_ONLY_BEARER = re.compile(r"(\s*Bearer\s+)\S+\s*", re.IGNORECASE)
+_ONLY_SHORTEST = 15  # characters: xoxb-1234567890
+_SAYS_KIND = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr]|[Bb][Aa][Ss][Ii][Cc]")
+_BEARER = re.compile(r"(\s*Bearer\s+)\S+\s*", re.IGNORECASE)
 
 
 def mask_text(text: str) -> str:
@@ -72,9 +76,13 @@ def mask_text(text: str) -> str:
     >>> mask_text("push with glpat-abcdefghij0123456789 to https://me:pw@host/")
     'push with *** to https://host/'
     """
-    if alone := _ONLY_BEARER.fullmatch(text):
-        return f"{alone[1]}{MASK}"
-    return _BEARER.sub(_borne, _TOKEN.sub(MASK, mask_urls(text)))
+    masked = mask_urls(text)
+    if len(masked) >= _SHORTEST:
+        masked = _TOKEN.sub(MASK, masked)
+    if not _SAYS_KIND.search(masked):
+        return masked
+    alone = _ONLY_BEARER.fullmatch(masked)
+    return f"{alone[1]}{MASK}" if alone else _BEARER.sub(_borne, masked)
 
 
 def _borne(match: re.Match[str]) -> str:
