@@ -65,9 +65,7 @@ _TOKEN = re.compile(
 _SHORTEST = 15  # characters: xoxb-1234567890
 _SAYS_KIND = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr]|[Bb][Aa][Ss][Ii][Cc]")
 _BEARER = re.compile(r"\b(?P<kind>Bearer|Basic)(?P<space>\s+)(?P<value>[\w.~+/-]{6,}=*)", re.IGNORECASE)
-_ONLY_SHORTEST = 15  # characters: xoxb-1234567890
-_SAYS_KIND = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr]|[Bb][Aa][Ss][Ii][Cc]")
-_BEARER = re.compile(r"(\s*Bearer\s+)\S+\s*", re.IGNORECASE)
+_ONLY_BEARER = re.compile(r"(\s*Bearer\s+)\S+\s*", re.IGNORECASE)
 
 
 def mask_text(text: str) -> str:
