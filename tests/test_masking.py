@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from hypothesis import given
@@ -222,11 +221,9 @@ def test_json_without_secrets_is_as_it_was(value: object) -> None:
     assert json.loads(masked) == mask_value("config", {"a": value})
 
 
-def test_long_arguments_are_masked_in_no_time() -> None:
-    began = time.process_time()
-    for text in ("a-" * 50_000, "a=" * 50_000, "-----BEGIN PRIVATE KEY-----" * 3000, "eyJ" * 30_000, "sk-" * 30_000):
-        mask_arguments(["bash", "-c", text, text])
-    assert time.process_time() - began < 10  # seconds; it takes a fraction of one, and minutes where it is quadratic
+@pytest.mark.parametrize("before", ["a-", "a=", "a ", "sk-", "eyJ", "-----BEGIN "])
+def test_a_secret_is_found_after_much_else(before: str) -> None:
+    assert mask_arguments(["x", before * 3000 + " --api-key=k"])[1].endswith(" --api-key=***")
 
 
 @pytest.mark.parametrize(
