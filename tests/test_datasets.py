@@ -5,7 +5,6 @@ import json
 import os
 import sqlite3
 import subprocess
-import threading
 import time
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from gxt import catalog, git, recorder
-from gxt.datasets import describe, files
+from gxt.datasets import describe, files, parse
 from gxt.datasets.digests import Digests, Stamp
 from gxt.errors import UsageError
 from gxt.git import Repository
@@ -126,23 +125,23 @@ def test_what_is_no_dataset(work: Path) -> None:
 
 
 def test_a_file_that_changes_all_the_time_is_refused(work: Path) -> None:
-    (work / "log").write_bytes(b"x" * (8 << 20))
-    stop = threading.Event()
+    log = work / "log"
+    log.write_bytes(b"x" * (3 << 20))
 
-    def write() -> None:
-        with open(work / "log", "ab", buffering=0) as out:
-            while not stop.is_set():
-                out.write(b"y")
+    def grow(moved: int, total: int) -> None:  # with each piece that is read
+        with open(log, "ab") as out:
+            out.write(b"y")
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        with pytest.raises(UsageError, match="changes while it is read"):
-            describe("log")
-    finally:
-        stop.set()
-        writer.join()
-    assert describe("log")[1]["size"] > 8 << 20
+    with pytest.raises(UsageError, match="changes while it is read"):
+        describe("log", progress=grow)
+    assert describe("log")[1]["size"] > 3 << 20
+
+
+def test_a_file_that_is_deleted_while_it_is_read_is_refused(work: Path) -> None:
+    log = work / "log"
+    log.write_bytes(b"x" * (3 << 20))
+    with pytest.raises(UsageError, match="log' cannot be read: No such file"):
+        describe("log", progress=lambda moved, total: log.unlink(missing_ok=True))
 
 
 def test_a_url_without_its_password() -> None:
@@ -388,3 +387,35 @@ def test_the_command_line_records_nothing_by_halves(work: Path) -> None:
     assert [run["id"] for run in json.loads(run_python("-m", "gxt", "table", "--where", where, "--json").stdout)] == [
         run_id
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("data/green.csv", (None, "data/green.csv", None)),
+        ("train=data/green.csv:train", ("train", "data/green.csv", "train")),
+        ("my trips=data/*.csv", ("my trips", "data/*.csv", None)),
+        ("s3://bucket/year=2021/a.csv", (None, "s3://bucket/year=2021/a.csv", None)),
+        ("https://host:8080", (None, "https://host:8080", None)),
+        ("all=https://host:8080/a?x=1:test", ("all", "https://host:8080/a?x=1", "test")),
+        ("year=2021", (None, "year=2021", None)),
+        ("year=2021:train", (None, "year=2021", "train")),
+        ("year=*/a:b", (None, "year=*/a:b", None)),
+        ("first=year=2021/a:b:test", ("first", "year=2021/a:b", "test")),
+    ],
+)
+def test_a_dataset_on_a_command_line(work: Path, text: str, expected: tuple[str | None, str, str | None]) -> None:
+    (work / "year=2021").mkdir()
+    (work / "year=2021" / "a:b").touch()
+    assert parse(text) == expected
+
+
+@pytest.mark.parametrize("command", [["log"], ["run"], ["start"]])
+def test_every_recording_command_takes_inputs(repo: Repository, work: Path, command: list[str]) -> None:
+    (work / "a.csv").write_text("x\n1\n")
+    given = ["-n", "it", "--input", "trips=a.csv:train", "--input", "a.csv:test", "--input", "trips=a.csv:test"]
+    run_python("-m", "gxt", *command, *given, *(["--", "true"] if command == ["run"] else []))
+    found = catalog.find(repo, "it").inputs
+    assert found["trips"]["context"] == "train, test" and found["a.csv"]["context"] == "test"
+    done = run_python("-m", "gxt", *command, "--input", "b=gone.csv:test", "--", "touch", "ran", check=False)
+    assert done.returncode == 2 and not (work / "ran").exists() and len(catalog.listing(repo).runs) == 1

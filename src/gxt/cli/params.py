@@ -155,6 +155,7 @@ class Given:
     tags: Sequence[str]
     note: str | None
     parent: str | None
+    inputs: Sequence[str]
 
 
 _GIVEN_OPTIONS = [
@@ -185,11 +186,20 @@ _GIVEN_OPTIONS = [
     click.option("-t", "--tag", "tags", multiple=True, metavar="NAME=TEXT", help="A tag."),
     click.option("--note", metavar="TEXT", help="A note: any text."),
     click.option("--parent", metavar="RUN", shell_complete=complete_run, help="The run that this is a child of."),
+    click.option(
+        "--input",
+        "inputs",
+        multiple=True,
+        type=click.Path(),
+        metavar="[NAME=]PATH[:CONTEXT]",
+        help="A dataset that is used: a file, a folder, a pattern in quotes, a URL; its digest is kept. CONTEXT says "
+        "what for: train.",
+    ),
 ]
 
 
 def given_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """-e, -n, -p, --params, -t, --note and --parent, which the command takes together as `given`."""
+    """-e, -n, -p, --params, -t, --note, --parent and --input, which the command takes together as `given`."""
     names = [field.name for field in fields(Given)]
 
     @functools.wraps(command)

@@ -35,7 +35,7 @@ class Content:
     metrics: dict[str, float] = field(default_factory=dict)
     history: list[Row] = field(default_factory=list)
     files: list[tuple[str, str | None]] = field(default_factory=list)
-    inputs: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    inputs: list[tuple[str, dict[str, Any], str | None]] = field(default_factory=list)
     note: str | None = None
 
     def record(self, run: ActiveRun, step: int | None) -> None:
@@ -50,17 +50,18 @@ class Content:
             run.log_metrics(row.values, step=row.step, timestamp=row.time)
         for path, folder in self.files:
             run.log_artifact(path, folder)
-        for name, values in self.inputs:
-            run.record_input(name, values)
+        for name, values, context in self.inputs:
+            run.record_input(name, values, context)
 
 
-def read_content(given: Given) -> Content:
-    """The params, tags and note on a command line; -p wins over a file, and a later file over an earlier one."""
+def read_content(given: Given, repo: Repository) -> Content:
+    """The params, tags, note and inputs on a command line; -p wins over a file, and a later file over an earlier one."""
     params: dict[str, Any] = dict(map(intake.param_assignment, given.params))
     for name in reversed(given.params_files):
         values = intake.read_params(read_input(name), "standard input" if name == "-" else name)
         params = add_params(params, param_value(values))
-    return Content(params, dict(map(intake.tag_assignment, given.tags)), note=given.note)
+    tags = dict(map(intake.tag_assignment, given.tags))
+    return Content(params, tags, note=given.note, inputs=[_input(repo, text) for text in given.inputs])
 
 
 def begin(
@@ -110,14 +111,6 @@ def _own_command() -> dict[str, Any]:
     help="A file or folder to keep with the run, in FOLDER of its artifacts.",
 )
 @click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    type=click.Path(),
-    metavar="PATH",
-    help="A dataset that was used: a file, a folder, a pattern in quotes, a URL; its digest is kept.",
-)
-@click.option(
     "--run",
     "run_name",
     metavar="RUN",
@@ -136,7 +129,6 @@ def log_command(
     metrics_files: Sequence[str],
     step_key: str | None,
     files: Sequence[str],
-    inputs: Sequence[str],
     run_name: str | None,
     status: str,
     commit_now: bool,
@@ -165,11 +157,10 @@ def log_command(
     step_keys = [step_key] if step_key else intake.STEP_KEYS
     repo = repository(ctx)
     content = replace(
-        read_content(given),
+        read_content(given, repo),
         metrics=dict(map(intake.metric_assignment, metrics)),
         history=[row for file in metrics_files for row in _history(file, step_keys)],
         files=[_artifact(text) for text in files],
-        inputs=[_input(repo, text) for text in inputs],
     )
     run = _existing_run(repo, run_name) if run_name else begin(repo, given, _own_command())
     try:
@@ -214,9 +205,11 @@ def _artifact(text: str) -> tuple[str, str | None]:
     return path, folder
 
 
-def _input(repo: Repository, text: str) -> tuple[str, dict[str, Any]]:
-    with transfer_progress(f"reading {one_line(Path(text).name)}") as progress:
-        return datasets.describe(text, repo, progress)
+def _input(repo: Repository, text: str) -> tuple[str, dict[str, Any], str | None]:
+    given, path, context = datasets.parse(text)
+    with transfer_progress(f"reading {one_line(Path(path).name)}") as progress:
+        name, values = datasets.describe(path, repo, progress)
+    return given or name, values, context
 
 
 def _existing_run(repo: Repository, text: str) -> ActiveRun:
@@ -310,8 +303,9 @@ def start_command(
     gxt log --run $id -m loss=0.5 --step 3
     gxt finish $id
     """
-    content = read_content(given)
-    run = begin(repository(ctx), given, _own_command(), owned=False)
+    repo = repository(ctx)
+    content = read_content(given, repo)
+    run = begin(repo, given, _own_command(), owned=False)
     try:
         content.record(run, None)
     except BaseException:

@@ -61,9 +61,10 @@ def run_command(
 
     \b
     gxt run -e nyc-taxi -p lr=0.1 -- python train.py --lr 0.1
+    gxt run --input train=data/train.csv:train -- python train.py
     """
-    content = read_content(given)
     repo = repository(ctx)
+    content = read_content(given, repo)
     settings = recorder.settings_of(repo)
     sampled = system or git.is_true(settings.get("gxt.systemmetrics"))
     seconds = commit_interval(commit_every or None, settings)

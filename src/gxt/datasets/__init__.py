@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gxt.errors import UsageError
 from gxt.git import Repository
@@ -22,6 +22,38 @@ if TYPE_CHECKING:  # what reads files loads with the first of them, for start-up
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _FILE = "file://"
+_NAME = re.compile(r"([^=/\\:?*\[]+)=(.+)", re.DOTALL)
+_CONTEXT = re.compile(r"(.+):([A-Za-z][\w.-]*)", re.DOTALL)
+
+
+class Asked(NamedTuple):
+    """A dataset as a command line names it; what it does not say is None."""
+
+    name: str | None
+    path: str
+    context: str | None
+
+
+def parse(text: str) -> Asked:
+    """What `[NAME=]PATH[:CONTEXT]` says. What is there under the whole text is meant by it, as `year=2021` may be.
+
+    >>> parse("train=data/green.csv:train")
+    Asked(name='train', path='data/green.csv', context='train')
+    >>> parse("https://example.com:8080/green.csv?v=2")
+    Asked(name=None, path='https://example.com:8080/green.csv?v=2', context=None)
+    """
+    name, context, path = None, None, text
+    if not _is_there(path) and (match := _NAME.fullmatch(path)):
+        name, path = match.groups()
+    if not _is_there(path) and (match := _CONTEXT.fullmatch(path)):
+        path, context = match.groups()
+    return Asked(name, path, context)
+
+
+def _is_there(text: str) -> bool:
+    from gxt.datasets import files
+
+    return not is_url(text) and files.is_there(text)
 
 
 def describe(

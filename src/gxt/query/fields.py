@@ -44,8 +44,12 @@ DATASET: dict[str, str] = {
     "digest": "text",
     "context": "text",
     "source": "text",
+    "dtype": "text",
+    "dvc": "text",
+    "lfs": "text",
     "rows": "number",
     "size": "number",
+    "files": "number",
 }
 """What can be asked of a run's datasets, and what it is compared as."""
 

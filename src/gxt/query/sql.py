@@ -5,7 +5,7 @@
     field (id, kind, name)
     metric (field, run, last, min, max, first, step, count)  NULL is NaN
     value (field, run, type, number, text)                   params, tags and code; see fields.Scalar
-    dataset (run, name, digest, context, source, rows, size)
+    dataset (run, name, digest, context, source, dtype, dvc, lfs, rows, size, files)
 
 What comes from a filter's text is bound, never written into the SQL: a filter can ask about runs and nothing else.
 """
