@@ -337,6 +337,10 @@ def test_a_file_that_git_lfs_tracks(repo: Repository, work: Path) -> None:
     run_git("add", ".")
     assert describe("data.bin", repo)[1]["lfs"] == sha256(b"x" * 5000)
     assert "lfs" not in describe("other.txt", repo)[1]
+    run_python("-m", "gxt", "log", "-n", "tracked", "--input", "data.bin")
+    where = f"dataset.lfs = '{sha256(b'x' * 5000)}'"
+    shown = run_python("-m", "gxt", "table", "--where", where, "--columns", "name,dataset.lfs,dataset.dvc").stdout
+    assert "tracked" in shown and sha256(b"x" * 5000) in shown
     (work / "data.bin").write_bytes(b"z" * 5000)
     assert "lfs" not in describe("data.bin", repo)[1]
     (work / "data.bin").write_text(run_git("cat-file", "-p", ":data.bin") + "\n")  # as a clone without git-lfs has it

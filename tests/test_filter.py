@@ -61,7 +61,7 @@ RUN = Run(
         "broken": Summary(math.nan, 1.0, 2.0, 2.0, 0, 3),
     },
     inputs={
-        "custom": {"digest": "s8ds293b", "context": "train", "rows": 20},
+        "custom": {"digest": "s8ds293b", "context": "train", "rows": 20, "lfs": "sha256:ab", "files": 3},
         "other": {"digest": "jks834s2", "context": "test", "rows": 5, "source": "s3://x"},
     },
 )
@@ -156,6 +156,7 @@ code.snapshot is null
 dataset.name = 'custom' and datasets.name LIKE "cust%" and datasets.digest IN ('s8ds293b', 'x')
 dataset.context = 'train' and dataset.context = 'test' and dataset.rows > 10 and dataset.source is not null
 not dataset.name = 'missing'
+dataset.lfs = 'sha256:ab' and dataset.dvc is null and dataset.files between 2 and 3 and dataset.dtype is null
 dataset.name != 'custom'
 (rmse < 1 or params.seed = '7') and not (rmse < 1)
 rmse < 1 or rmse > 2 and rmse < 7

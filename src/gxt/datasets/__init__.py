@@ -42,11 +42,14 @@ def parse(text: str) -> Asked:
     >>> parse("https://example.com:8080/green.csv?v=2")
     Asked(name=None, path='https://example.com:8080/green.csv?v=2', context=None)
     """
-    name, context, path = None, None, text
-    if not _is_there(path) and (match := _NAME.fullmatch(path)):
-        name, path = match.groups()
+    name, path, context = None, text, None
     if not _is_there(path) and (match := _CONTEXT.fullmatch(path)):
         path, context = match.groups()
+    if not _is_there(path) and (match := _NAME.fullmatch(text)):
+        name, path = match.groups()
+        context = None
+        if not _is_there(path) and (match := _CONTEXT.fullmatch(path)):
+            path, context = match.groups()
     return Asked(name, path, context)
 
 
