@@ -189,7 +189,7 @@ def test_few_modules_start_processes() -> None:
         nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         return any(isinstance(node, ast.Import) and any(a.name == "subprocess" for a in node.names) for node in nodes)
 
-    assert {layer_of(path) for path in files() if starts(path)} <= {"git", "uploads", "replaying", "cli"}
+    assert {layer_of(path) for path in files() if starts(path)} <= {"git", "environment", "uploads", "replaying", "cli"}
 
 
 def loaded_after(code: str) -> set[str]:

@@ -16,7 +16,7 @@ from gxt import replaying
 from gxt.errors import NotFoundError, UsageError
 from gxt.gate.limits import Tolerance
 from gxt.model import Run, Summary
-from gxt.replaying.interpreters import requirements_of
+from gxt.replaying.environments import requirements_of
 from gxt.replaying.plan import is_python
 from gxt.replaying.supplies import supply
 

@@ -246,14 +246,18 @@ def _packages(stamps: tuple[tuple[str, int], ...]) -> str:
     lines: dict[str, str] = {}
     for distribution in distributions(path=[entry for entry, _ in stamps]):
         # The whole metadata is parsed as an e-mail message by importlib, ten times as slow as this.
-        text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+        try:
+            text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+            where = _where_from(distribution)
+        except (OSError, ValueError):  # what a broken installation left behind
+            continue
         name = re.search(r"^Name: *(\S+)", text, re.MULTILINE)
         version = re.search(r"^Version: *(\S+)", text, re.MULTILINE)
         if name is None or version is None:
             continue
         key = re.sub(r"[-_.]+", "-", name.group(1)).lower()  # PEP 503
         if key not in lines:  # the first on sys.path is the one that is imported
-            lines[key] = f"{name.group(1)}=={version.group(1)}{_where_from(distribution)}"
+            lines[key] = f"{name.group(1)}=={version.group(1)}{where}"
     return "".join(f"{line}\n" for _, line in sorted(lines.items()))
 
 

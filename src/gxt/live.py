@@ -682,7 +682,8 @@ def _replay(folder: Path) -> Run:
         elif op == "source":
             source.update(operation["values"])
         elif op == "environment":
-            environment.update(operation["values"])
+            values = operation["values"]
+            environment = {**values, **{key: value for key, value in environment.items() if key not in values}}
         elif op == "set":
             plain.update(operation["values"])
         elif op == "end":

@@ -14,11 +14,11 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import IO, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from gxt import artifacts, capture, datasets, environment, git, layout, live, loaded, media, snapshots, store, uploads
 from gxt.appender import RunGoneError
@@ -52,8 +52,12 @@ from gxt.names import readable_name
 from gxt.pointers import SMALLEST
 from gxt.system import SystemSampler
 
+if TYPE_CHECKING:
+    from gxt.environment.started import StartedPython
+
 _CAPTURE_TIMEOUT = 20.0
 _MOST_EDITED = 100
+_NO_PYTHON = dict.fromkeys(("python", "implementation", "prefix"))
 _ATTACH_TRIES = 50
 _RETRY = 1.0  # seconds
 
@@ -170,6 +174,7 @@ class ActiveRun:
         self._ended = False
         self._on_end = on_end
         self._capture: threading.Thread | None = None
+        self._started: StartedPython | None = None
         self._keeps_cells = False
         self._resumed = False
         self._sampler: SystemSampler | None = None
@@ -661,9 +666,18 @@ class ActiveRun:
     # --- provenance -------------------------------------------------------------------------------------------------
 
     def capture_provenance(
-        self, origin: Mapping[str, Any] | Known | None, settings: Mapping[str, str] | None, background: bool
+        self,
+        origin: Mapping[str, Any] | Known | None,
+        settings: Mapping[str, str] | None,
+        background: bool,
+        starts: Sequence[str] | None = None,
     ) -> None:
-        """Record where the run comes from; `origin` is the command and entrypoint, this Python program's if None."""
+        """Record where the run comes from; `origin` is the command and entrypoint, this Python program's if None.
+        `starts` is a command whose Python is meant, not ours."""
+        if starts is not None:
+            from gxt.environment.started import StartedPython  # here for start-up time
+
+            self._started = StartedPython(starts, live.home(self._repo.common_dir))
         if isinstance(origin, Known):
             self._record_known(origin, settings)
             return
@@ -690,12 +704,29 @@ class ActiveRun:
             settings = {}
         with contextlib.suppress(OSError):  # the disk is full, or the run was ended without waiting for us
             self._live.record("set", values={"author": str(git.identity(settings, "author"))})
-            more = git.config_values(self._repo, "gxt.recordEnv") if "gxt.recordenv" in settings else []
-            self._live.record("environment", values=environment.describe(more))
-            packages = capture.packages().encode()
-            self._live.write_file(layout.ENVIRONMENT_TXT, lambda out: out.write(packages))
+            if self._started is None:
+                self._record_environment(settings, {}, capture.packages())
+            elif self._started.is_late or not self._started.ask():  # it answers while git looks at the code
+                self._record_environment(settings, _NO_PYTHON, None)
+            else:
+                self._record_environment(settings, *self._started.about())
             # Last: in a large repository it may not be finished when the run ends.
             self._capture_code(settings, is_ours)
+            if self._started is not None and self._started.is_asked:
+                self._record_environment(settings, *self._started.about())
+
+    def _record_environment(self, settings: Mapping[str, str], python: Mapping[str, Any], packages: str | None) -> None:
+        more = git.config_values(self._repo, "gxt.recordEnv") if "gxt.recordenv" in settings else []
+        self._live.record("environment", values=environment.describe(more, python))
+        if packages is not None:
+            self._live.write_file(layout.ENVIRONMENT_TXT, lambda out: out.write(packages.encode()))
+
+    def look_at_python(self, settings: Mapping[str, str]) -> None:
+        """Record the Python of the command, which has ended, if only that has made its environment."""
+        if self._started is not None and self._started.is_late:
+            with contextlib.suppress(OSError):
+                self._started.ask()
+                self._record_environment(settings, *self._started.about())
 
     def _record_known(self, known: Known, settings: Mapping[str, str] | None) -> None:
         self._record("source", values=known.source)
@@ -819,6 +850,7 @@ def begin(
     tags: Mapping[str, Any] | None = None,
     note: str | None = None,
     origin: Mapping[str, Any] | Known | None = None,
+    starts: Sequence[str] | None = None,
     owned: bool = True,
     on_end: Callable[[ActiveRun, str], None] = lambda run, status: None,
 ) -> ActiveRun:
@@ -828,6 +860,7 @@ def begin(
         settings: git's configuration, where the caller has it already.
         origin: the command and entrypoint to record, or all that is known of where it comes from; this Python program's
             command when None.
+        starts: the command that is started, whose Python and packages are meant; this Python's when None.
         owned: False for a run that goes on when this process ends, until `gxt finish`.
 
     Raises:
@@ -849,7 +882,7 @@ def begin(
     )
     with _holding_signals():  # a run that is there has somebody who ends it
         active = ActiveRun(repo, _create(repo, run, owned), run, owned, on_end)
-    active.capture_provenance(origin, settings, background=owned)
+    active.capture_provenance(origin, settings, owned, starts)
     if tags:
         active.set_tags(tags)
     return active

@@ -55,7 +55,7 @@ class Content:
 
 
 def read_content(given: Given, repo: Repository) -> Content:
-    """The params, tags, note and inputs on a command line; -p wins over a file, and a later file over an earlier one."""
+    """Params, tags, note and inputs of a command line; -p wins over a file, and a later file over an earlier one."""
     params: dict[str, Any] = dict(map(intake.param_assignment, given.params))
     for name in reversed(given.params_files):
         values = intake.read_params(read_input(name), "standard input" if name == "-" else name)
@@ -70,6 +70,7 @@ def begin(
     origin: Mapping[str, Any],
     settings: Mapping[str, str] | None = None,
     owned: bool = True,
+    starts: Sequence[str] | None = None,
 ) -> ActiveRun:
     """Start the run that a command line asks for."""
     parent = fluent.inherited_run()  # inside `gxt run`, that run
@@ -80,7 +81,9 @@ def begin(
     experiment = given.experiment or os.environ.get(fluent.EXPERIMENT_VARIABLE)
     settings = recorder.settings_of(repo) if settings is None else settings
     experiment = experiment or settings.get("gxt.experiment", DEFAULT_EXPERIMENT)
-    return recorder.begin(repo, experiment, settings, name=given.name, parent=parent, origin=origin, owned=owned)
+    return recorder.begin(
+        repo, experiment, settings, name=given.name, parent=parent, origin=origin, owned=owned, starts=starts
+    )
 
 
 def _own_command() -> dict[str, Any]:

@@ -70,7 +70,7 @@ def run_command(
     seconds = commit_interval(commit_every or None, settings)
     if sampled:
         check_available()
-    run = begin(repo, given, capture.command_origin(command, repo.work_tree), settings)
+    run = begin(repo, given, capture.command_origin(command, repo.work_tree), settings, starts=command)
     try:
         content.record(run, None)
         process = start(command, run, str(repo.work_tree or repo.common_dir))
@@ -82,6 +82,7 @@ def run_command(
     if seconds:
         run.commit_every(seconds)
     code = tee_until_exit(process, run)
+    run.look_at_python(settings)
     run.end(status_of(code), exit_code_of(code))
     output.note(f"gxt: {status_of(code)} {run.name} ({run.run_id}) in {run.experiment}")
     return exit_code_of(code)

@@ -1,8 +1,9 @@
 """run.yaml's `environment`: Python, the machine, chosen environment variables, the container, CI or cluster job.
 
-All of it is read from files and variables, in the background: no process is started, nothing is asked of a network.
-`machine` is about hardware, `host` about what started the program there; `requirements` writes a run's packages in the
-forms that pip, conda and uv take.
+All of it is read from files and variables, in the background; nothing is asked of a network. `machine` is about
+hardware, `host` about what started the program there; `requirements` writes a run's packages in the forms that pip,
+conda and uv take. `commands` tells which Python a command starts; only if that is another one than ours, `interpreters`
+starts it to ask what it has (`probe.py`), and `started` knows the answer the next time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from gxt.environment import host, machine
@@ -47,8 +49,9 @@ RECORDED = (
 _LONGEST = 1000
 
 
-def describe(patterns: Sequence[str] = ()) -> dict[str, Any]:
-    """What is known of the environment of this process. `patterns` name variables to be recorded besides RECORDED.
+def describe(patterns: Sequence[str] = (), instead: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """What is known of the environment of this process. `patterns` name variables to be recorded besides RECORDED,
+    `instead` has what is known of another Python, with None for what is not.
 
     >>> list(describe())[:3]
     ['python', 'implementation', 'prefix']
@@ -57,13 +60,14 @@ def describe(patterns: Sequence[str] = ()) -> dict[str, Any]:
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "prefix": prefix_kind(sys.prefix, sys.base_prefix),
+        "python_of": None,
         "platform": f"{platform.system()}-{platform.release()}-{platform.machine()}",
         **machine.describe(),
         # Listed first: another thread may set one meanwhile.
         "variables": variables({name: os.environ.get(name, "") for name in list(os.environ)}, patterns),
         **host.describe(os.environ),
     }
-    return {key: value for key, value in found.items() if value}
+    return {key: value for key, value in {**found, **instead}.items() if value}
 
 
 def prefix_kind(prefix: str, base: str) -> str:

@@ -1,7 +1,8 @@
 """Running a run again: the command as it was (`plan`), the files that are not code (`supplies`), the Python and its
-packages (`interpreters`), and whether the metrics held (`verdicts`). The command line starts what is planned here."""
+packages (`environments`), and whether the metrics held (`verdicts`). The command line starts what is planned here."""
 
-from gxt.replaying.interpreters import Interpreter, look_at, make_environment
+from gxt.environment.interpreters import Interpreter, look_at
+from gxt.replaying.environments import make_environment
 from gxt.replaying.plan import Plan, Replacement, arguments_in, parse_changes, plan
 from gxt.replaying.supplies import Supply, supply
 from gxt.replaying.verdicts import DIFFERS, HELD, IDENTICAL, MISSING, NEW, Verdict, held, is_compared, verdicts

@@ -1,15 +1,14 @@
-"""The Python that a run is run again by: what it has, and an environment made of the packages that were recorded."""
+"""The Python that a run is run again by: an environment made of the packages that were recorded."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,54 +18,6 @@ from gxt.errors import NotFoundError
 from gxt.showing import one_line
 
 OURS = "git-gxt"
-
-
-class Interpreter(NamedTuple):
-    """A Python and what it has.
-
-    Attributes:
-        executable: its path.
-        version: such as 3.11.7.
-        packages: as environment.txt has them.
-        folders: where it imports from.
-        has_notebooks: whether it can execute notebooks.
-    """
-
-    executable: str
-    version: str
-    packages: str
-    folders: Sequence[str]
-    has_notebooks: bool
-
-    def path_in(self, folder: Path, top: Path | None) -> list[str]:
-        """The folders of the user's own work tree that it imports from (packages installed with `pip install -e`), as
-        they are in a folder with the code of a run: what is to be imported instead."""
-        if top is None:
-            return []
-        found = [Path(os.path.realpath(entry)) for entry in self.folders]
-        inside = [folder / path.relative_to(top) for path in found if path.is_relative_to(top)]
-        return list(dict.fromkeys(str(path) for path in inside if path.is_dir()))
-
-
-def look_at(python: str, environment: Mapping[str, str] | None = None) -> Interpreter:
-    """Ask a Python what it has.
-
-    Raises:
-        NotFoundError: there is none of that name, or it does not start.
-    """
-    source = Path(__file__).with_name("probe.py").read_text("utf-8")
-    try:
-        done = subprocess.run([python, "-c", source], capture_output=True, env=environment, check=False, timeout=60)
-        about = json.loads(done.stdout.decode("utf-8", "replace").splitlines()[-1])
-    except (OSError, subprocess.TimeoutExpired, ValueError, IndexError) as error:
-        why = getattr(error, "strerror", None) or "it does not answer"
-        raise NotFoundError(f"the Python {python} cannot be used: {why}") from None
-    lines = [capture.package_line(name, version, url) for name, version, url in about["packages"]]
-    text = "".join(f"{line}\n" for line in lines)
-    return Interpreter(python, about["version"], text, about["folders"], about["notebooks"])
-
-
-# --- an environment of the recorded packages --------------------------------------------------------------------------
 
 
 class Requirements(NamedTuple):
