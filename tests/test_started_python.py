@@ -110,6 +110,13 @@ def test_of_our_own_python_it_is_ours(repo: Repository, work: Path) -> None:
     assert run.environment["python"] == sysconfig.get_python_version() + f".{sys.version_info[2]}"
 
 
+def test_what_gxt_log_records_is_said_to_be_gxt_s_own(repo: Repository, work: Path) -> None:
+    run_python("-m", "gxt", "log", "-n", "logged")
+    run_python(code="import gxt\nwith gxt.start_run(run_name='script'): pass")
+    assert catalog.find(repo, "logged").environment["python_of"] == "gxt"
+    assert "python_of" not in catalog.find(repo, "script").environment
+
+
 def test_what_is_no_python_has_no_packages(repo: Repository, work: Path) -> None:
     run, packages = recorded(repo, "true")
     assert run.environment["python_of"] == "none" and packages is None

@@ -730,12 +730,18 @@ class ActiveRun:
 
     def _record_known(self, known: Known, settings: Mapping[str, str] | None) -> None:
         self._record("source", values=known.source)
-        about = {**environment.describe(), **known.environment}
-        packages = (capture.packages() if known.packages is None else known.packages).encode()
+        python: Mapping[str, Any] = {}
+        packages = known.packages
+        if packages is None and self._started is not None and not self._started.is_late:
+            self._started.ask()
+            python, packages = self._started.about()
+        elif packages is None:
+            python, packages = ({}, capture.packages()) if self._started is None else (_NO_PYTHON, None)
         with contextlib.suppress(OSError):
             self._live.record("set", values={"author": str(git.identity(settings or {}, "author"))})
-            self._live.record("environment", values=about)
-            self._live.write_file(layout.ENVIRONMENT_TXT, lambda out: out.write(packages))
+            self._live.record("environment", values=environment.describe((), {**python, **known.environment}))
+            if packages is not None:
+                self._live.write_file(layout.ENVIRONMENT_TXT, lambda out: out.write(packages.encode()))
             if (patch := known.patch) is not None:
                 self._live.write_file(layout.CODE_PATCH, lambda out: out.write(patch))
 
@@ -860,7 +866,8 @@ def begin(
         settings: git's configuration, where the caller has it already.
         origin: the command and entrypoint to record, or all that is known of where it comes from; this Python program's
             command when None.
-        starts: the command that is started, whose Python and packages are meant; this Python's when None.
+        starts: the command that is started, whose Python and packages are meant, an empty one if it is not known which;
+            this program's own when None.
         owned: False for a run that goes on when this process ends, until `gxt finish`.
 
     Raises:

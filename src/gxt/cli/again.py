@@ -100,7 +100,7 @@ def again(repo: Repository, then: Run, wish: Wish) -> Done | None:
             return None
         command = _command(then, made, place.folder, top, python)
         known = _known(repo, then, made, python, wish)
-        run = recorder.begin(repo, then.experiment, settings, name=wish.name, origin=known)
+        run = recorder.begin(repo, then.experiment, settings, name=wish.name, origin=known, starts=command)
         try:
             variables = _variables(then, place.folder, top, python, excluding(place.folder, supplies, settings))
             process = start(command, run, str(place.folder), place.folder / made.cwd, variables)
@@ -312,9 +312,7 @@ def _known(repo: Repository, then: Run, made: Plan, python: Interpreter | None, 
             source.pop("entrypoint", None)
         source = {**capture.command_about(made.command), **source}
     patch = catalog.read_file(repo, then, layout.CODE_PATCH)
-    seen = {"python": python.version} if python is not None else {}
-    if python is not None and wish.env == VENV:
-        seen["prefix"] = "venv"
+    seen = python.about if python is not None else {}
     variables = {**environment.variables(os.environ), **_variables_then(then)}
     about = seen | ({"variables": variables} if variables else {})
     return Known({**source, wish.link: then.id}, about, python.packages if python is not None else None, patch)

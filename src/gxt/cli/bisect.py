@@ -240,6 +240,7 @@ class _Tester:
             self.settings,
             tags={TAG: question.id},
             origin=self._origin(commit),
+            starts=question.command,
         )
         try:
             code = self._run(run, linked)
@@ -303,7 +304,7 @@ class _Tester:
         seen: dict[str, Any] = {"variables": variables} if variables else {}
         if self.python is None:
             return Known(source, seen)
-        return Known(source, {"python": self.python.version, **seen}, self.python.packages)
+        return Known(source, {**self.python.about, **seen}, self.python.packages)
 
 
 def _program(word: str) -> str:

@@ -70,9 +70,9 @@ def begin(
     origin: Mapping[str, Any],
     settings: Mapping[str, str] | None = None,
     owned: bool = True,
-    starts: Sequence[str] | None = None,
+    starts: Sequence[str] = (),
 ) -> ActiveRun:
-    """Start the run that a command line asks for."""
+    """Start the run that a command line asks for; `starts` is the command that it is of."""
     parent = fluent.inherited_run()  # inside `gxt run`, that run
     if given.parent is not None:
         from gxt import catalog

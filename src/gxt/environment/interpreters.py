@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gxt import capture
+from gxt.environment import prefix_kind
 from gxt.errors import NotFoundError
 
 _PATIENCE = 60.0
@@ -35,6 +36,12 @@ class Interpreter(NamedTuple):
     has_notebooks: bool
     implementation: str = "CPython"
     prefix: tuple[str, str] = ("", "")
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What run.yaml's `environment` says of it, where a command starts it."""
+        kind = prefix_kind(*self.prefix)
+        return {"python": self.version, "implementation": self.implementation, "prefix": kind, "python_of": "command"}
 
     def path_in(self, folder: Path, top: Path | None) -> list[str]:
         """The folders of the user's own work tree that it imports from (packages installed with `pip install -e`), as

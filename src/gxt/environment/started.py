@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from gxt import capture, textmap
-from gxt.environment import prefix_kind
 from gxt.environment.commands import Python, python_of
 from gxt.environment.interpreters import Interpreter, Question
 from gxt.errors import NotFoundError
@@ -19,7 +18,7 @@ from gxt.errors import NotFoundError
 FILE = "interpreters.json"
 """What is known of Pythons, in gxt's folder in the git directory; it can be deleted at any time."""
 
-NONE, UNKNOWN = "none", "unknown"
+OURS, NONE, UNKNOWN = "gxt", "none", "unknown"
 _PATIENCE = 15.0
 _MOST = 32
 
@@ -32,9 +31,10 @@ class StartedPython:
     """
 
     def __init__(self, command: Sequence[str], home: Path) -> None:
-        """Find out which it is; `home` is gxt's folder in the git directory. Nothing is started yet."""
+        """Find out which it is, our own for no command; `home` is gxt's folder in the git directory. Nothing is
+        started yet."""
         self._file = home / FILE
-        self._python = python_of(command)
+        self._python = python_of(command) if command else Python((sys.executable,), OURS)
         self.is_late = self._python is not None and self._python.is_late
         self._question: Question | None = None
         self._found: Interpreter | None = None
@@ -67,13 +67,7 @@ class StartedPython:
         if python is None or self._found is None:
             unknown = dict.fromkeys(("python", "implementation", "prefix"))
             return {**unknown, "python_of": NONE if python is None else UNKNOWN}, None
-        found = self._found
-        return {
-            "python": found.version,
-            "implementation": found.implementation,
-            "prefix": prefix_kind(*found.prefix),
-            "python_of": python.known_by,
-        }, found.packages
+        return {**self._found.about, "python_of": python.known_by}, self._found.packages
 
     def _recall(self, python: Python) -> Interpreter | None:
         """What was found out before, if nothing was installed since."""
