@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,11 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+# An environment that is not activated has it beside its Python.
+UV_PROGRAM = shutil.which(
+    "uv", path=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
+)
 
 ENVIRONMENT = b"""\
 click==8.1.7
@@ -141,7 +147,7 @@ def _wheel(folder: Path, name: str, version: str, requires: str = "") -> None:
         archive.writestr(f"{info}/RECORD", "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"]))
 
 
-@pytest.mark.skipif(shutil.which("uv") is None, reason="uv is not installed")
+@pytest.mark.skipif(UV_PROGRAM is None, reason="uv is not installed")
 def test_uv_locks_and_installs_just_these_versions(work: Path) -> None:
     wheels = work / "wheels"
     wheels.mkdir()
@@ -152,7 +158,16 @@ def test_uv_locks_and_installs_just_these_versions(work: Path) -> None:
         id=RUN.id, experiment="taxi", name="calm", environment={"python": ".".join(map(str, sys.version_info[:3]))}
     )
     (work / "pyproject.toml").write_text(written(UV, b"alpha==1.0\nbeta==1.0\n", run))
-    command = ["uv", "sync", "--no-index", "--find-links", str(wheels), "--python", sys.executable, "--no-config"]
+    command = [
+        str(UV_PROGRAM),
+        "sync",
+        "--no-index",
+        "--find-links",
+        str(wheels),
+        "--python",
+        sys.executable,
+        "--no-config",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     python = work / ".venv" / "bin" / "python"
