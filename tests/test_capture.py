@@ -113,10 +113,14 @@ def test_installed_packages_are_pinned_and_sorted(tmp_path: Path, monkeypatch: p
         "4",
         direct_url__json='{"url": "https://u:p@example.com/r.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}}',
     )
+    install(
+        "beside", "1", direct_url__json='{"url": "file:///home/ada/r", "vcs_info": {"vcs": "git", "commit_id": "abc"}}'
+    )
     install("spoiled", "5", direct_url__json="{")
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     assert capture.packages().splitlines() == [
         "Alpha_Beta==2.0",
+        "beside==1  # from a local folder",
         "made==3  # editable",
         "pinned==4  # from https://example.com/r.git at abc",
         "spoiled==5",

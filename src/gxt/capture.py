@@ -284,9 +284,9 @@ def _direct_url(text: str | None) -> str:
 
     try:
         about = json.loads(text)
-        if "vcs_info" in about:
-            return f"  # from {mask_text(about['url'])} at {about['vcs_info']['commit_id']}"
         url = urlsplit(about["url"])
+        if "vcs_info" in about and url.scheme != "file":  # a repository beside it is nowhere else
+            return f"  # from {mask_text(about['url'])} at {about['vcs_info']['commit_id']}"
         if url.scheme == "file":
             if "archive_info" in about:
                 return "  # from a local file"
