@@ -87,6 +87,32 @@ def test_the_command(repo: Repository, work: Path, saw: Saw) -> None:
     assert "-e and --where" in run_python("-m", "gxt", "data", "first", "-e", "taxi", check=False).stderr
 
 
+def test_who_saw_the_same_is_shown_on_a_narrow_terminal_too(repo: Repository, work: Path, saw: Saw) -> None:
+    (work / "one.csv").write_text("x\n1\n")
+    saw("first", "one.csv"), saw("second", "one.csv")
+    for command in ["data", "first"], ["data"]:
+        lines = run_python(code=NARROW.format(command=command)).stdout.splitlines()
+        assert "second" in lines[1] and max(map(len, lines)) <= 60
+
+
+NARROW = """
+import sys
+from gxt.cli import main, output
+output.width = lambda: 60
+sys.argv = ["gxt", *{command}]
+main()
+"""
+
+
+def test_several_datasets_are_one_account(repo: Repository, work: Path, saw: Saw) -> None:
+    (work / "one.csv").write_text("x\n1\n")
+    (work / "two.csv").write_text("x\n22\n")
+    run = catalog.find(repo, saw("both", one="one.csv", two="two.csv"))
+    told: list[tuple[int, int]] = []
+    usage.inputs(repo, run, lambda moved, total: told.append((moved, total)))
+    assert sum(moved for moved, _ in told) == told[-1][1] == 9
+
+
 def test_diff_says_which_runs_saw_the_same_data(repo: Repository, work: Path, saw: Saw) -> None:
     (work / "one.csv").write_text("x\n1\n")
     (work / "two.csv").write_text("x\n2\n")
@@ -99,6 +125,7 @@ def test_diff_says_which_runs_saw_the_same_data(repo: Repository, work: Path, sa
         return comparison.of(repo, which, {}, False)
 
     assert "a and c saw the same trips" in compared(runs).to_markdown()
+    assert "1 row" in compared(runs).to_markdown() and "1 rows" not in compared(runs).to_markdown()
     renamed = catalog.find(repo, saw("d", rides="one.csv"))
     assert "a and d saw the same data: trips in a, rides in d" in compared([runs[0], renamed]).to_markdown()
     assert "saw the same" not in compared([runs[0], runs[2]]).to_markdown()

@@ -171,6 +171,8 @@ def test_cells_that_are_objects() -> None:
     assert digest(pandas.DataFrame({"objects": [None, "x"]})) != digest(pandas.DataFrame({"objects": ["None", "x"]}))
     with pytest.raises(UsageError, match="no digest can be made of a object"):
         describe(pandas.DataFrame({"objects": [object()]}))
+    with pytest.raises(UsageError, match="objects in column 'objects'"):  # whose addresses polars would give
+        describe(polars.DataFrame({"objects": polars.Series([object()], dtype=polars.Object)}))
 
 
 def test_another_process_finds_the_same_digest(work: Path) -> None:
@@ -200,6 +202,13 @@ def test_an_array() -> None:
     assert digest(numpy.array(["2021"], dtype="datetime64[Y]")) != digest(numpy.array(["2022"], dtype="datetime64[Y]"))
     assert digest(numpy.array(["a", 1], dtype=object)) != digest(numpy.array(["a", "1"], dtype=object))
     assert describe(numpy.zeros((0, 3)))[1]["rows"] == 0
+
+
+def test_what_is_masked_in_an_array_is_no_value() -> None:
+    masked = numpy.ma.array([1, 2], mask=[False, True])
+    assert digest(masked) == digest(numpy.ma.array([1, 3], mask=[False, True]))
+    assert len({digest(masked), digest(masked.data), digest(numpy.ma.array([1, 2], mask=[True, False]))}) == 3
+    assert digest(numpy.ma.array([1, 0], mask=[False, True])) != digest(numpy.ma.array([1, 0]))
 
 
 def test_bytes_between_an_array_s_fields_do_not_count() -> None:

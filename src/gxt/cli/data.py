@@ -77,14 +77,19 @@ def _show(table: Table) -> None:
 
 
 def _input_table(inputs: Sequence[usage.Input]) -> Table:
-    columns = [Column("input"), Column("for"), Column("here"), *_ABOUT, Column("also seen by")]
-    rows = [[one.name, one.about.get("context"), one.here, *_about(one.about), _named(one.others)] for one in inputs]
+    columns = [Column("input"), Column("for"), Column("here"), Column("also seen by"), *_ABOUT]
+    rows = [[one.name, one.about.get("context"), one.here, _named(one.others), *_about(one.about)] for one in inputs]
     return _without_empty(Table(columns, rows))
 
 
 def _known_table(found: Sequence[usage.Dataset]) -> Table:
-    columns = [Column("input"), *_ABOUT, Column("runs", "number"), Column("seen by")]
-    rows = [[", ".join(one.names), *_about(one.about), len(one.runs), _named(one.runs)] for one in found]
+    columns = [
+        Column("input"),
+        Column("runs", "number"),
+        Column("seen by"),
+        *_ABOUT,
+    ]
+    rows = [[", ".join(one.names), len(one.runs), _named(one.runs), *_about(one.about)] for one in found]
     return _without_empty(Table(columns, rows))
 
 

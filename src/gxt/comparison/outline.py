@@ -285,7 +285,8 @@ def _number(value: float) -> str:
 def _input(about: dict[str, Any], exact: bool) -> str:
     """`3c5feb73d4, 12 rows`; where it came from and what for, if need be."""
     digest = str(about.get("digest", "")).partition(":")[2][:10]
-    known = {**about, "digest": digest, "rows": f"{about['rows']} rows" if "rows" in about else ""}
+    rows = f"{about['rows']} row{'' if about['rows'] == 1 else 's'}" if "rows" in about else ""
+    known = {**about, "digest": digest, "rows": rows}
     keys = ["digest", "rows", "source", "context"] if exact or not digest else ["digest", "rows"]
     return ", ".join(str(known[key]) for key in keys if known.get(key))
 

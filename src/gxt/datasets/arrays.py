@@ -26,6 +26,10 @@ def describe(array: Any) -> dict[str, Any]:
     except (TypeError, ValueError, RuntimeError) as error:  # as torch's on a GPU say
         raise UsageError(f"cannot record this {type(array).__name__} as an input: {error}") from None
     sha = hashlib.sha256(f"{_little(values.dtype).str}{values.shape}".encode())
+    if isinstance(array, numpy.ma.MaskedArray):  # what is masked is no value, whatever is below
+        sha.update(b"masked")
+        _add(sha, numpy.ma.getmaskarray(array))
+        values = array.filled(numpy.zeros((), values.dtype)[()])
     _add(sha, values)
     return {
         "digest": f"sha256:{sha.hexdigest()}",

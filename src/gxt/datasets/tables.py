@@ -68,6 +68,9 @@ def _types(table: Any) -> list[tuple[str, Any]]:
 
 
 def _as_arrow(table: Any) -> Any:
+    objects = [name for name, kind in _types(table) if str(kind) == "Object"]
+    if objects:  # polars gives their addresses to others
+        raise UsageError(f"no digest can be made of the objects in column {str(objects[0])!r}", "name a file instead")
     try:
         import pyarrow
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,10 +42,29 @@ def inputs(repo: Repository, run: Run, progress: Progress | None = None) -> list
     """The datasets that a run saw, by name."""
     digests = {name: str(about["digest"]) for name, about in run.inputs.items() if about.get("digest")}
     seen = [other for other in _runs_that_saw(repo, set(digests.values())) if other.id != run.id]
+    told = _added_up(progress)
     return [
-        Input(name, about, _here(repo, about, progress), tuple(_having(seen, digests.get(name))))
+        Input(name, about, _here(repo, about, told()), tuple(_having(seen, digests.get(name))))
         for name, about in sorted(run.inputs.items())
     ]
+
+
+def _added_up(progress: Progress | None) -> Callable[[], Progress | None]:
+    """One account of several datasets that are read in turn: what each is to tell of itself."""
+    before = 0
+
+    def one() -> Progress | None:
+        earlier = before
+
+        def tell(moved: int, total: int) -> None:
+            nonlocal before
+            before = earlier + total
+            if progress is not None:
+                progress(moved, before)
+
+        return tell if progress is not None else None
+
+    return one
 
 
 def _runs_that_saw(repo: Repository, digests: Iterable[str]) -> list[Run]:
