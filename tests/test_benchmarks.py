@@ -34,6 +34,7 @@ def test_the_benchmark_of_large_artifacts_runs(tmp_path: Path) -> None:
         ),
         ("curve.py", ["--sizes", "10,60", "--window", "3"], {"curve"}),
         ("trust.py", ["all", "--runs", "20", "--signed", "5"], {"unsigned", "signed"}),
+        ("data.py", ["--size", "8", "--rounds", "1"], {"large-file", "folder", "table"}),
         ("queries.py", ["curve", "--sizes", "50", "--rounds", "1"], {"queries"}),
     ],
 )

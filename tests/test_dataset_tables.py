@@ -171,6 +171,7 @@ def test_cells_that_are_objects() -> None:
     assert digest(pandas.DataFrame({"objects": [None, "x"]})) != digest(pandas.DataFrame({"objects": ["None", "x"]}))
     with pytest.raises(UsageError, match="no digest can be made of a object"):
         describe(pandas.DataFrame({"objects": [object()]}))
+    polars = pytest.importorskip("polars")
     with pytest.raises(UsageError, match="objects in column 'objects'"):  # whose addresses polars would give
         describe(polars.DataFrame({"objects": polars.Series([object()], dtype=polars.Object)}))
 

@@ -83,12 +83,7 @@ def _input_table(inputs: Sequence[usage.Input]) -> Table:
 
 
 def _known_table(found: Sequence[usage.Dataset]) -> Table:
-    columns = [
-        Column("input"),
-        Column("runs", "number"),
-        Column("seen by"),
-        *_ABOUT,
-    ]
+    columns = [Column("input"), Column("runs", "number"), Column("seen by"), *_ABOUT]
     rows = [[", ".join(one.names), len(one.runs), _named(one.runs), *_about(one.about)] for one in found]
     return _without_empty(Table(columns, rows))
 

@@ -29,7 +29,8 @@ def describe(array: Any) -> dict[str, Any]:
     if isinstance(array, numpy.ma.MaskedArray):  # what is masked is no value, whatever is below
         sha.update(b"masked")
         _add(sha, numpy.ma.getmaskarray(array))
-        values = array.filled(numpy.zeros((), values.dtype)[()])
+        zero: Any = numpy.zeros((), values.dtype)[()]
+        values = array.filled(zero)
     _add(sha, values)
     return {
         "digest": f"sha256:{sha.hexdigest()}",
