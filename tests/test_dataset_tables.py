@@ -176,6 +176,16 @@ def test_cells_that_are_objects() -> None:
         describe(polars.DataFrame({"objects": polars.Series([object()], dtype=polars.Object)}))
 
 
+def test_what_its_own_library_cannot_do_is_an_input_that_cannot_be_recorded() -> None:
+    itself: list[object] = []
+    itself.append(itself)
+    with pytest.raises(UsageError, match="cannot record this DataFrame as an input: maximum recursion"):
+        describe(pandas.DataFrame({"objects": [itself]}))
+    structs = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0]), pyarrow.array([{"a": 1}]))
+    with pytest.raises(UsageError, match="cannot record this Table as an input: Unsupported cast"):
+        describe(pyarrow.table({"objects": structs}))
+
+
 def test_another_process_finds_the_same_digest(work: Path) -> None:
     code = """
     import pandas

@@ -16,6 +16,7 @@ from gxt.errors import UsageError
 from gxt.git import Repository
 from gxt.masking import mask_text
 from gxt.model import clean_text
+from gxt.showing import one_line
 
 if TYPE_CHECKING:  # what reads files loads with the first of them, for start-up time
     from gxt.datasets.files import Member, Progress
@@ -80,7 +81,14 @@ def describe(
         return clean_text(source.partition("?")[0].rstrip("/").rsplit("/", 1)[-1] or source), {"source": source}
     if isinstance(dataset, (str, Path)):
         return _describe_files(str(dataset).removeprefix(_FILE), repo, progress)
-    return _describe_in_memory(dataset)
+    try:
+        return _describe_in_memory(dataset)
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        # What its own library cannot do with it: cells that hold themselves, a type that Arrow does not have.
+        why = one_line(str(error))[:200]
+        raise UsageError(
+            f"cannot record this {type(dataset).__name__} as an input: {why}", "name the file that it is from"
+        ) from error
 
 
 def is_url(source: str) -> bool:
