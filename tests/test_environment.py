@@ -62,6 +62,15 @@ def test_a_machine_with_gpus(tmp_path: Path) -> None:
     assert machine.gpus(tmp_path / "nothing") == {"gpus": [], "gpu_driver": None}
 
 
+def test_no_nvidia_smi_is_started(work: Path) -> None:
+    stand_in = work / "bin" / "nvidia-smi"  # a script in its place, which hangs
+    stand_in.parent.mkdir()
+    stand_in.write_text(f"#!/bin/sh\ntouch {work}/started\nsleep 60\n")
+    stand_in.chmod(0o755)
+    run_python("-m", "gxt", "log", "-m", "a=1", PATH=f"{stand_in.parent}:{os.environ['PATH']}")
+    assert not (work / "started").exists()
+
+
 def test_variables_are_chosen_by_name_and_secrets_masked() -> None:
     environ = {
         "PYTHONHASHSEED": "0",
