@@ -19,7 +19,7 @@ FILE = "interpreters.json"
 """What is known of Pythons, in gxt's folder in the git directory; it can be deleted at any time."""
 
 OURS, NONE, UNKNOWN = "gxt", "none", "unknown"
-_PATIENCE = 15.0
+_PATIENCE = 10.0
 _MOST = 32
 
 
