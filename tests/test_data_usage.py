@@ -88,8 +88,8 @@ def test_the_command(repo: Repository, work: Path, saw: Saw) -> None:
 
 
 def test_who_saw_the_same_is_shown_on_a_narrow_terminal_too(repo: Repository, work: Path, saw: Saw) -> None:
-    (work / "one.csv").write_text("x\n1\n")
-    saw("first", "one.csv"), saw("second", "one.csv")
+    (work / "green_trips_of_2021.csv").write_text("x\n1\n")
+    saw("first", "green_trips_of_2021.csv"), saw("second", "green_trips_of_2021.csv")
     for command in ["data", "first"], ["data"]:
         lines = run_python(code=NARROW.format(command=command)).stdout.splitlines()
         assert "second" in lines[1] and max(map(len, lines)) <= 60
