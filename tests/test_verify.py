@@ -17,7 +17,7 @@ from gxt import layout, recorder, sharing, store, verify
 from gxt.git import Repository, Talk
 from gxt.git import find as find_repository
 from gxt.model import STATUSES, parse_time, summarise
-from gxt.verify import FAILED, OK, UNCHECKED, Finding, Report
+from gxt.verify import FAILED, OK, UNCHECKED, Finding, Report, form
 from gxt.yamltext import load_mapping
 from helpers import git, git_bytes, put_on_branch, record
 
@@ -583,3 +583,17 @@ def test_good_signatures_by_gpg_are_remembered(repo: Repository, keyring: Path, 
 def fingerprints() -> list[str]:
     listed = subprocess.run(["gpg", "--with-colons", "--list-keys"], capture_output=True, text=True, check=True).stdout
     return [line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:")][:1]
+
+
+@pytest.mark.parametrize(
+    ("heading", "known"),
+    [
+        ("`source` may have", form._SOURCE),
+        ("`environment` may have", form._ENVIRONMENT),
+        ("## inputs.yaml", form._INPUT),
+    ],
+)
+def test_the_tables_of_the_format_are_those_that_are_looked_at(heading: str, known: dict[str, object]) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "format.md").read_text("utf-8")
+    table = re.search(r"\| key \|.*?\n\n", text[text.index(heading) :], re.DOTALL)
+    assert table and set(re.findall(r"^\| `(\w+)` \|", table[0], re.MULTILINE)) == set(known)

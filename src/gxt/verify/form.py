@@ -69,7 +69,7 @@ _SOURCE = {
 }
 _ENVIRONMENT = {
     **dict.fromkeys(("python", "implementation", "prefix", "platform", "distribution", "cpu"), _TEXT),
-    **dict.fromkeys(("gpu_driver", "cuda"), _TEXT),
+    **dict.fromkeys(("gpu_driver", "cuda", "python_of"), _TEXT),
     **dict.fromkeys(("cpus", "memory"), _COUNT),
     **dict.fromkeys(("variables", "container", "ci", "job"), _TEXTS),
     "gpus": _LIST,
