@@ -563,6 +563,29 @@ def test_of_too_much_that_git_does_not_track_the_largest_is_left_out(work: Path)
     assert set(tree(found["snapshot"], work)) == {"train.py", "new.py", "data/0.csv", "data/1.csv"}
 
 
+@pytest.mark.parametrize(
+    ("most", "left_out"),
+    [
+        (7, {}),
+        (6, {"data": {"problem": "5 files that git does not track"}}),
+        (2, {"data": {"problem": "5 files that git does not track"}}),
+        (1, {folder: {"problem": f"{n} files that git does not track"} for folder, n in (("data", 5), ("src", 1))}),
+    ],
+)
+def test_of_too_many_files_that_git_does_not_track_folders_are_left_out(
+    work: Path, most: int, left_out: dict[str, dict[str, str]]
+) -> None:
+    git("config", "gxt.snapshotMaxFiles", str(most))
+    paths = ["new.py", "src/new.py", *(f"data/{n % 2}/{n}" for n in range(5))]
+    for path in paths:
+        (work / path).parent.mkdir(parents=True, exist_ok=True)
+        (work / path).write_text(path)
+    found = about(work)
+    assert found.get("left_out", {}) == left_out
+    kept = {path for path in paths if not path.startswith(tuple(f"{folder}/" for folder in left_out))}
+    assert set(tree(found["snapshot"], work)) == {"train.py"} | kept
+
+
 def test_of_very_many_files_that_are_left_out_some_are_named(work: Path) -> None:
     git("config", "gxt.snapshotMaxFile", "1")
     for number in range(130):

@@ -11,8 +11,9 @@ import os
 import re
 import stat
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from gxt import git, layout, live, store
@@ -23,6 +24,7 @@ from gxt.model import clean_text, random_digits
 
 _TIME = 120.0  # seconds
 _LARGEST_FILE, _LARGEST_TOTAL, _LARGEST_PATCH = 5 << 20, 100 << 20, 1 << 20
+_MOST_FILES = 10_000
 _MOST_NAMED = 100
 _LEFT_BEHIND = frozenset(
     "__pycache__ .ipynb_checkpoints .pytest_cache .mypy_cache .ruff_cache .hypothesis .DS_Store Thumbs.db".split()
@@ -197,14 +199,39 @@ def _chosen(top: Path, settings: Mapping[str, str], tree: WorkTree) -> tuple[lis
                 sizes[change.path] = size
     if not git.looks_for_untracked(settings):
         left_out["."] = {"problem": "untracked files: git config status.showUntrackedFiles"}
-    return _within_total(settings, chosen, sizes, left_out), left_out
+    over = _over_number(settings, sizes, left_out)
+    over |= _over_total(settings, {path: size for path, size in sizes.items() if path not in over}, left_out)
+    return ([change for change in chosen if change.path not in over] if over else chosen), left_out
 
 
-def _within_total(
-    settings: Mapping[str, str], chosen: list[Change], sizes: Mapping[str, int], left_out: dict[str, dict[str, Any]]
-) -> list[Change]:
-    """Where all that git does not track comes to too much, the largest of it stays out: a folder of data that nobody
-    has told git to ignore is no code."""
+# A folder of data that nobody has told git to ignore is no code. So of what git does not track only so much goes in.
+
+
+def _over_number(settings: Mapping[str, str], paths: Iterable[str], left_out: dict[str, dict[str, Any]]) -> set[str]:
+    """Of too many files, those in whole folders: the smallest that has half of them and will do, or else the largest,
+    and so on."""
+    most = git.whole_number(settings.get("gxt.snapshotmaxfiles"), _MOST_FILES)
+    over: set[str] = set()
+    rest = list(paths)
+    while len(rest) > most:
+        counts: Counter[str] = Counter()
+        for parent, count in Counter(path.rpartition("/")[0] for path in rest).items():
+            for folder in [parent, *map(str, PurePosixPath(parent).parents)][:-1]:
+                counts[folder] += count
+        if not counts:  # all that is left lies at the top
+            break
+        wanted = max(len(rest) - most, len(rest) / 2)
+        by_size = sorted((count, -len(folder), folder) for folder, count in counts.items())
+        folder = next((folder for count, _, folder in by_size if count >= wanted), by_size[-1][2])
+        gone = {path for path in rest if path.startswith(f"{folder}/")}
+        left_out[folder] = {"problem": f"{len(gone)} files that git does not track"}
+        over |= gone
+        rest = [path for path in rest if path not in gone]
+    return over
+
+
+def _over_total(settings: Mapping[str, str], sizes: Mapping[str, int], left_out: dict[str, dict[str, Any]]) -> set[str]:
+    """Of files that come to too many bytes, the largest."""
     most = git.whole_number(settings.get("gxt.snapshotmaxtotal"), _LARGEST_TOTAL)
     total = sum(sizes.values())
     over: set[str] = set()
@@ -214,7 +241,7 @@ def _within_total(
         total -= size
         over.add(path)
         left_out[path] = {"size": size}
-    return [change for change in chosen if change.path not in over] if over else chosen
+    return over
 
 
 def _readable(path: Path, change: Change) -> tuple[int, str | None]:
