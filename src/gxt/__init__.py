@@ -25,6 +25,8 @@ __all__ = [
     "GxtWarning",
     "MetricPoint",
     "NotFoundError",
+    "Reproduction",
+    "Rerun",
     "Run",
     "Summary",
     "UsageError",
@@ -61,6 +63,8 @@ __all__ = [
     "plot",
     "pull",
     "push",
+    "reproduce",
+    "rerun",
     "search_runs",
     "set_experiment",
     "set_note",
@@ -80,6 +84,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("Comparison", "compare"), "gxt.comparison"),
     **dict.fromkeys(("pull", "push", "sync"), "gxt.exchange"),
     **dict.fromkeys(("load_metrics", "metric_history"), "gxt.history"),
+    **dict.fromkeys(("Reproduction", "Rerun", "reproduce", "rerun"), "gxt.replaying"),
     **dict.fromkeys(("Experiment", "MetricPoint", "Run", "Summary"), "gxt.model"),
     **dict.fromkeys(("GxtError", "GxtWarning", "NotFoundError", "UsageError"), "gxt.errors"),
     "ActiveRun": "gxt.recorder",
@@ -124,6 +129,7 @@ if TYPE_CHECKING:
     from gxt.plots import plot
     from gxt.reading import best_run, download_artifacts, get_experiment_by_name, get_run, load_table, search_runs
     from gxt.recorder import ActiveRun
+    from gxt.replaying import Reproduction, Rerun, reproduce, rerun
 
 
 def __getattr__(name: str) -> Any:

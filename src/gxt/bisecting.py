@@ -313,13 +313,14 @@ def _asked(recorded: Recorded, commit: CodeCommit, test: Callable[[CodeCommit], 
         ran += 1
 
 
-def ask(recorded: Recorded, commit: CodeCommit, test: Callable[[CodeCommit], Run] | None) -> Answer:
-    """As the search does, of one commit.
+def ask(recorded: Recorded, commit: CodeCommit, test: Callable[[CodeCommit], Run] | None, option: str) -> Answer:
+    """As the search does, of one commit; `option` is what names another on the command line.
 
     Raises:
         GxtError: nothing can be said of it.
     """
     answer = _asked(recorded, commit, test)
     if answer.result == SKIP:
-        raise GxtError(f"{commit.id[:12]} cannot be tested: {answer.why}", "--bad COMMIT names another")
+        hint = f"{option} COMMIT names another; --no-check-ends takes your word for it"
+        raise GxtError(f"{commit.id[:12]} cannot be tested: {answer.why}", hint)
     return answer

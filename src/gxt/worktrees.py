@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gxt import codehistory, git, snapshots
-from gxt.errors import GitError, NotFoundError, UsageError
+from gxt import codehistory, git, render, snapshots
+from gxt.errors import NotFoundError, UsageError
 from gxt.git import Repository, Talk
 from gxt.model import Run
 from gxt.showing import one_line
@@ -76,13 +74,13 @@ class Opened(NamedTuple):
     Attributes:
         folder: where it is.
         commit: what is checked out there.
-        has_large: whether files in Git LFS are there, and not only their pointers.
+        pointers: the files in Git LFS of which only the pointers are there.
         submodules: the submodules that the code has; their folders are empty.
     """
 
     folder: Path
     commit: str
-    has_large: bool
+    pointers: Sequence[str]
     submodules: Sequence[str]
 
 
@@ -99,19 +97,56 @@ def open_at(repo: Repository, settings: Mapping[str, str], run: Run, folder: Pat
     if folder.is_dir() and any(folder.iterdir()):
         raise UsageError(f"{folder} has files in it already", "name another folder")
     commit = fetched(repo, settings, run, talk)
-    has_large = git.add_worktree(repo, folder, commit)
-    return Opened(folder, commit, has_large, git.submodules_at(repo, commit))
+    git.add_worktree(repo, folder, commit, settings)
+    return Opened(folder, commit, git.lfs_pointers(folder), git.submodules_at(repo, commit))
 
 
-def temporary() -> Path:
-    """A new folder for a work tree that does not stay."""
-    return Path(tempfile.mkdtemp(prefix="gxt-again-")).resolve()
+def missing(run: Run, opened: Opened) -> Iterator[str]:
+    """What a folder with a run's code lacks, and how it may come."""
+    for why, paths in _left_out(run).items():
+        if why == snapshots.SECRET:
+            one = "1 file that looks like a secret was"
+            files = one if len(paths) == 1 else f"{len(paths)} files that look like secrets were"
+            yield f"{files} left out: {names_of(paths)}"
+        else:
+            yield f"not kept with the run: {names_of(paths)} ({one_line(why)})"
+    if more := run.source.get("left_out_more"):
+        yield f"not kept with the run: {more} more files"
+    for path in edited(run):
+        yield f"not as it ran: {one_line(path)} was edited after the program had read it"
+    for path in changed_submodules(run):
+        yield f"not kept with the run: uncommitted changes in the submodule {one_line(path)}"
+    folder = shlex.quote(str(opened.folder))
+    if opened.submodules:
+        yield f"submodules are empty; `git -C {folder} submodule update --init --recursive` brings them"
+    if opened.pointers:
+        way = f"try `git -C {folder} lfs pull`" if git.has_lfs() else "git-lfs is not installed"
+        are = "pointer is" if len(opened.pointers) == 1 else "pointers are"
+        yield f"of {names_of(opened.pointers)} in Git LFS only the {are} there: {way}"
 
 
-def close(repo: Repository, opened: Opened) -> None:
-    """Take a work tree away, with all that is in it."""
-    git.remove_worktree(repo, opened.folder)
-    with contextlib.suppress(GitError, OSError):
-        if opened.folder.exists():
-            shutil.rmtree(opened.folder)
-            git.remove_worktree(repo, opened.folder)
+def _left_out(run: Run) -> dict[str, list[str]]:
+    """The files that were not kept, by the reason; those that were too large by their size in all."""
+    found: dict[str, list[str]] = {}
+    sizes = {}
+    for path, about in not_kept(run).items():
+        if isinstance(about.get("size"), int):
+            sizes[path] = about["size"]
+        else:
+            found.setdefault(str(about.get("problem", "")), []).append(path)
+    return ({render.size(sum(sizes.values())): list(sizes)} if sizes else {}) | found
+
+
+_FEW = 3
+
+
+def names_of(paths: Sequence[str]) -> str:
+    """The first of some paths, and how many more there are, on a line.
+
+    >>> names_of(["a", "b", "c"]), names_of(["a", "b", "c", "d"])
+    ('a, b and c', 'a, b and 2 more')
+    """
+    shown = list(map(one_line, paths))
+    if len(shown) > _FEW:
+        return f"{shown[0]}, {shown[1]} and {len(shown) - 2} more"
+    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))

@@ -4,32 +4,47 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
-import signal
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
-from gxt import bisecting, capture, catalog, environment, fluent, git, recorder, render, replaying, snapshots, worktrees
+from gxt import (
+    bisecting,
+    capture,
+    catalog,
+    commands,
+    environment,
+    fluent,
+    git,
+    recorder,
+    render,
+    replaying,
+    snapshots,
+    temporary,
+    worktrees,
+)
 from gxt.bisecting import BAD, GOOD, SKIP, TAG, Answer, Outcome, Question, Recorded
 from gxt.capture import Known
 from gxt.cli import output
-from gxt.cli.again import excluding
 from gxt.cli.moving import talk
 from gxt.cli.params import complete_experiment, json_option, repository
-from gxt.cli.run import exit_code_of, start, status_of, tee_until_exit
+from gxt.cli.run import sink_of
 from gxt.cli.runs import SHORT, commit_json, metric_text
+from gxt.commands import Exit, exit_code_of
 from gxt.errors import GxtError, NotFoundError, UsageError
 from gxt.git import CodeCommit, Repository, WorkTree
-from gxt.model import DEFAULT_EXPERIMENT, FAILED, KILLED, Run
-from gxt.replaying import Interpreter, Plan, Supply
+from gxt.model import DEFAULT_EXPERIMENT, FAILED, Run
+from gxt.replaying import Interpreter, Plan, Supply, in_folder
 from gxt.replaying.plan import is_python
-from gxt.replaying.supplies import UNKNOWN
+from gxt.replaying.supplies import CHANGED, GONE, UNKNOWN, state_of
 from gxt.showing import one_line, quoted
+from gxt.temporary import Place
 
 _STYLES = {GOOD: "green", BAD: "red", SKIP: "yellow"}
 
@@ -66,7 +81,13 @@ _STYLES = {GOOD: "green", BAD: "red", SKIP: "yellow"}
     multiple=True,
     type=click.Path(),
     metavar="PATH",
-    help="A file or folder of the work tree that is no code, and that the command needs: there as a link.",
+    help="A file or folder of the work tree that is no code, and that the command needs: there as a link, as it is.",
+)
+@click.option(
+    "--check-ends/--no-check-ends",
+    default=True,
+    show_default=True,
+    help="Run the command on the good and the bad commit first, where no recorded run tells of them.",
 )
 @json_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND…]")
@@ -80,6 +101,7 @@ def bisect_command(
     runs: int,
     fail_is_bad: bool,
     links: Sequence[str],
+    check_ends: bool,
     as_json: bool,
     command: Sequence[str],
 ) -> int:
@@ -108,24 +130,47 @@ def bisect_command(
     begin = _commit(repo, good) if good else bisecting.latest_good(repo, recorded, end.id)
     known = bisecting.check_end(recorded, begin, GOOD, good or begin.id[:SHORT])
     teller = _Teller(question, as_json)
-    teller.begins(GOOD, begin, known)
-    is_to_test = bad is None and known_end is None and bool(command)  # who says nothing of HEAD may be wrong about it
-    if not is_to_test:
-        teller.begins(BAD, end, known_end)
-    with _place(repo, end) as folder, _interruptible():
-        tester = _Tester(repo, settings, recorded, folder, _links(repo, links)) if command else None
-        if is_to_test:
-            known_end = bisecting.ask(recorded, end, tester)
-            teller.tells(known_end, None)
-            if known_end.result == GOOD:
-                raise GxtError(f"HEAD is good: {condition}", "--bad COMMIT says where it was bad")
-        outcome = bisecting.bisect(repo, folder, begin.id, end.id, recorded, tester, teller.tells)
+    is_checked = check_ends and bool(command)
+    with _place(repo, end, settings) as place:
+        tester = _Tester(repo, settings, recorded, place, _links(repo, links)) if command else None
+        known = _end(recorded, begin, GOOD, known, tester if is_checked else None, teller)
+        # Who says nothing of HEAD may be wrong about it.
+        known_end = _end(recorded, end, BAD, known_end, tester if is_checked or bad is None else None, teller)
+        outcome = bisecting.bisect(repo, place.folder, begin.id, end.id, recorded, tester, teller.tells)
     outcome.answers[:0] = [answer for answer in (known, known_end) if answer is not None]
     if as_json:
         output.page(render.json_text(_json(repo, question, outcome)))
     else:
         _report(repo, question, outcome)
     return 0 if outcome.first_bad is not None else 1
+
+
+def _end(
+    recorded: Recorded,
+    commit: CodeCommit,
+    result: str,
+    known: Answer | None,
+    tester: _Tester | None,
+    teller: _Teller,
+) -> Answer | None:
+    """What there is to say of an end of the search: from recorded runs, or by running the command where a tester is
+    given; else it is taken as said.
+
+    Raises:
+        GxtError: it is the opposite, or cannot be tested.
+    """
+    if known is not None or tester is None:
+        teller.begins(result, commit, known)
+        return known
+    known = bisecting.ask(recorded, commit, tester, f"--{result}")
+    teller.tells(known, None)
+    if known.result != result:
+        names = ", ".join(run.name or run.id for run in known.runs)
+        raise GxtError(
+            f"{commit.id[:SHORT]} is {known.result}, not {result}: {recorded.question.text} ({names})",
+            f"--{result} COMMIT says where it was {result}",
+        )
+    return known
 
 
 def _commit(repo: Repository, text: str) -> CodeCommit:
@@ -146,34 +191,15 @@ def _inside(repo: Repository) -> str:
 
 
 @contextlib.contextmanager
-def _place(repo: Repository, commit: CodeCommit) -> Iterator[Path]:
-    """A linked work tree in a temporary folder, which goes again."""
-    root = worktrees.temporary()
-    folder = root / (repo.work_tree.name if repo.work_tree is not None else "code")
+def _place(repo: Repository, commit: CodeCommit, settings: Mapping[str, str]) -> Iterator[Place]:
+    """A linked work tree in a temporary folder, which goes again; Ctrl-C is told what is kept."""
     try:
-        git.add_worktree(repo, folder, commit.id)
-        yield folder
-    finally:
-        git.remove_worktree(repo, folder)
-        shutil.rmtree(root, ignore_errors=True)
-        git.remove_worktree(repo, folder)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C is told what is kept, and SIGTERM leaves no more behind than that."""
-
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    except KeyboardInterrupt:
+        with commands.ended_by_signals(), temporary.place(repo) as place:
+            git.add_worktree(repo, place.folder, commit.id, settings)
+            yield place
+    except (KeyboardInterrupt, SystemExit):
         output.note("gxt: what has ended is recorded; the same command goes on from there")
         raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _links(repo: Repository, paths: Sequence[str]) -> list[str]:
@@ -190,15 +216,38 @@ def _links(repo: Repository, paths: Sequence[str]) -> list[str]:
     return found
 
 
-def _recorded_inputs(recorded: Recorded, repo: Repository, top: Path | None) -> list[str]:
-    """The files of the work tree that recorded runs of the experiment read."""
+def _recorded_inputs(recorded: Recorded, repo: Repository, top: Path | None, links: Sequence[str]) -> list[str]:
+    """The files of the work tree that recorded runs of the experiment read.
+
+    Raises:
+        UsageError: one is not what the latest of them read, and is not among the `links`, which are taken as they are.
+    """
     if top is None or recorded.question.experiment not in {one.name for one in catalog.all_experiments(repo)}:
         return []
     runs = catalog.listing(repo, [recorded.question.experiment], order_by=["started:desc"], limit=100).runs
-    sources = {str(about.get("source") or "") for run in runs for about in run.inputs.values()}
-    inside = (one for one in sources if one and "://" not in one and not one.startswith("/"))
-    paths = sorted(one for one in inside if ".." not in PurePosixPath(one).parts)
-    return [path.relative_to(top).as_posix() for one in paths for path in _named(top, one)]
+    latest: dict[str, tuple[Run, object]] = {}
+    for run in runs:
+        for about in run.inputs.values():
+            source = str(about.get("source") or "")
+            if (
+                source
+                and "://" not in source
+                and not source.startswith("/")
+                and ".." not in PurePosixPath(source).parts
+            ):
+                latest.setdefault(source, (run, about.get("digest")))
+    for source, (run, digest) in sorted(latest.items()):
+        if any(PurePosixPath(source).is_relative_to(link) for link in links):
+            continue
+        state = state_of(top / source, digest if isinstance(digest, str) else None)
+        if state == CHANGED:
+            raise UsageError(
+                f"{one_line(source)} is not what run {run.name} read: its content has changed",
+                f"bring it back as it was; --link {shlex.quote(source)} takes it as it is",
+            )
+        if state == GONE:
+            output.note(f"gxt: {source}, which run {run.name} read, is not here")
+    return [path.relative_to(top).as_posix() for source in sorted(latest) for path in _named(top, source)]
 
 
 def _named(top: Path, source: str) -> list[Path]:
@@ -214,7 +263,7 @@ class _Tester:
     repo: Repository
     settings: Mapping[str, str]
     recorded: Recorded
-    folder: Path
+    place: Place
     links: Sequence[str]
     python: Interpreter | None = field(init=False)
 
@@ -224,15 +273,24 @@ class _Tester:
             raise UsageError(f"no such command: {word}")
         self.python = replaying.look_at(_program(word)) if is_python(word) else None
         self.top = Path(os.path.realpath(self.repo.work_tree)) if self.repo.work_tree is not None else None
-        self.links = list(dict.fromkeys([*self.links, *_recorded_inputs(self.recorded, self.repo, self.top)]))
+        self.links = list(
+            dict.fromkeys([*self.links, *_recorded_inputs(self.recorded, self.repo, self.top, self.links)])
+        )
+
+    @property
+    def folder(self) -> Path:
+        return self.place.folder
 
     def __call__(self, commit: CodeCommit) -> Run:
         question = self.recorded.question
-        git.check_out(self.folder, commit.id)
+        git.check_out(self.folder, commit.id, self.settings)
         if git.submodules_at(self.repo, commit.id):
             why = git.update_submodules(self.folder, talk("the submodules"))
             if why:
                 output.note(f"gxt: {why}")
+        if pointers := git.lfs_pointers(self.folder):
+            why = "could not bring them" if git.has_lfs() else "is not installed"
+            output.note(f"gxt: pointers alone, since git-lfs {why}: {worktrees.names_of(pointers)}")
         linked = list(self._link())
         run = recorder.begin(
             self.repo,
@@ -243,7 +301,7 @@ class _Tester:
             starts=question.command,
         )
         try:
-            code = self._run(run, linked)
+            ended = self._run(run, linked)
         except UsageError as error:  # it cannot be started there: a program of the code's own may come later
             run.set_note(error.message)
             run.end(FAILED)
@@ -251,12 +309,13 @@ class _Tester:
         except BaseException:
             run.discard()
             raise
-        run.end(status_of(code), exit_code_of(code))
-        if status_of(code) == KILLED:
-            raise KeyboardInterrupt
+        run.end(ended.status, exit_code_of(ended.code))
+        if ended.told is not None:
+            output.note(f"gxt: {ended.status}, and kept with what it had: {run.name} ({run.run_id})")
+            commands.end_as_told(ended.told)
         return run.record
 
-    def _run(self, run: recorder.ActiveRun, linked: Sequence[str]) -> int:
+    def _run(self, run: recorder.ActiveRun, linked: Sequence[str]) -> Exit:
         question = self.recorded.question
         where = self.folder / question.cwd
         if not where.is_dir():
@@ -264,8 +323,12 @@ class _Tester:
         made = Plan(question.command, None, {}, PurePosixPath(question.cwd), ())
         python = self.python.executable if self.python else None
         words = replaying.arguments_in(made, self.folder, self.top, python, "")
-        process = start(words, run, str(self.folder), where, self._variables(linked))
-        return tee_until_exit(process, run, beside=True)
+        supplies = [Supply(path, UNKNOWN, linked=True) for path in linked]  # no code, so no change of it
+        variables = in_folder(os.environ, self.folder, self.top, self.python, supplies, self.settings)
+        sink = sink_of(sys.stderr)
+        with commands.commanding(is_apart=True) as command:
+            command.start(words, run, str(self.folder), where, variables, held=[self.place.lock])
+            return commands.tee_until_exit(command, run, (sink, sink))
 
     def _link(self) -> Iterator[str]:
         """Have what is no code there too, where the commit has nothing of its own."""
@@ -275,23 +338,6 @@ class _Tester:
                 ours.parent.mkdir(parents=True, exist_ok=True)
                 ours.symlink_to(theirs.resolve())
                 yield path
-
-    def _variables(self, linked: Sequence[str]) -> dict[str, str]:
-        """The environment: ours, but that packages of the work tree are imported from the commit's."""
-        variables = dict(os.environ)
-        variables.pop("PWD", None)
-        if self.python is not None and (paths := self.python.path_in(self.folder, self.top)):
-            variables["PYTHONPATH"] = os.pathsep.join([*paths, *filter(None, [variables.get("PYTHONPATH")])])
-        supplies = [Supply(path, UNKNOWN, linked=True) for path in linked]
-        if (ignored := excluding(self.folder, supplies, self.settings)) is not None:
-            # Links are no code: a run that the command records by itself has none uncommitted.
-            number = int(variables.get("GIT_CONFIG_COUNT", "0") or "0")
-            variables |= {
-                "GIT_CONFIG_COUNT": str(number + 1),
-                f"GIT_CONFIG_KEY_{number}": "core.excludesFile",
-                f"GIT_CONFIG_VALUE_{number}": str(ignored),
-            }
-        return variables
 
     def _origin(self, commit: CodeCommit) -> Known:
         question = self.recorded.question

@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import click
 
-from gxt import catalog, git, layout, render, snapshots, worktrees
+from gxt import catalog, git, layout, worktrees
 from gxt.cli import output
 from gxt.cli.moving import talk, transfer_progress
 from gxt.cli.params import readable_repository, repository, run_argument
 from gxt.errors import NotFoundError, UsageError
 from gxt.git import Repository
 from gxt.model import Run, experiment_folder
-from gxt.worktrees import Opened
 
 
 @click.command("checkout")
@@ -80,60 +79,12 @@ def _checkout_code(repo: Repository, run: Run, target: str | None) -> None:
         raise UsageError(f"{folder} is in your own work tree", "a folder outside of it, such as ../NAME")
     opened = worktrees.open_at(repo, git.config(repo), run, folder, talk("the repository"))
     click.echo(str(folder))
-    for remark in missing_code(run, opened):
+    for remark in worktrees.missing(run, opened):
         output.note(f"gxt: {remark}")
     if output.is_terminal():
         output.note(
             f"commit {opened.commit[:12]}; `git worktree remove --force {shlex.quote(str(folder))}` takes it away"
         )
-
-
-def missing_code(run: Run, opened: Opened) -> Iterator[str]:
-    """What a folder with a run's code lacks, and how it may come."""
-    for why, paths in _left_out(run).items():
-        if why == snapshots.SECRET:
-            one = "1 file that looks like a secret was"
-            files = one if len(paths) == 1 else f"{len(paths)} files that look like secrets were"
-            yield f"{files} left out: {some_of(paths)}"
-        else:
-            yield f"not kept with the run: {some_of(paths)} ({why})"
-    if more := run.source.get("left_out_more"):
-        yield f"not kept with the run: {more} more files"
-    for path in worktrees.edited(run):
-        yield f"not as it ran: {path} was edited after the program had read it"
-    for path in worktrees.changed_submodules(run):
-        yield f"not kept with the run: uncommitted changes in the submodule {path}"
-    folder = shlex.quote(str(opened.folder))
-    if opened.submodules:
-        yield f"submodules are empty; `git -C {folder} submodule update --init --recursive` brings them"
-    if not opened.has_large:
-        yield f"files in Git LFS are pointers, since git-lfs could not bring them; try `git -C {folder} lfs pull`"
-
-
-def _left_out(run: Run) -> dict[str, list[str]]:
-    """The files that were not kept, by the reason; those that were too large by their size in all."""
-    found: dict[str, list[str]] = {}
-    sizes = {}
-    for path, about in worktrees.not_kept(run).items():
-        if isinstance(about.get("size"), int):
-            sizes[path] = about["size"]
-        else:
-            found.setdefault(str(about.get("problem", "")), []).append(path)
-    return ({render.size(sum(sizes.values())): list(sizes)} if sizes else {}) | found
-
-
-_FEW = 3
-
-
-def some_of(paths: Sequence[str]) -> str:
-    """The first of some paths, and how many more there are.
-
-    >>> some_of(["a", "b", "c"]), some_of(["a", "b", "c", "d"])
-    ('a, b and c', 'a, b and 2 more')
-    """
-    if len(paths) > _FEW:
-        return f"{paths[0]}, {paths[1]} and {len(paths) - 2} more"
-    return " and ".join(filter(None, [", ".join(paths[:-1]), paths[-1]]))
 
 
 def _beside(repo: Repository, run: Run) -> Path:

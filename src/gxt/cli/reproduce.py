@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import click
 
-from gxt import catalog, layout, render, replaying, stats
+from gxt import capture, catalog, render, replaying, stats
 from gxt.cli import output
-from gxt.cli.again import CURRENT, VENV, Done, Wish, again
+from gxt.cli.moving import talk
 from gxt.cli.params import complete_metric, goals_option, json_option, repository, run_argument
-from gxt.errors import NotFoundError
+from gxt.cli.run import sink_of
 from gxt.gate.limits import Tolerance, parse_tolerance
-from gxt.model import FINISHED, KILLED, Run, flatten
+from gxt.model import seconds_of
 from gxt.render import Column, Table
-from gxt.replaying import Verdict
+from gxt.replaying import CURRENT, REPRODUCES, RERUN_OF, VENV, Rehearsal, Reproduction, Rerun, Watch, Wish, exact
+from gxt.showing import one_line
 
 _OPTIONS = [
     click.option(
@@ -42,6 +44,7 @@ _OPTIONS = [
         help="A file or folder of the work tree that it needs, and that neither the code nor the run's inputs have.",
     ),
     click.option("-n", "--name", metavar="NAME", help="The new run's name. Default: one such as calm-otter."),
+    click.option("--timeout", metavar="TIME", help="End the command after that long: 30s, 5m, 1h."),
     click.option("--dry-run", is_flag=True, help="Only say what would be run, and where it would differ from then."),
     click.option("--keep", is_flag=True, help="Keep the folder it ran in; it is kept too where the command fails."),
 ]
@@ -82,6 +85,7 @@ def reproduce_command(
     env: str,
     also: Sequence[str],
     name: str | None,
+    timeout: str | None,
     dry_run: bool,
     keep: bool,
     metrics: Sequence[str],
@@ -107,22 +111,18 @@ def reproduce_command(
     then = catalog.find(repo, run)
     amounts = _tolerances(tolerances)
     stated = dict(map(stats.parse_goal, goals))
-    for metric in metrics:
-        if metric not in then.metrics:
-            raise NotFoundError(f"run {then.name} has no metric {metric!r}", f"`gxt show {then.id}` lists them")
-    wish = Wish("reproduces", replaying.parse_changes(params), command, env, also, name, dry_run, keep)
-    done = again(repo, then, wish)
-    if done is None:
+    replaying.check_metrics(then, metrics)
+    wish = _wish(REPRODUCES, params, command, env, also, name, keep, timeout)
+    watch, remarks = _watch()
+    if dry_run:
+        _say_plan(replaying.rehearse(repo, then, wish, watch))
         return 0
-    known = dict(catalog.find_experiment(repo, then.experiment).goals) | stated
-    found = replaying.verdicts(then, done.counterpart, lambda metric: stats.goal_of(metric, known), amounts, metrics)
-    held = replaying.held(found) and (done.code == 0 or then.status != FINISHED) and done.run.status != KILLED
-    is_told = not held or replaying.is_compared(found)
+    found = replaying.reproduction(repo, then, wish, watch, remarks, amounts, metrics, stated)
     if as_json:
-        output.page(render.json_text(_json(then, done, found, held)))
+        output.page(render.json_text(found.to_dict()))
     else:
-        _report(then, done, found, held, is_told)
-    return (0 if held else 1) if is_told else 2
+        _report(found)
+    return {True: 0, False: 1, None: 2}[found.held]
 
 
 @click.command("rerun")
@@ -137,6 +137,7 @@ def rerun_command(
     env: str,
     also: Sequence[str],
     name: str | None,
+    timeout: str | None,
     dry_run: bool,
     keep: bool,
 ) -> int:
@@ -151,18 +152,56 @@ def rerun_command(
     """
     repo = repository(ctx)
     then = catalog.find(repo, run)
-    wish = Wish("rerun_of", replaying.parse_changes(params), command, env, also, name, dry_run, keep)
-    done = again(repo, then, wish)
-    if done is None:
+    wish = _wish(RERUN_OF, params, command, env, also, name, keep, timeout)
+    watch, remarks = _watch()
+    if dry_run:
+        _say_plan(replaying.rehearse(repo, then, wish, watch))
         return 0
-    known = catalog.find_experiment(repo, then.experiment).goals
-    for line in _differences(then, done.counterpart, known):
+    found = replaying.rerun_of(repo, then, wish, watch, remarks)
+    for line in _differences(found):
         output.say(line)
-    _remark_on(then, done)
-    return done.code
+    _remark_on(found)
+    return found.exit_code
+
+
+def _wish(
+    link: str,
+    params: Sequence[str],
+    command: Sequence[str],
+    env: str,
+    also: Sequence[str],
+    name: str | None,
+    keep: bool,
+    timeout: str | None,
+) -> Wish:
+    seconds = None if timeout is None else seconds_of(timeout)
+    return Wish(link, replaying.parse_changes(params), command, env, also, name, keep, seconds)
+
+
+def _watch() -> tuple[Watch, list[str]]:
+    """What the command prints goes to standard error, since standard output has the answer; so do remarks, which come
+    to stand in the list too."""
+    remarks: list[str] = []
+
+    def said(text: str) -> None:
+        remarks.append(text)
+        output.note(f"gxt: {text}")
+
+    return Watch(said, sink_of(sys.stderr), talk), remarks
 
 
 # --- what is said of it -----------------------------------------------------------------------------------------------
+
+
+def _say_plan(found: Rehearsal) -> None:
+    made = found.plan
+    for one in made.replaced:
+        output.say(f"{one.param}: {one.before} → {one.after}")
+    for name, value in made.params.items():
+        output.say(f"{name}: {value}")
+    command = capture.command_text(made.command) if made.command else f"(the notebook {made.notebook})"
+    where = f" in {made.cwd}" if str(made.cwd) != "." else ""
+    output.say(f"would run{where}, at {found.commit[:12]}: {command}")
 
 
 def _tolerances(texts: Sequence[str]) -> dict[str, Tolerance]:
@@ -173,69 +212,26 @@ def _tolerances(texts: Sequence[str]) -> dict[str, Tolerance]:
     return found
 
 
-def _report(then: Run, done: Done, found: Sequence[Verdict], held: bool, is_told: bool) -> None:
+def _report(found: Reproduction) -> None:
     columns = [Column("metric"), Column("then", "number"), Column("now", "number")]
     columns += [Column("difference", "number"), Column("verdict")]
-    rows = [[v.metric, _exact(v.then), _exact(v.now), v.difference or None, v.status] for v in found]
+    rows = [[v.metric, exact(v.then), exact(v.now), v.difference or None, v.status] for v in found.metrics]
     if rows:
         output.page(render.terminal(Table(columns, rows), None, output.width(), output.colour())[0])
-    _remark_on(then, done)
-    counts = {status: sum(v.status == status for v in found) for status in _STATUSES}
-    said = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "no metric to compare"
-    word = ("held" if held else "did not hold") if is_told else "cannot be told"
-    output.say(output.paint(f"{word}: {said}", "green" if held and is_told else "red"))
+    _remark_on(found)
+    output.say(output.paint(found.summary, "green" if found.held else "red"))
 
 
-_STATUSES = (replaying.IDENTICAL, replaying.HELD, replaying.DIFFERS, replaying.MISSING, replaying.NEW)
+def _remark_on(found: Reproduction | Rerun) -> None:
+    for line in found.lines():
+        output.say(one_line(line))
+    run = found.run
+    output.say(f"{run.status}: {output.paint(run.name, 'bold')} ({run.id}) in {run.experiment}")
 
 
-def _exact(value: float | None) -> str | None:
-    """To the last digit, which is what is asked about."""
-    return None if value is None else layout.metric_value(value)
-
-
-def _remark_on(then: Run, done: Done) -> None:
-    if done.counterpart.id != done.run.id:
-        output.say(f"compared with {done.counterpart.name} ({done.counterpart.id}), which it recorded")
-    if done.code and then.status == FINISHED:
-        output.say(f"the command failed with exit code {done.code}; then, it finished")
-    for path in _other_inputs(then, done.counterpart):
-        output.say(f"the input {path} is not what it was")
-    output.say(f"{done.run.status}: {output.paint(done.run.name, 'bold')} ({done.run.id}) in {done.run.experiment}")
-
-
-def _other_inputs(then: Run, now: Run) -> list[str]:
-    """The inputs whose digest is another one."""
-    digests = {name: about.get("digest") for name, about in now.inputs.items()}
-    return [name for name, about in then.inputs.items() if name in digests and digests[name] != about.get("digest")]
-
-
-def _differences(then: Run, now: Run, goals: Mapping[str, str]) -> list[str]:
-    """What a rerun came to, a line for each param and metric that is another one."""
-    before, after = flatten(then.params), flatten(now.params)
-    lines = [
-        f"{name}: {before.get(name, '(none)')} → {after.get(name, '(none)')}"
-        for name in sorted({*before, *after})
-        if before.get(name) != after.get(name)
-    ]
-    for name in sorted({*then.metrics, *now.metrics}):
-        old, new = (run.metrics[name].last if name in run.metrics else None for run in (then, now))
-        better = {"min": lambda a, b: b < a, "max": lambda a, b: b > a}.get(stats.goal_of(name, goals) or "")
-        word = ""
-        if better is not None and old is not None and new is not None and old != new:
-            word = "  better" if better(old, new) else "  worse"
-        lines.append(f"{name}: {_exact(old) or '(none)'} → {_exact(new) or '(none)'}{word}")
-    return lines
-
-
-def _json(then: Run, done: Done, found: Sequence[Verdict], held: bool) -> dict[str, Any]:
-    return {
-        "run": then.id,
-        "new_run": done.run.id,
-        "compared_with": done.counterpart.id,
-        "status": done.run.status,
-        "exit_code": done.code,
-        "held": held,
-        "metrics": [verdict.to_dict() for verdict in found],
-        "other_inputs": _other_inputs(then, done.counterpart),
-    }
+def _differences(found: Rerun) -> Iterator[str]:
+    """What a rerun came to, a line for each param that is another one, and for each metric."""
+    for name, (before, after) in found.params.items():
+        yield f"{name}: {'(none)' if before is None else before} → {'(none)' if after is None else after}"
+    for name, (old, new, word) in found.metrics.items():
+        yield f"{name}: {exact(old) or '(none)'} → {exact(new) or '(none)'}{f'  {word}' if word else ''}"

@@ -133,7 +133,16 @@ from gxt.git.upkeep import (
     remove_stale_lock,
     stale_lock,
 )
-from gxt.git.worktrees import add_worktree, remove_worktree, show_diff, submodules_at, update_submodules
+from gxt.git.worktrees import (
+    add_worktree,
+    lfs_filters,
+    lfs_pointers,
+    remove_worktree,
+    show_diff,
+    submodules_at,
+    update_submodules,
+    worktrees,
+)
 
 __all__ = [
     "BAD",
@@ -236,6 +245,8 @@ __all__ = [
     "let_go",
     "lfs_endpoints",
     "lfs_fetch",
+    "lfs_filters",
+    "lfs_pointers",
     "lfs_push",
     "list_files",
     "list_refs",
@@ -295,6 +306,7 @@ __all__ = [
     "version",
     "walk",
     "whole_number",
+    "worktrees",
     "write",
     "write_notes",
 ]

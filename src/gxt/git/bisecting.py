@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from gxt.errors import GitError
 from gxt.git.process import call, git_error, one_line, run
 from gxt.git.repository import Repository
+from gxt.git.worktrees import OPTIONS, check_out_by
 
-_OPTIONS = ["-c", f"core.hooksPath={os.devnull}", "-c", "core.sparseCheckout=false", "-c", "advice.detachedHead=false"]
 _FOUND = re.compile(r"^# first bad commit: \[([0-9a-f]+)\]", re.MULTILINE)
 _POSSIBLE = re.compile(r"^# possible first bad commit: \[([0-9a-f]+)\]", re.MULTILINE)
 _ONLY_SKIPPED_LEFT, _BAD_BASE = 2, 3
@@ -53,13 +52,13 @@ def bisect_mark(folder: Path, how: str, commit: str) -> Bisection:
 
 
 def _bisect(folder: Path, *args: str) -> Bisection:
-    code, out, err = call([*_OPTIONS, "bisect", *args], folder)
+    code, out, err = call([*OPTIONS, "bisect", *args], folder)
     words = out.decode("utf-8", "replace")
     if code == _BAD_BASE:
         raise GitError(f"git bisect: {one_line((err or words).strip())}")
     if code not in (0, _ONLY_SKIPPED_LEFT):
         raise git_error(["bisect"], err or words)
-    _, log, _ = call([*_OPTIONS, "bisect", "log"], folder)
+    _, log, _ = call([*OPTIONS, "bisect", "log"], folder)
     said = log.decode("utf-8", "replace")
     if found := _FOUND.search(said):
         return Bisection(None, found[1])
@@ -78,18 +77,13 @@ def halving(repo: Repository, bad: str, good: Sequence[str]) -> list[str]:
     return [commit for line in out.splitlines() if (commit := line.split(" ", 1)[0]) != bad]
 
 
-def check_out(folder: Path, commit: str) -> None:
+def check_out(folder: Path, commit: str, settings: Mapping[str, str]) -> None:
     """Have a linked work tree hold a commit's files and nothing else.
 
     Raises:
         GitError: git cannot write them.
     """
-    for args in (
-        ["checkout", "-q", "--force", "--detach", commit],
-        ["clean", "-q", "-ffdx"],  # what the last test left: stale bytecode, outputs
-    ):
-        code, _, err = call([*_OPTIONS, *args], folder)
-        if code and "lfs" in err:  # git-lfs cannot bring them; their pointers are there then
-            code, _, err = call([*_OPTIONS, *args], folder, environment={"GIT_LFS_SKIP_SMUDGE": "1"})
-        if code:
-            raise git_error(args, err)
+    check_out_by(OPTIONS, ["checkout", "-q", "--force", "--detach", commit], folder, settings)
+    code, _, err = call([*OPTIONS, "clean", "-q", "-ffdx"], folder)  # what the last test left: stale bytecode, outputs
+    if code:
+        raise git_error(["clean"], err)

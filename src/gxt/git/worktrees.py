@@ -5,36 +5,87 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gxt.errors import GitError
+from gxt.git.lfs import has_lfs
 from gxt.git.process import ask, call, git_error, run, scrubbed_environment, start
 from gxt.git.repository import Repository, Talk
 
 # No hook of the user's runs; and a folder that is to have the code has all of it, whatever their own leaves out.
-_OPTIONS = ["-c", f"core.hooksPath={os.devnull}", "-c", "core.sparseCheckout=false", "-c", "advice.detachedHead=false"]
-_POINTERS_ONLY = {"GIT_LFS_SKIP_SMUDGE": "1"}
+OPTIONS = [
+    *("-c", f"core.hooksPath={os.devnull}"),
+    *("-c", "core.fsmonitor="),
+    *("-c", "core.sparseCheckout=false"),
+    *("-c", "advice.detachedHead=false"),
+]
+_POINTERS_ONLY = [*("-c", "filter.lfs.process="), *("-c", "filter.lfs.smudge="), *("-c", "filter.lfs.required=false")]
+_LARGEST_POINTER = 1024  # bytes, as git-lfs has it
+_LFS_SIGN = b"version https://git-lfs.github.com/spec/"
 
 
-def add_worktree(repo: Repository, folder: Path, commit: str) -> bool:
+def add_worktree(repo: Repository, folder: Path, commit: str, settings: Mapping[str, str]) -> None:
     """Check a commit out into a new folder, as a linked work tree without a branch.
 
-    Returns:
-        Whether files in Git LFS are there too: False where git-lfs could not bring them, and their pointers are.
+    Files in Git LFS come too, where git-lfs is installed and can bring them; else their pointers (`lfs_pointers`).
 
     Raises:
         GitError: git does not take the folder, or a filter fails.
     """
-    args = [f"--git-dir={repo.git_dir}", *_OPTIONS, "worktree", "add", "-q", "--detach", str(folder), commit]
-    code, _, err = call(args, repo.git_dir)
+    check_out_by(
+        [f"--git-dir={repo.git_dir}", *OPTIONS],
+        ["worktree", "add", "-q", "--detach", str(folder), commit],
+        repo.git_dir,
+        settings,
+    )
+
+
+def check_out_by(options: Sequence[str], args: Sequence[str], cwd: Path, settings: Mapping[str, str]) -> None:
+    """Have git check files out by some command; with their pointers, where git-lfs cannot bring what is in Git LFS.
+
+    Raises:
+        GitError: git cannot.
+    """
+    filters = [word for key, value in lfs_filters(settings).items() for word in ("-c", f"{key}={value}")]
+    code, _, err = call([*options, *filters, *args], cwd)
     if code and "lfs" in err:
-        code, _, err = call(args, repo.git_dir, environment=_POINTERS_ONLY)
-        if code == 0:
-            return False
+        code, _, err = call([*options, *_POINTERS_ONLY, *args], cwd)
     if code:
-        raise git_error(["worktree"], err)
-    return True
+        raise git_error(args, err)
+
+
+def lfs_filters(settings: Mapping[str, str]) -> dict[str, str]:
+    """The configuration by which git has git-lfs bring files, where git-lfs is installed and nobody has set it up."""
+    if "filter.lfs.smudge" in settings or "filter.lfs.process" in settings or not has_lfs():
+        return {}
+    return {
+        "filter.lfs.clean": "git-lfs clean -- %f",
+        "filter.lfs.smudge": "git-lfs smudge -- %f",
+        "filter.lfs.process": "git-lfs filter-process",
+        "filter.lfs.required": "true",
+    }
+
+
+def lfs_pointers(folder: Path) -> list[str]:
+    """The files of a work tree that are in Git LFS, and of which only the pointers are there."""
+    code, out, err = call([*OPTIONS, "ls-files", "-z", "--", ":(top,attr:filter=lfs)"], folder)
+    if code:
+        raise git_error(["ls-files"], err)
+    return [name for name in os.fsdecode(out).split("\0")[:-1] if _is_pointer(folder / name)]
+
+
+def _is_pointer(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        if path.is_file() and path.stat().st_size <= _LARGEST_POINTER:
+            return path.read_bytes().startswith(_LFS_SIGN)
+    return False
+
+
+def worktrees(repo: Repository) -> list[Path]:
+    """The folders of all linked work trees that git knows, whether they are still there or not."""
+    lines = os.fsdecode(run(repo, "worktree", "list", "--porcelain")).splitlines()  # -z came with git 2.36
+    return [Path(line.removeprefix("worktree ")) for line in lines if line.startswith("worktree ")][1:]
 
 
 def remove_worktree(repo: Repository, folder: Path) -> None:
@@ -53,7 +104,7 @@ def submodules_at(repo: Repository, commit: str) -> list[str]:
 
 def update_submodules(folder: Path, talk: Talk) -> str | None:
     """Check the submodules of a work tree out, theirs too; why not, where git cannot."""
-    args = [*_OPTIONS, "submodule", "--quiet", "update", "--init", "--recursive"]
+    args = [*OPTIONS, "submodule", "--quiet", "update", "--init", "--recursive"]
     environment = {} if talk.asks else {"GIT_TERMINAL_PROMPT": "0"}
     with start(args, folder, environment=environment, asks=talk.asks) as process:
         _, err = process.communicate()

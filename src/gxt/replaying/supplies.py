@@ -71,21 +71,22 @@ def supply(run: Run, top: Path | None, folder: Path, also: Sequence[str] = ()) -
 def _input(source: str, digest: str | None, bringer: _Bringer) -> Supply:
     path = PurePosixPath(source)
     if path.is_absolute():
-        return Supply(source, _state(Path(source), digest), brought=False)
+        return Supply(source, state_of(Path(source), digest), brought=False)
     if ".." in path.parts:
         return Supply(source, UNKNOWN, brought=False)
     if bringer.leads_out(source):  # a link of the code's own: what it leads to is the user's
-        return Supply(source, _state(bringer.folder / source, digest), brought=False, linked=True)
+        return Supply(source, state_of(bringer.folder / source, digest), brought=False, linked=True)
     linked = False
     if "*" in source or "?" in source or "[" in source:
         for one in bringer.matching(source):
             linked = bringer.bring(one) or linked
     else:
         linked = bringer.bring(source)
-    return Supply(source, _state(bringer.folder / source, digest), linked=linked)
+    return Supply(source, state_of(bringer.folder / source, digest), linked=linked)
 
 
-def _state(path: Path, digest: str | None) -> str:
+def state_of(path: Path, digest: str | None) -> str:
+    """Whether data is what it was, by its digest: SAME, CHANGED or GONE; UNKNOWN where none was recorded."""
     if digest is None:
         return UNKNOWN
     try:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from gxt import git, layout, live, textmap
+from gxt import git, layout, live, temporary, textmap
 from gxt.errors import FormatError, GitError, GxtWarning, RefLockedError, RefMovedError
 from gxt.git import Repository
 from gxt.store.aside import abandoned, remove_abandoned
@@ -101,12 +101,13 @@ def check_not_checked_out(repo: Repository, ref: str, settings: Mapping[str, str
 def leftovers(repo: Repository) -> list[Path]:
     """What processes that were killed in the middle of a commit left behind."""
     locks = [lock for name in _locked_with(ref_of(git.config(repo))) if (lock := git.stale_lock(repo, name))]
-    return [*live.leftovers(root(repo)), *git.leftovers(repo), *abandoned(repo), *locks]
+    return [*live.leftovers(root(repo)), *git.leftovers(repo), *abandoned(repo), *temporary.abandoned(repo), *locks]
 
 
 def clean_up(repo: Repository) -> list[Path]:
     """Take away what processes that were killed in the middle of a commit left behind. Returns what was taken."""
     removed = live.remove_leftovers(root(repo)) + git.remove_leftovers(repo) + remove_abandoned(repo)
+    removed += temporary.clear(repo)
     return removed + _remove_stale_locks(repo, ref_of(git.config(repo)))
 
 

@@ -1,4 +1,4 @@
-"""Running a run again and recording it: what `gxt reproduce` and `gxt rerun` share."""
+"""Running a run again and recording it: what reproducing and rerunning share."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from gxt import capture, catalog, environment, git, intake, layout, recorder, replaying, worktrees
+from gxt import capture, catalog, commands, environment, git, intake, layout, recorder, temporary, worktrees
 from gxt.capture import Known
-from gxt.cli import output
-from gxt.cli.checkout import missing_code, some_of
-from gxt.cli.moving import talk
-from gxt.cli.run import exit_code_of, start, status_of, tee_until_exit
+from gxt.commands import Exit, Sink, exit_code_of
 from gxt.comparison.packages import package_differences
+from gxt.environment.interpreters import Interpreter, look_at
 from gxt.errors import UsageError
-from gxt.git import Repository
+from gxt.git import Repository, Talk
 from gxt.model import Run, flatten, format_time
 from gxt.recorder import ActiveRun
-from gxt.replaying import Interpreter, Plan, Supply
-from gxt.replaying.supplies import CHANGED, GONE, UNKNOWN, excludes
+from gxt.replaying.environments import make_environment
+from gxt.replaying.plan import Plan, arguments_in, plan
+from gxt.replaying.supplies import CHANGED, GONE, UNKNOWN, Supply, excludes, supply
+from gxt.temporary import Place
 from gxt.worktrees import Opened
 
 CURRENT, VENV = "current", "venv"
@@ -39,7 +39,7 @@ _NAMED = 5  # packages
 
 @dataclass(frozen=True)
 class Wish:
-    """What a command line asks for of a run that is run again.
+    """What somebody asks for of a run that is run again.
 
     Attributes:
         link: REPRODUCES or RERUN_OF.
@@ -47,102 +47,154 @@ class Wish:
         command: the command to run in place of the recorded one.
         env: CURRENT or VENV.
         also: paths of the work tree that the code needs and nothing names.
+        name: the new run's.
+        keep: whether the folder stays.
+        timeout: seconds that the command is given.
     """
 
     link: str
     changes: Mapping[str, str]
-    command: Sequence[str]
-    env: str
-    also: Sequence[str]
-    name: str | None
-    dry_run: bool
-    keep: bool
+    command: Sequence[str] = ()
+    env: str = CURRENT
+    also: Sequence[str] = ()
+    name: str | None = None
+    keep: bool = False
+    timeout: float | None = None
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told what goes on.
+
+    Attributes:
+        said: takes remarks.
+        output: takes what the command prints.
+        talk: how git is to talk to a remote of a name.
+    """
+
+    said: Callable[[str], None]
+    output: Sink
+    talk: Callable[[str], Talk]
 
 
 class Done(NamedTuple):
-    """What came of it: the new run, the run among it and its children that answers to the old one, and the command's
-    exit code."""
+    """What came of it.
+
+    Attributes:
+        run: the new run.
+        counterpart: the run among it and its children that answers to the old one.
+        exit: how the command ended.
+        pointers: files in Git LFS that it found as pointers.
+    """
 
     run: Run
     counterpart: Run
-    code: int
+    exit: Exit
+    pointers: Sequence[str]
 
 
-@dataclass
-class _Place:
-    """A work tree of the run's code, and whether it stays when we are done."""
+class Rehearsal(NamedTuple):
+    """What would be run, and at which commit."""
 
+    plan: Plan
+    commit: str
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """A work tree of the run's code, and what else is known before the command is started.
+
+    Attributes:
+        top: the user's own work tree.
+        python: the Python that runs it; None where none does.
+    """
+
+    place: Place
     opened: Opened
-    stays: bool = False
+    plan: Plan
+    top: Path | None
+    settings: Mapping[str, str]
+    supplies: Sequence[Supply]
+    python: Interpreter | None
 
     @property
     def folder(self) -> Path:
         return self.opened.folder
 
 
-def again(repo: Repository, then: Run, wish: Wish) -> Done | None:
-    """Run a run again and record it; None where nothing is to be run.
+def rehearse(repo: Repository, then: Run, wish: Wish, watch: Watch) -> Rehearsal:
+    """What running a run again would run. Raises as `again` does."""
+    with _scene(repo, then, wish, watch, is_rehearsal=True) as scene:
+        return Rehearsal(scene.plan, scene.opened.commit)
+
+
+def again(repo: Repository, then: Run, wish: Wish, watch: Watch) -> Done:
+    """Run a run again and record it.
 
     Raises:
         UsageError: it has no command, or its data is not what it was.
         NotFoundError: its code, or a package, is nowhere.
         GitError: the code cannot be brought.
+        KeyboardInterrupt, SystemExit: somebody asked us to end; what the command had recorded until then is kept.
     """
-    made = replaying.plan(then, wish.changes, wish.command)
-    settings = git.config(repo)
-    top = Path(os.path.realpath(repo.work_tree)) if repo.work_tree is not None else None
-    with _place(repo, settings, then, top) as place:
-        supplies = replaying.supply(then, top, place.folder, wish.also)
-        _remark_on_data(then, supplies, wish)
-        python = _interpreter(repo, then, made, place.folder, top, wish)
-        if wish.dry_run:
-            _say_plan(made, place.opened)
-            return None
-        command = _command(then, made, place.folder, top, python)
-        known = _known(repo, then, made, python, wish)
-        run = recorder.begin(repo, then.experiment, settings, name=wish.name, origin=known, starts=command)
-        try:
-            variables = _variables(then, place.folder, top, python, excluding(place.folder, supplies, settings))
-            process = start(command, run, str(place.folder), place.folder / made.cwd, variables)
-        except BaseException:
-            run.discard()
-            raise
-        code = tee_until_exit(process, run, beside=True)
+    with commands.ended_by_signals(), _scene(repo, then, wish, watch) as scene:
+        words = _words(then, scene)
+        variables = _variables(then, scene)
+        run = recorder.begin(
+            repo, then.experiment, scene.settings, name=wish.name, origin=_known(repo, then, scene, wish), starts=words
+        )
+        where = scene.folder / scene.plan.cwd
+        with commands.commanding(is_apart=True) as command:
+            try:
+                command.start(words, run, str(scene.folder), where, variables, held=[scene.place.lock])
+            except BaseException:
+                run.discard()
+                raise
+            ended = commands.tee_until_exit(command, run, (watch.output, watch.output), wish.timeout)
         if then.exit_code is not None:
             _take_over_params(then, run, wish.changes)
-        run.end(status_of(code), exit_code_of(code))
-        place.stays = wish.keep or code != 0
-    return _done(repo, then, run, exit_code_of(code))
+        run.end(ended.status, exit_code_of(ended.code))
+        scene.place.stays = wish.keep or (ended.code != 0 and ended.told is None)
+        if ended.told is not None:
+            watch.said(f"{ended.status}, and kept with what it had: {run.name} ({run.run_id}) in {run.experiment}")
+            commands.end_as_told(ended.told)
+    return _done(repo, then, run, ended, scene.opened.pointers)
 
 
 @contextmanager
-def _place(repo: Repository, settings: Mapping[str, str], then: Run, top: Path | None) -> Iterator[_Place]:
-    """A temporary folder with the run's code, its submodules too."""
-    root = worktrees.temporary()
-    name = top.name if top is not None else "code"
-    place: _Place | None = None
-    try:
-        place = _Place(worktrees.open_at(repo, settings, then, _mirrored(root, top, then) or root / name, talk("git")))
-        opened = place.opened
+def _scene(repo: Repository, then: Run, wish: Wish, watch: Watch, is_rehearsal: bool = False) -> Iterator[_Scene]:
+    """A temporary folder with the run's code, its submodules too, and its data."""
+    made = plan(then, wish.changes, wish.command)
+    settings = git.config(repo)
+    top = Path(os.path.realpath(repo.work_tree)) if repo.work_tree is not None else None
+    with temporary.place(repo) as place:
+        place.folder = _mirrored(place.root, top, then, watch) or place.folder
+        opened = worktrees.open_at(repo, settings, then, place.folder, watch.talk("git"))
         if opened.submodules:
-            why = git.update_submodules(opened.folder, talk("the submodules"))
-            place.opened = opened = opened._replace(submodules=opened.submodules if why else ())
+            why = git.update_submodules(opened.folder, watch.talk("the submodules"))
+            opened = opened._replace(submodules=opened.submodules if why else ())
             if why:
-                output.note(f"gxt: {why}")
-        for remark in missing_code(then, opened):
-            output.note(f"gxt: {remark}")
-        yield place
-    finally:
-        if place is not None and place.stays:
-            where = shlex.quote(str(place.folder))
-            output.note(f"gxt: kept {place.folder}; `git worktree remove --force {where}` takes it away")
-        else:
-            if place is not None:
-                worktrees.close(repo, place.opened)
-            shutil.rmtree(root, ignore_errors=True)
+                watch.said(why)
+        for remark in worktrees.missing(then, opened):
+            watch.said(remark)
+        supplies = supply(then, top, opened.folder, wish.also)
+        _remark_on_data(then, supplies, wish, watch)
+        if not (opened.folder / made.cwd).is_dir():
+            is_here = top is not None and (top / made.cwd).is_dir()
+            raise UsageError(
+                f"run {then.name} ran in the folder {made.cwd}, which its code does not have",
+                f"--with {shlex.quote(str(made.cwd))} brings yours, with the files in it" if is_here else None,
+            )
+        python = _interpreter(repo, then, made, opened.folder, top, wish, watch, is_rehearsal)
+        try:
+            yield _Scene(place, opened, made, top, settings, supplies, python)
+        finally:
+            if place.stays:
+                where = shlex.quote(str(opened.folder))
+                watch.said(f"kept {opened.folder}; `git worktree remove --force {where}` takes it away")
 
 
-def _mirrored(root: Path, top: Path | None, then: Run) -> Path | None:
+def _mirrored(root: Path, top: Path | None, then: Run, watch: Watch) -> Path | None:
     """Where paths such as `../data` lead to data that lies beside the work tree: as deep in folders as that is, with
     links to the inputs that are outside of it. None where there is no such input."""
     if top is None:
@@ -154,36 +206,43 @@ def _mirrored(root: Path, top: Path | None, then: Run) -> Path | None:
         link.parent.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(link) and not top.is_relative_to(path):
             link.symlink_to(path)
-            output.note(f"gxt: {path} is outside of the work tree, and linked: the command must not write to it")
+            watch.said(f"{path} is outside of the work tree, and linked: the command must not write to it")
     return root.joinpath(*top.parts[1:]) if outside else None
 
 
-def _remark_on_data(then: Run, supplies: Sequence[Supply], wish: Wish) -> None:
+def _remark_on_data(then: Run, supplies: Sequence[Supply], wish: Wish, watch: Watch) -> None:
     for one in supplies:
         if one.state == GONE:
-            output.note(f"gxt: {one.path}, which it read, is not here; the command goes on without it")
+            watch.said(f"{one.path}, which it read, is not here; the command goes on without it")
         elif one.state == CHANGED and wish.link == REPRODUCES:
             raise UsageError(
                 f"{one.path} is not what run {then.name} read: its content has changed",
                 "bring it back as it was; `gxt rerun` takes it as it is",
             )
         elif one.state == CHANGED:
-            output.note(f"gxt: {one.path} is not what it was: its content has changed")
+            watch.said(f"{one.path} is not what it was: its content has changed")
         if one.linked:
             why = "is large, and linked" if one.brought else "is yours, which a link in the code leads to"
-            output.note(f"gxt: {one.path} {why}: the command must not write to it")
+            watch.said(f"{one.path} {why}: the command must not write to it")
     unknown = [one.path for one in supplies if one.state == UNKNOWN and one.path not in wish.also]
     if len(unknown) == 1:
-        output.note(f"gxt: {unknown[0]} is taken as it is here; what it was is not known")
+        watch.said(f"{unknown[0]} is taken as it is here; what it was is not known")
     elif unknown:
-        output.note(f"gxt: {some_of(unknown)} are taken as they are here; what they were is not known")
+        watch.said(f"{worktrees.names_of(unknown)} are taken as they are here; what they were is not known")
 
 
 # --- Python and its packages ------------------------------------------------------------------------------------------
 
 
 def _interpreter(
-    repo: Repository, then: Run, made: Plan, folder: Path, top: Path | None, wish: Wish
+    repo: Repository,
+    then: Run,
+    made: Plan,
+    folder: Path,
+    top: Path | None,
+    wish: Wish,
+    watch: Watch,
+    is_rehearsal: bool,
 ) -> Interpreter | None:
     """The Python that runs it; None where none does."""
     if made.notebook is None and not made.starts_python and wish.env == CURRENT:
@@ -191,25 +250,21 @@ def _interpreter(
     version, packages = _recorded(then, "python"), catalog.read_file(repo, then, layout.ENVIRONMENT_TXT)
     if packages is None and wish.env == VENV:
         raise UsageError(f"run {then.name} did not record its packages", "--env current takes those installed here")
-    if wish.env == VENV and not wish.dry_run:
+    if wish.env == VENV and not is_rehearsal:
         assert packages is not None
-        python = replaying.make_environment(packages, version, _said)
+        python = make_environment(packages, version, watch.said)
     else:
         python = _installed(made, folder, top)
-    found = replaying.look_at(python)
+    found = look_at(python)
     if made.notebook is not None and not found.has_notebooks:
         raise UsageError(
             f"{made.notebook} is a notebook, which {python} cannot execute", "pip install nbclient ipykernel"
         )
     if version is not None and version != found.version:
-        output.note(f"gxt: Python is {found.version}; then, it was {version}")
+        watch.said(f"Python is {found.version}; then, it was {version}")
     if packages is not None and wish.env == CURRENT:
-        _remark_on_packages(packages, found.packages.encode())
+        _remark_on_packages(packages, found.packages.encode(), watch)
     return found
-
-
-def _said(text: str) -> None:
-    output.note(f"gxt: {text}")
 
 
 def _recorded(then: Run, key: str) -> str | None:
@@ -229,25 +284,26 @@ def _installed(made: Plan, folder: Path, top: Path | None) -> str:
     return next((found for name in names if (found := shutil.which(name))), sys.executable)
 
 
-def _remark_on_packages(then: bytes, now: bytes) -> None:
+def _remark_on_packages(then: bytes, now: bytes, watch: Watch) -> None:
     found = package_differences([then, now])
     said = [f"{one.name} {one.values[0] or '(none)'} → {one.values[1] or '(none)'}" for one in found]
     if said:
         more = f" and {len(said) - _NAMED} more" if len(said) > _NAMED else ""
         count = f"{len(said)} package{'s are' if len(said) > 1 else ' is'} not what"
-        output.note(f"gxt: {count} the run had: {', '.join(said[:_NAMED])}{more}; --env venv takes those")
+        watch.said(f"{count} the run had: {', '.join(said[:_NAMED])}{more}; --env venv takes those")
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-def _command(then: Run, made: Plan, folder: Path, top: Path | None, python: Interpreter | None) -> list[str]:
+def _words(then: Run, scene: _Scene) -> list[str]:
+    made, python = scene.plan, scene.python
     if made.notebook is not None:
         assert python is not None
-        script = Path(replaying.__file__).with_name("notebook.py")
-        return [python.executable, str(script), str(folder / made.notebook), json.dumps(dict(made.params))]
+        script = Path(__file__).with_name("notebook.py")
+        return [python.executable, str(script), str(scene.folder / made.notebook), json.dumps(dict(made.params))]
     entrypoint = str(then.source.get("entrypoint") or "")
-    return replaying.arguments_in(made, folder, top, python.executable if python else None, entrypoint)
+    return arguments_in(made, scene.folder, scene.top, python.executable if python else None, entrypoint)
 
 
 _OF_THE_MACHINE = (
@@ -267,28 +323,41 @@ def _variables_then(then: Run) -> dict[str, str]:
     return {name: known[name] for name in names if isinstance(known, Mapping) and isinstance(known.get(name), str)}
 
 
-def _variables(
-    then: Run, folder: Path, top: Path | None, python: Interpreter | None, ignored: Path | None
-) -> dict[str, str]:
+def _variables(then: Run, scene: _Scene) -> dict[str, str]:
     """The environment: ours with the variables of then, but that the code is imported from its folder, and git does
     not take data for code."""
+    python = scene.python
     variables = os.environ | _variables_then(then)
-    variables.pop("PWD", None)
     if python is not None:
         first = Path(python.executable).parent
         variables["PATH"] = os.pathsep.join([str(first), variables.get("PATH", os.defpath)])
         if (first.parent / "pyvenv.cfg").exists():
             variables["VIRTUAL_ENV"] = str(first.parent)
-        if paths := python.path_in(folder, top):
-            variables["PYTHONPATH"] = os.pathsep.join([*paths, *filter(None, [variables.get("PYTHONPATH")])])
-    if ignored is not None:
-        number = int(variables.get("GIT_CONFIG_COUNT", "0") or "0")
-        variables |= {
-            "GIT_CONFIG_COUNT": str(number + 1),
-            f"GIT_CONFIG_KEY_{number}": "core.excludesFile",
-            f"GIT_CONFIG_VALUE_{number}": str(ignored),
-        }
-    return variables
+    return in_folder(variables, scene.folder, scene.top, python, scene.supplies, scene.settings)
+
+
+def in_folder(
+    variables: Mapping[str, str],
+    folder: Path,
+    top: Path | None,
+    python: Interpreter | None,
+    supplies: Sequence[Supply],
+    settings: Mapping[str, str],
+) -> dict[str, str]:
+    """Environment variables for a command in a work tree of its own: packages of the user's work tree are imported from
+    there, and its git takes for code what is code."""
+    found = dict(variables)
+    found.pop("PWD", None)
+    if python is not None and (paths := python.path_in(folder, top)):
+        found["PYTHONPATH"] = os.pathsep.join([*paths, *filter(None, [found.get("PYTHONPATH")])])
+    said = git.lfs_filters(settings)  # else what git-lfs brought is a change
+    if (ignored := excluding(folder, supplies, settings)) is not None:
+        said["core.excludesFile"] = str(ignored)
+    text = found.get("GIT_CONFIG_COUNT", "")
+    first = int(text) if text.isdigit() else 0
+    for number, (key, value) in enumerate(said.items(), first):
+        found |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return found | ({"GIT_CONFIG_COUNT": str(first + len(said))} if said else {})
 
 
 def excluding(folder: Path, supplies: Sequence[Supply], settings: Mapping[str, str]) -> Path | None:
@@ -303,8 +372,9 @@ def excluding(folder: Path, supplies: Sequence[Supply], settings: Mapping[str, s
     return path
 
 
-def _known(repo: Repository, then: Run, made: Plan, python: Interpreter | None, wish: Wish) -> Known:
+def _known(repo: Repository, then: Run, scene: _Scene, wish: Wish) -> Known:
     """Where the new run comes from: the very code of the old one."""
+    made, python = scene.plan, scene.python
     kept = ("commit", "branch", "dirty", "remote", "snapshot", "left_out", "left_out_more", "submodules")
     source = {key: then.source[key] for key in ("entrypoint", "cwd", *kept) if key in then.source}
     if made.command:
@@ -326,25 +396,15 @@ def _take_over_params(then: Run, run: ActiveRun, changes: Mapping[str, str]) -> 
     run.log_params(said | changed)
 
 
-def _say_plan(made: Plan, opened: Opened) -> None:
-    for one in made.replaced:
-        output.say(f"{one.param}: {one.before} → {one.after}")
-    for name, value in made.params.items():
-        output.say(f"{name}: {value}")
-    command = capture.command_text(made.command) if made.command else f"(the notebook {made.notebook})"
-    where = f" in {made.cwd}" if str(made.cwd) != "." else ""
-    output.say(f"would run{where}, at {opened.commit[:12]}: {command}")
-
-
 # --- what came of it --------------------------------------------------------------------------------------------------
 
 
-def _done(repo: Repository, then: Run, run: ActiveRun, code: int) -> Done:
+def _done(repo: Repository, then: Run, run: ActiveRun, ended: Exit, pointers: Sequence[str]) -> Done:
     new = run.record
     assert new.started is not None
     since = catalog.listing(repo, [new.experiment], None, where=[f"started >= '{format_time(new.started)}'"]).runs
     family = _descendants(new, since)
-    return Done(new, _counterpart(then, family), code)
+    return Done(new, _counterpart(then, family), ended, pointers)
 
 
 def _descendants(new: Run, runs: Sequence[Run]) -> list[Run]:
