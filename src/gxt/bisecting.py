@@ -321,6 +321,6 @@ def ask(recorded: Recorded, commit: CodeCommit, test: Callable[[CodeCommit], Run
     """
     answer = _asked(recorded, commit, test)
     if answer.result == SKIP:
-        hint = f"{option} COMMIT names another; --no-check-ends takes your word for it"
+        hint = f"--link PATH brings what git ignores; {option} COMMIT names another; --no-check-ends takes your word"
         raise GxtError(f"{commit.id[:12]} cannot be tested: {answer.why}", hint)
     return answer

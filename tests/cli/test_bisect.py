@@ -52,6 +52,13 @@ def make_history(count: int = 8, broken: tuple[int, ...] = (), slow: int | None 
     return ids
 
 
+def make_file(path: str) -> str:
+    """A new file that git is to know."""
+    Path(path).write_text("new\n")
+    git("add", path)
+    return path
+
+
 def record_at(repo: Repository, commit: str, rmse: float, command: str = f"{PYTHON} train.py", **source: str) -> str:
     """A run of a commit's code, as if it had been recorded then."""
     from gxt.capture import Known
@@ -82,8 +89,8 @@ def test_the_first_bad_commit_is_found_by_running_each(gxt: Gxt, repo: Repositor
     assert found["first_bad"]["subject"] == f"commit {FIRST_BAD}"
     assert [change["path"] for change in found["files"]] == ["model.py"]
     assert (found["good"], found["bad"], found["condition"]) == (ids[0], ids[-1], "rmse <= 6.5")
-    # HEAD, and at most the logarithm of what lies between
-    assert 3 <= sum(step["ran"] for step in found["steps"]) <= 4
+    # both ends, and at most the logarithm of what lies between
+    assert 4 <= sum(step["ran"] for step in found["steps"]) <= 5
     assert state(work) == before and git("worktree", "list").count("\n") == 0
     assert list(temporary.iterdir()) == []
     runs = {run.id: run for run in catalog.listing(repo).runs}
@@ -192,12 +199,14 @@ def test_data_that_git_ignores_is_linked(gxt: Gxt, repo: Repository, work: Path)
     code = f"open('data/speed'); open('sets/all')\n{TRAIN}    print('dirty' if gxt.active_run() is None else 'fine')\n"
     command = ("--", PYTHON, "-c", code)
     failed = gxt(*ASKED, "--good", ids[3], "--bad", "HEAD", *command, code=1)
-    assert "--link PATH" in failed.err
+    assert "cannot be tested: failed with exit code 1" in failed.err and "--link PATH" in failed.err
+    failed = gxt(*ASKED, "--good", ids[3], "--bad", "HEAD", "--no-check-ends", *command, code=1)
+    assert "not tested: taken as said" in failed.out and "--link PATH" in failed.err
     run = recorder.begin(repo, "taxi")
     run.log_input("sets/*")
     run.end()
-    found = gxt(*ASKED, "--fail-is-bad", "--good", ids[3], "--bad", "HEAD", "--link", "data", "--json", *command).json
-    assert found["first_bad"]["commit"] == ids[4]  # of what failed before, the failure is remembered
+    again = (*ASKED, "--fail-is-bad", "--good", ids[3], "--link", "data", *command)
+    assert f"{ids[3]} is bad by what was recorded" in gxt(*again, code=2).err  # the failure is remembered
     code += "#"
     found = gxt(*ASKED, "--good", ids[3], "--link", "data", "--json", "--", PYTHON, "-c", code).json
     assert found["first_bad"]["commit"] == ids[5]
@@ -257,11 +266,13 @@ def test_interrupted_it_leaves_nothing_behind_and_goes_on(
         time.sleep(0.01)
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
-    assert process.returncode == 130, err
+    assert process.returncode == 128 + number, err
     assert "the same command goes on" in err
     assert git("worktree", "list").count("\n") == 0 and not list(started.glob("gxt-*"))
     runs = catalog.listing(repo).runs
-    assert [run.status for run in runs] == ["finished", "killed"] and all(run.place == "branch" for run in runs)
+    assert [run.status for run in runs] == ["finished", "finished", "killed"] and all(
+        run.place == "branch" for run in runs
+    )
     Path("model.py").write_text("ERROR = 6.25\n")
     record_at(repo, ids[3], 6.25)
     found = gxt(*ASKED, "--good", ids[0], "--json", *COMMAND).json
@@ -280,9 +291,10 @@ def test_what_is_asked_for_wrongly(gxt: Gxt, repo: Repository) -> None:
     ids = make_history(3)
     assert "--good COMMIT" in gxt(*ASKED, *COMMAND, code=3).err
     assert "no commit 'nope'" in gxt(*ASKED, "--good", "nope", *COMMAND, code=3).err
-    assert "HEAD is good" in gxt(*ASKED, "--good", ids[0], *COMMAND, code=1).err
+    assert f"{ids[2][:9]} is good, not bad" in gxt(*ASKED, "--good", ids[0], *COMMAND, code=1).err
     record_at(repo, ids[1], 9.0)
-    done = gxt(*ASKED, "--good", ids[1], "--bad", "HEAD~2", *COMMAND, code=2)
+    git("commit", "-q", "--allow-empty-message", "-m", "", "--", make_file("notes.md"))
+    done = gxt(*ASKED, "--good", ids[1], "--bad", "HEAD", "--no-check-ends", *COMMAND, code=2)
     assert f"{ids[1]} is bad by what was recorded" in done.err
     assert "no run has 'rmze'" in gxt("bisect", "--metric", "rmze < 1", "-e", "taxi", *COMMAND, code=3).err
     assert "no such command" in gxt(*ASKED, "--good", ids[0], "--", "no-such-program", code=2).err

@@ -84,6 +84,9 @@ def check_out(folder: Path, commit: str, settings: Mapping[str, str]) -> None:
         GitError: git cannot write them.
     """
     check_out_by(OPTIONS, ["checkout", "-q", "--force", "--detach", commit], folder, settings)
-    code, _, err = call([*OPTIONS, "clean", "-q", "-ffdx"], folder)  # what the last test left: stale bytecode, outputs
-    if code:
-        raise git_error(["clean"], err)
+    clean = ["clean", "-q", "-ffdx"]  # what the last test left: stale bytecode, outputs
+    in_submodules = ["submodule", "--quiet", "foreach", "--recursive", "git reset -q --hard && git clean -q -ffdx"]
+    for args in (clean, in_submodules):
+        code, _, err = call([*OPTIONS, *args], folder)
+        if code:
+            raise git_error(args, err)

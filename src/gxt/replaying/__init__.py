@@ -1,6 +1,11 @@
-"""Running a run again: the command as it was (`plan`), the files that are not code (`supplies`), the Python and its
-packages (`environments`), all of it in a work tree of its own (`again`), whether the metrics held (`verdicts`), and what
-is shown of it (`outcome`). `calls` has what Python and the command line call."""
+"""Running a run again.
+
+plan, supplies, environments    the command as it was, the files that are not code, the packages it had
+again       all of it in a work tree of its own, recorded
+verdicts    whether the metrics held
+outcome     what came of it, as values that are shown
+calls       what Python and the command line call
+"""
 
 from gxt.environment.interpreters import Interpreter, look_at
 from gxt.replaying.again import CURRENT, REPRODUCES, RERUN_OF, VENV, Rehearsal, Watch, Wish, in_folder, rehearse

@@ -1,4 +1,4 @@
-"""What a program sees of a command that it runs again: what that prints, and remarks, on its own output as they come."""
+"""The output of a command that a program runs again, and remarks, on the program's own output as they come."""
 
 from __future__ import annotations
 
