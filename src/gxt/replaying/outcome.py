@@ -114,7 +114,7 @@ class Reproduction(Again):
         return f"<Reproduction of {self.then.name} by {self.run.name}: {self.summary}>"
 
     def _repr_html_(self) -> str:
-        rows = [(v.metric, exact(v.then), exact(v.now), v.difference or None, v.status) for v in self.metrics]
+        rows = [(v.metric, exact(v.then), exact(v.now), v.difference, v.status) for v in self.metrics]
         sections = [Section("metrics", rows, ("", "then", "now", "difference", "verdict")), *self._folding()]
         return card(self.summary, self.run.status, self._facts(), sections)
 
