@@ -14,6 +14,7 @@ from gxt.cli.params import json_option, repository, run_argument
 from gxt.errors import GxtError, UsageError
 from gxt.git import Repository
 from gxt.model import Run
+from gxt.showing import one_line
 
 _WORDS = {"A": "new", "D": "deleted", "M": "changed"}
 
@@ -84,20 +85,21 @@ def _lines(run: Run, changes: list[tuple[str, str]]) -> Iterator[str]:
     }
     for name, value in facts.items():
         if value is not None:
-            yield f"{output.paint(f'{name:<10}', 'bold')}  {value}"
+            yield f"{output.paint(f'{name:<10}', 'bold')}  {one_line(str(value))}"
     if changes:
         yield output.paint("changes", "bold")
-        yield from (f"  {_WORDS.get(kind, kind):<7}  {path}" for kind, path in changes)
+        yield from (f"  {_WORDS.get(kind, kind):<7}  {one_line(path)}" for kind, path in changes)
     left_out = worktrees.not_kept(run)
     if left_out:
         yield output.paint("not kept", "bold")
         for path, about in left_out.items():
             size = about.get("size")
-            yield f"  {path}  ({render.size(size) if isinstance(size, int) else about.get('problem')})"
+            why = render.size(size) if isinstance(size, int) else one_line(str(about.get("problem")))
+            yield f"  {one_line(path)}  ({why})"
     for path in worktrees.edited(run):
-        yield f"{path} was edited after the program had read it: what ran is an older text"
+        yield f"{one_line(path)} was edited after the program had read it: what ran is an older text"
     for path in worktrees.changed_submodules(run):
-        yield f"the submodule {path} had changes of its own, which are not kept"
+        yield f"the submodule {one_line(path)} had changes of its own, which are not kept"
 
 
 def _json(run: Run, changes: list[tuple[str, str]], trouble: GxtError | None) -> dict[str, Any]:

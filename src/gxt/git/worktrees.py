@@ -92,7 +92,7 @@ def remove_worktree(repo: Repository, folder: Path) -> None:
     """Take a linked work tree away with all that is in it, if it is there."""
     with contextlib.suppress(GitError):
         # Twice: a work tree that somebody has locked, or that has submodules, goes too.
-        ask(repo.common_dir, "worktree", "remove", "--force", "--force", str(folder))
+        ask(repo.common_dir, *OPTIONS, "worktree", "remove", "--force", "--force", str(folder))
 
 
 def submodules_at(repo: Repository, commit: str) -> list[str]:

@@ -11,6 +11,7 @@ from gxt.cards import Section, card
 from gxt.model import FINISHED, KILLED, Run, flatten
 from gxt.replaying.verdicts import DIFFERS, HELD, IDENTICAL, MISSING, NEW, Verdict, is_compared
 from gxt.replaying.verdicts import held as all_held
+from gxt.showing import one_line
 
 _STATUSES = (IDENTICAL, HELD, DIFFERS, MISSING, NEW)
 
@@ -48,10 +49,10 @@ class Again:
             yield f"compared with {self.compared.name} ({self.compared.id}), which it recorded"
         if self.exit_code and self.then.status == FINISHED:
             yield f"the command failed with exit code {self.exit_code}; then, it finished"
-        if self.pointers and self.exit_code:
+        if self.pointers:
             yield f"in Git LFS, and there as pointers alone: {worktrees.names_of(self.pointers)}"
         for path in self.other_inputs:
-            yield f"the input {path} is not what it was"
+            yield f"the input {one_line(path)} is not what it was"
 
     def _facts(self) -> dict[str, Any]:
         return {

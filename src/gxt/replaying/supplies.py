@@ -155,6 +155,8 @@ class _Bringer:
         if self.top is None or self.leads_out(inside):
             return False
         linked = False
+        if (self.top / inside).is_dir() and not os.path.lexists(self.folder / inside):
+            (self.folder / inside).mkdir(parents=True)  # an empty one too
         for source, target in self._lacking(self.top / inside, self.folder / inside):
             size = source.stat().st_size
             target.parent.mkdir(parents=True, exist_ok=True)
