@@ -300,3 +300,54 @@ def test_what_is_asked_for_wrongly(gxt: Gxt, repo: Repository) -> None:
     assert "no such command" in gxt(*ASKED, "--good", ids[0], "--", "no-such-program", code=2).err
     done = gxt(*ASKED, "--good", ids[0], "--", "./not-there-yet", code=1)
     assert "cannot be tested: no such command: ./not-there-yet" in done.err
+
+
+def test_both_ends_are_tested_unless_they_are_to_be_taken_as_said(gxt: Gxt, repo: Repository) -> None:
+    ids = make_history(7)
+    done = gxt(*ASKED, "--good", ids[5], "--bad", ids[6], *COMMAND, code=1)
+    assert f"{ids[5][:9]} is bad, not good: rmse <= 6.5 (" in done.err and "--good COMMIT" in done.err
+    done = gxt(*ASKED, "--good", ids[1], "--bad", ids[3], *COMMAND, code=1)
+    assert f"{ids[3][:9]} is good, not bad: rmse <= 6.5 (" in done.err
+    assert len(catalog.listing(repo).runs) == 3
+    found = gxt(*ASKED, "--good", ids[2], "--bad", ids[6], "--no-check-ends", "--json", *COMMAND).json
+    assert found["first_bad"]["commit"] == ids[5] and {ids[2], ids[6]}.isdisjoint(s["commit"] for s in found["steps"])
+
+
+def test_where_nothing_can_be_tested_the_last_lines_say_so(gxt: Gxt, repo: Repository) -> None:
+    ids = make_history(broken=(2, 3, 4, 5, 6))
+    done = gxt(*ASKED, "--good", ids[1], *COMMAND, code=1)
+    assert done.out.count("skip  ") == 5 and "failed with exit code 1" in done.out
+    assert "only commits are left that could not be tested; the first bad one is among" in done.out
+    assert set(ids[2:]) == set(gxt(*ASKED, "--good", ids[1], "--json", *COMMAND, code=1).json["possible"])
+
+
+def test_a_program_that_some_commits_do_not_have(gxt: Gxt, repo: Repository) -> None:
+    script = f"#!{PYTHON}\n{TRAIN}"
+    for number, (error, has_program) in enumerate([(6, True), (6, False), (7, True), (7, True)]):
+        Path("model.py").write_text(f"ERROR = {error}  # {number}\n")
+        Path("go").write_text(script)
+        Path("go").chmod(0o755)
+        if not has_program:
+            Path("go").unlink()
+        git("add", "-A")
+        git("commit", "-q", "-m", f"commit {number}")
+    found = gxt(*ASKED, "--good", "HEAD~3", "--json", "--", "./go", code=1).json
+    assert [step["why"] for step in found["steps"] if step["result"] == "skip"] == ["no such command: ./go"]
+    assert len(found["possible"]) == 2 and Path("go").exists()
+
+
+def test_data_that_has_changed_since_it_was_read_stops_it(gxt: Gxt, repo: Repository) -> None:
+    Path("data").mkdir()
+    Path("data/speed").write_text("18\n")
+    Path(".gitignore").write_text("data/\n")
+    ids = make_history(7)
+    run = recorder.begin(repo, "taxi")
+    run.log_input("data/speed")
+    run.end()
+    Path("data/speed").write_text("19\n")
+    refused = gxt(*ASKED, "--good", ids[0], *COMMAND, code=2).err
+    assert f"data/speed is not what run {run.record.name} read: its content has changed" in refused
+    assert "--link data/speed takes it as it is" in refused and git("worktree", "list").count("\n") == 0
+    assert gxt(*ASKED, "--good", ids[0], "--link", "data", "--json", *COMMAND).json["first_bad"]["commit"] == ids[5]
+    Path("data/speed").unlink()
+    assert "data/speed, which run" in gxt(*ASKED, "--good", ids[0], *COMMAND).err

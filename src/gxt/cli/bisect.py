@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shlex
 import shutil
@@ -322,7 +323,8 @@ class _Tester:
             raise UsageError(f"there is no folder {question.cwd}")
         made = Plan(question.command, None, {}, PurePosixPath(question.cwd), ())
         python = self.python.executable if self.python else None
-        words = replaying.arguments_in(made, self.folder, self.top, python, "")
+        is_code = functools.partial(git.is_indexed, self.repo)
+        words = replaying.arguments_in(made, self.folder, self.top, python, "", is_code)
         supplies = [Supply(path, UNKNOWN, linked=True) for path in linked]  # no code, so no change of it
         variables = in_folder(os.environ, self.folder, self.top, self.python, supplies, self.settings)
         sink = sink_of(sys.stderr)

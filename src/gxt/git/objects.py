@@ -88,6 +88,13 @@ def _completed(repo: Repository, names: Sequence[str], found: list[Object | None
     return found
 
 
+def is_indexed(repo: Repository, path: str) -> bool:
+    """Whether this work tree's index has a file, by its path from the top."""
+    name = f":{path}\n".encode("utf-8", "surrogateescape")
+    code, out, _ = ask(repo.git_dir, "cat-file", "--batch-check=%(objecttype)", stdin=name)
+    return code == 0 and "\n" not in path and out.strip() == b"blob"
+
+
 def read_indexed(repo: Repository, path: str, most: int) -> bytes | None:
     """A small file as this work tree's index has it, by its path from the top; None where that has none, or one of over
     `most` bytes."""

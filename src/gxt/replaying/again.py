@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -18,7 +19,7 @@ from gxt.capture import Known
 from gxt.commands import Exit, Sink, exit_code_of
 from gxt.comparison.packages import package_differences
 from gxt.environment.interpreters import Interpreter, look_at
-from gxt.errors import UsageError
+from gxt.errors import NotFoundError, UsageError
 from gxt.git import Repository, Talk
 from gxt.model import Run, flatten, format_time
 from gxt.recorder import ActiveRun
@@ -138,7 +139,7 @@ def again(repo: Repository, then: Run, wish: Wish, watch: Watch) -> Done:
         KeyboardInterrupt, SystemExit: somebody asked us to end; what the command had recorded until then is kept.
     """
     with commands.ended_by_signals(), _scene(repo, then, wish, watch) as scene:
-        words = _words(then, scene)
+        words = _words(repo, then, scene)
         variables = _variables(then, scene)
         run = recorder.begin(
             repo, then.experiment, scene.settings, name=wish.name, origin=_known(repo, then, scene, wish), starts=words
@@ -256,6 +257,9 @@ def _interpreter(
     else:
         python = _installed(made, folder, top)
     found = look_at(python)
+    if wish.env == VENV and not is_rehearsal:  # what is installed as editable here is code, which that has not
+        with contextlib.suppress(NotFoundError):
+            found = found._replace(folders=[*found.folders, *look_at(_installed(made, folder, top)).folders])
     if made.notebook is not None and not found.has_notebooks:
         raise UsageError(
             f"{made.notebook} is a notebook, which {python} cannot execute", "pip install nbclient ipykernel"
@@ -296,14 +300,15 @@ def _remark_on_packages(then: bytes, now: bytes, watch: Watch) -> None:
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-def _words(then: Run, scene: _Scene) -> list[str]:
+def _words(repo: Repository, then: Run, scene: _Scene) -> list[str]:
     made, python = scene.plan, scene.python
     if made.notebook is not None:
         assert python is not None
         script = Path(__file__).with_name("notebook.py")
         return [python.executable, str(script), str(scene.folder / made.notebook), json.dumps(dict(made.params))]
     entrypoint = str(then.source.get("entrypoint") or "")
-    return arguments_in(made, scene.folder, scene.top, python.executable if python else None, entrypoint)
+    executable = python.executable if python else None
+    return arguments_in(made, scene.folder, scene.top, executable, entrypoint, lambda path: git.is_indexed(repo, path))
 
 
 _OF_THE_MACHINE = (

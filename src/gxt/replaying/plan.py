@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -183,7 +183,14 @@ def _is_value(word: str) -> bool:
 # --- paths ------------------------------------------------------------------------------------------------------------
 
 
-def arguments_in(made: Plan, folder: Path, top: Path | None, python: str | None, entrypoint: str) -> list[str]:
+def arguments_in(
+    made: Plan,
+    folder: Path,
+    top: Path | None,
+    python: str | None,
+    entrypoint: str,
+    is_code: Callable[[str], bool] = lambda path: False,
+) -> list[str]:
     """The words as they are started in a folder with the code: paths into the user's own work tree lead there instead.
 
     Args:
@@ -191,19 +198,23 @@ def arguments_in(made: Plan, folder: Path, top: Path | None, python: str | None,
         top: the user's own work tree, whose paths the words may have.
         python: the interpreter, where the command starts one.
         entrypoint: what `source` says of it: known, wherever the repository was.
+        is_code: whether git knows a path of the user's own work tree, which is code of now then, and never stands in.
     """
     here = folder / made.cwd
+
+    def places(word: str) -> list[Path]:
+        theirs = [top / word] if top is not None and not is_code(PurePosixPath(word).as_posix()) else []
+        return [place for place in (folder / word, *theirs) if place.exists()]
+
     words = [_moved(word, folder, top, entrypoint) for word in made.command]
     if made.starts_python and python is not None:
         words[0] = python
     elif "/" in words[0] and not (here / words[0]).exists():
         # The program, and a script such as .venv/bin/tool, were recorded relative to the top of the work tree.
-        places = [base / words[0] for base in (folder, top) if base is not None]
-        words[0] = next((str(place) for place in places if place.exists()), words[0])
+        words[0] = next(map(str, places(words[0])), words[0])
     if len(words) > 1 and made.starts_python and not words[1].startswith("-") and not (here / words[1]).exists():
-        places = [base / words[1] for base in (folder, top) if base is not None]
         tool = shutil.which(words[1]) if "/" not in words[1] else None
-        words[1] = next((str(place) for place in places if place.exists()), tool or words[1])
+        words[1] = next(map(str, places(words[1])), tool or words[1])
     return words
 
 
