@@ -322,3 +322,24 @@ def test_words_are_passed_on_as_they_are(trained: Run, work: Path, repo: Reposit
     logs = [catalog.read_file(repo, run, "output.log") for run in (then, found.run)]
     assert logs[0] == logs[1] and json.loads(logs[1] or b"") == words
     assert found.run.source["command"] == then.source["command"]
+
+
+def test_how_a_program_was_started(trained: Run, work: Path, repo: Repository) -> None:
+    (work / "pkg").mkdir()
+    write_script(work / "pkg" / "__main__.py", "import gxt\nwith gxt.start_run(): gxt.log_metric('a', 1)\n")
+    write_script(work / "job.sh", "echo data | python -m pkg | cat\n")
+    run_python("-m", "pkg")
+    assert gxt.reproduce("@last", quiet=True).held
+    subprocess.run(["sh", "job.sh"], check=True)
+    assert gxt.reproduce("@last", quiet=True).held
+    subprocess.run([sys.executable, "-m", "gxt", "run", "--", "sh", "job.sh"], check=True)
+    assert gxt.reproduce("@last", quiet=True).held
+
+
+def test_one_of_several_processes_is_not_run_alone(trained: Run, work: Path) -> None:
+    run_python("train.py", WORLD_SIZE="2", RANK="0")
+    with pytest.raises(UsageError, match="recorded by one of 2 processes, which a launcher started") as caught:
+        gxt.reproduce("@last", quiet=True)
+    assert "torchrun --nproc-per-node 2" in str(caught.value.hint)
+    code = "import os, subprocess, sys; subprocess.run([sys.executable, 'train.py'], check=True)"
+    assert gxt.reproduce("@last", command=["python", "-c", code], metrics=["rmse"], quiet=True).held

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Done, Gxt
-from gxt import catalog
+from gxt import __version__, catalog
 from gxt.git import Repository, find
 from gxt.model import Run
 from helpers import checkout_state, git, put_on_branch, run_python, write_script
@@ -365,6 +365,21 @@ def test_an_environment_with_the_recorded_packages(
     assert "value 1" in done.err and "mine" in done.err and "making an environment with 1 package," in done.err
     assert "taxidep==1.0" in str(catalog.read_file(_repo(lesson), last(lesson), "environment.txt"))
     assert "making an environment" not in gxt("rerun", then.id, "--env", "venv").err  # it is there already
+    # What is installed as editable from the work tree is imported from the old code; and gxt is there, again and again.
+    (lesson / "lib" / "mine").mkdir(parents=True)
+    (lesson / "lib" / "mine" / "__init__.py").write_text("VALUE = 5\n")
+    monkeypatch.setenv("PYTHONPATH", str(lesson / "lib"))  # as a .pth file of `pip install -e` would have it
+    write_script(lesson / "dep.py", "import gxt, mine, taxidep; print('mine', mine.VALUE, gxt.__version__)")
+    git("add", ".")
+    git("commit", "-q", "-m", "mine")
+    gxt("run", "--", "python", "dep.py", code=1)
+    second = last(lesson)
+    put_on_branch(path.replace(then.id, second.id), "git-gxt==0.1.0  # editable\ntaxidep==2.0\nmine==1  # editable\n")
+    (lesson / "lib" / "mine" / "__init__.py").write_text("VALUE = 6666\n")
+    assert f"mine 5 {__version__}" in gxt("rerun", second.id, "--env", "venv").err
+    assert "git-gxt==" in str(catalog.read_file(_repo(lesson), last(lesson), "environment.txt"))
+    assert "mine 5" in gxt("rerun", "@last", "--env", "venv").err
+    monkeypatch.delenv("PYTHONPATH")
     put_on_branch(path, "taxidep==3.0\n")
     refused = gxt("rerun", then.id, "--env", "venv", code=3).err
     assert "the recorded packages could not be installed" in refused and "taxidep" in refused

@@ -166,6 +166,7 @@ def again(repo: Repository, then: Run, wish: Wish, watch: Watch) -> Done:
 def _scene(repo: Repository, then: Run, wish: Wish, watch: Watch, is_rehearsal: bool = False) -> Iterator[_Scene]:
     """A temporary folder with the run's code, its submodules too, and its data."""
     made = plan(then, wish.changes, wish.command)
+    _check_alone(then, wish)
     settings = git.config(repo)
     top = Path(os.path.realpath(repo.work_tree)) if repo.work_tree is not None else None
     with temporary.place(repo) as place:
@@ -193,6 +194,17 @@ def _scene(repo: Repository, then: Run, wish: Wish, watch: Watch, is_rehearsal: 
             if place.stays:
                 where = shlex.quote(str(opened.folder))
                 watch.said(f"kept {opened.folder}; `git worktree remove --force {where}` takes it away")
+
+
+def _check_alone(then: Run, wish: Wish) -> None:
+    """Raises UsageError where the recorded command is one of several processes, which would wait for the others."""
+    variables = then.environment.get("variables")
+    size = str(variables.get("WORLD_SIZE", "")) if isinstance(variables, Mapping) else ""
+    if not wish.command and size.isdigit() and int(size) > 1:
+        raise UsageError(
+            f"run {then.name} was recorded by one of {size} processes, which a launcher started",
+            f"the launcher's command may follow --, such as -- torchrun --nproc-per-node {size} train.py",
+        )
 
 
 def _mirrored(root: Path, top: Path | None, then: Run, watch: Watch) -> Path | None:

@@ -117,13 +117,16 @@ def _pip_for_others() -> list[str] | None:
 
 
 def _copy_ours(python: Path) -> None:
-    """Put this very gxt there, which came from a folder and is on no index."""
+    """Put this very gxt there, which came from a folder and is on no index; and say there which one it is, so that a
+    run of that Python names it among its packages."""
     code = "import sysconfig; print(sysconfig.get_path('purelib'))"
     done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True)
-    ours = Path(capture.__file__).parent
-    shutil.copytree(
-        ours, Path(done.stdout.strip()) / ours.name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
-    )
+    ours, site = Path(capture.__file__).parent, Path(done.stdout.strip())
+    shutil.copytree(ours, site / ours.name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    about = site / f"{OURS.replace('-', '_')}-{__version__}.dist-info"
+    about.mkdir(exist_ok=True)
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {OURS}\nVersion: {__version__}\n", encoding="utf-8")
+    (about / "direct_url.json").write_text(json.dumps({"url": ours.as_uri(), "dir_info": {}}), encoding="utf-8")
 
 
 def _must(command: Sequence[str], what: str) -> None:
