@@ -223,3 +223,10 @@ def test_a_command_that_gxt_starts_has_read_nothing_yet(gxt: Gxt, work: Path) ->
     (work / "train.py").write_text("print('other')\n")
     gxt("run", "--", "python", "train.py")
     assert gxt("code", "@last", "--json").json["edited"] == []
+
+
+def test_names_of_files_stay_on_their_line(gxt: Gxt, repo: Repository, work: Path) -> None:
+    (work / "a\nsnapshot    0000\x1b[2J.py").write_text("x = 1\n")
+    record(repo, name="odd")
+    done = gxt("code", "odd")
+    assert "  new      a snapshot    0000\\x1b[2J.py" in done.out.splitlines() and "\x1b" not in done.out

@@ -368,7 +368,10 @@ def test_an_environment_with_the_recorded_packages(
     # What is installed as editable from the work tree is imported from the old code; and gxt is there, again and again.
     (lesson / "lib" / "mine").mkdir(parents=True)
     (lesson / "lib" / "mine" / "__init__.py").write_text("VALUE = 5\n")
-    monkeypatch.setenv("PYTHONPATH", str(lesson / "lib"))  # as a .pth file of `pip install -e` would have it
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "own")], check=True)
+    (site,) = (tmp_path / "own").glob("lib/python*/site-packages")
+    (site / "mine.pth").write_text(f"{lesson / 'lib'}\n")  # as `pip install -e` has it
+    monkeypatch.setenv("PATH", f"{tmp_path / 'own' / 'bin'}{os.pathsep}{os.environ['PATH']}")
     write_script(lesson / "dep.py", "import gxt, mine, taxidep; print('mine', mine.VALUE, gxt.__version__)")
     git("add", ".")
     git("commit", "-q", "-m", "mine")
@@ -379,7 +382,6 @@ def test_an_environment_with_the_recorded_packages(
     assert f"mine 5 {__version__}" in gxt("rerun", second.id, "--env", "venv").err
     assert "git-gxt==" in str(catalog.read_file(_repo(lesson), last(lesson), "environment.txt"))
     assert "mine 5" in gxt("rerun", "@last", "--env", "venv").err
-    monkeypatch.delenv("PYTHONPATH")
     put_on_branch(path, "taxidep==3.0\n")
     refused = gxt("rerun", then.id, "--env", "venv", code=3).err
     assert "the recorded packages could not be installed" in refused and "taxidep" in refused
