@@ -606,18 +606,34 @@ def test_a_filter_that_fails_leaves_out_its_file_alone(work: Path) -> None:
     assert set(tree(found["snapshot"], work)) == {".gitattributes", "train.py", "good.py"}
 
 
-def test_binary_files_are_named_in_the_patch_and_it_is_cut_where_it_would_be_too_long(work: Path) -> None:
+def test_binary_files_are_named_in_the_patch_and_large_ones_left_out_where_it_would_be_too_long(work: Path) -> None:
     (work / "a.bin").write_bytes(bytes(range(256)))
     (work / "b.py").write_text("b\n" * 100)
-    (work / "z.py").write_text("z\n" * 1000)
+    (work / "big.csv").write_text("a long line\n" * 200_000)
+    (work / "c.txt").write_text("c" * 200_000)  # one line, longer than what is read at once
+    (work / "train.py").write_text("diff --git a/x b/x\n")
+    (work / "z.py").write_text("z\n" * 3)
     found = snapshot(work)
-    assert found.patch is not None and b"Binary files /dev/null and b/a.bin differ" in found.patch
-    git("config", "gxt.snapshotMaxPatch", "1k")
+    assert found.patch is not None and b"Cut by" in found.patch and b"\nLeft out: diff --git a/big.csv" in found.patch
+    assert b"+" + b"c" * 200_000 in found.patch
+    assert b"Binary files /dev/null and b/a.bin differ" in found.patch
+    git("config", "gxt.snapshotMaxPatch", "2k")
     cut = snapshot(work).patch
-    assert cut is not None and len(cut) < 1400
-    assert b"b/b.py" in cut and b"z.py" not in cut
-    assert cut.splitlines()[-1].startswith(b"Cut by gxt, which keeps 1024 bytes of a patch. All of it: git diff ")
-    git("apply", "--check", "--exclude=a.bin", "-", stdin=cut.decode().replace("b.py", "other.py"))
+    assert cut is not None and len(cut) < 2600
+    assert b"\n+b\n" in cut and b"\n+z\n" in cut and b"\n+diff --git a/x b/x\n" in cut
+    begins = [line for line in cut.splitlines() if b"diff --git" in line and not line.startswith(b"+")]
+    assert [line.split(b"b/")[-1].split(b" (200")[0] for line in begins] == [
+        *(b"a.bin", b"b.py", b"big.csv (2600190 bytes)", b"c.txt", b"train.py", b"z.py")
+    ]
+    assert cut.count(b"\nLeft out: diff --git a/") == 2
+    last = b"Cut by gxt, which keeps 2048 bytes of a patch: 2 files left out. All of it: git diff "
+    assert cut.splitlines()[-1].startswith(last)
+    git("stash", "-q", "-u")
+    git("apply", "--exclude=a.bin", "-", stdin=cut.decode())
+    assert (work / "z.py").read_text() == "z\n" * 3 and not (work / "big.csv").exists()
+    git("checkout", "-q", ".")
+    git("clean", "-qfd")
+    git("stash", "pop", "-q")
     git("config", "gxt.snapshotMaxPatch", "0")
     assert snapshot(work).patch is None
 

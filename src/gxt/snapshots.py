@@ -276,8 +276,10 @@ def _patch(repo: Repository, settings: Mapping[str, str], old: str, new: str) ->
     if limit <= 0:
         return None
     patch = git.patch(repo, old, new, limit)
-    end = f"\nCut by gxt, which keeps {limit} bytes of a patch. All of it: git diff {old} {new}\n".encode()
-    return (patch.text + end if patch.is_cut else patch.text) or None
+    files = "1 file" if patch.left_out == 1 else f"{patch.left_out} files"
+    said = f"Cut by gxt, which keeps {limit} bytes of a patch: {files} left out"
+    end = f"\n{said}. All of it: git diff {old} {new}\n".encode()
+    return (patch.text + end if patch.left_out else patch.text) or None
 
 
 # --- who names them -------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ the changes, not with the tree.
 from __future__ import annotations
 
 import contextlib
+import heapq
 import os
 import re
 import time
@@ -281,25 +282,80 @@ def drop_hold(repo: Repository, hold: str) -> None:
 
 
 class Patch(NamedTuple):
-    """A change as text, and whether it was cut."""
+    """A change as text, and how many files were left out of it."""
 
     text: bytes
-    is_cut: bool
+    left_out: int
+
+
+_BEGINS = b"diff --git "
+_PIECE = 1 << 16
+_MOST_LEFT_OUT = 100
 
 
 def patch(repo: Repository, old: str, new: str, limit: int) -> Patch:
-    """What two commits or trees differ in, as text; of binary files, that they differ. At most `limit` bytes of it: cut
-    before the file, or within the first before the line, that would be too much."""
+    """What two commits or trees differ in, as text; of binary files, that they differ.
+
+    At most `limit` bytes of it: then as many files as fit, in their order. Of the others, the first hundred have a
+    line in their place, with what their part begins with and how long it would be.
+    """
     options = ["-p", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "-M", "-l100"]
     with start([f"--git-dir={repo.common_dir}", *OPTIONS, "diff-tree", *options, old, new], repo.common_dir) as process:
         assert process.stdout and process.stderr
-        text = process.stdout.read(limit + 1)
-        if len(text) > limit:
-            process.kill()
-            text = text[:limit]
-            end = text.rfind(b"\ndiff --git ")
-            return Patch(text[: (end if end > 0 else text.rfind(b"\n")) + 1], True)
+        kept = _Fitting(limit)
+        begins = True
+        while line := process.stdout.readline(_PIECE):
+            kept.add(line, begins and line.startswith(_BEGINS))
+            begins = line.endswith(b"\n")
         err = process.stderr.read().decode("utf-8", "replace")
     if process.returncode:
         raise git_error(["diff-tree"], err)
-    return Patch(text, False)
+    return kept.patch()
+
+
+class _Fitting:
+    """The parts of a patch, a file each, of which the longest go where all are too long: so most files stay."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._total = 0
+        self._parts: list[list[bytes]] = []
+        self._sizes: list[int] = []
+        self._longest: list[tuple[int, int]] = []  # a heap of those that are whole and kept: size, number; negative
+
+    def add(self, line: bytes, begins_file: bool) -> None:
+        if begins_file:
+            self._end()
+            self._parts.append([])
+            self._sizes.append(0)
+        self._sizes[-1] += len(line)
+        if self._sizes[-1] <= self._limit or not self._parts[-1]:
+            self._parts[-1].append(line)
+        else:
+            del self._parts[-1][1:]
+
+    def _end(self) -> None:
+        """The last part is whole."""
+        if not self._parts or self._sizes[-1] > self._limit:
+            return
+        self._total += self._sizes[-1]
+        heapq.heappush(self._longest, (-self._sizes[-1], 1 - len(self._parts)))
+        while self._total > self._limit:
+            size, number = heapq.heappop(self._longest)
+            self._total += size
+            del self._parts[-number][1:]
+
+    def patch(self) -> Patch:
+        self._end()
+        kept = {-number for _, number in self._longest}
+        texts: list[bytes] = []
+        gone = 0
+        for number, part in enumerate(self._parts):
+            if number in kept:
+                texts += part
+                continue
+            gone += 1
+            if gone <= _MOST_LEFT_OUT:
+                # One line, which `git apply` passes over.
+                texts.append(b"Left out: %s (%d bytes)\n" % (part[0].rstrip(b"\n"), self._sizes[number]))
+        return Patch(b"".join(texts), gone)
