@@ -386,5 +386,8 @@ def test_commits_and_files_between_two_commits(repo: Repository, work: Path) -> 
     ]
     assert between[0].id == last and gxt.git.commits_between(repo, first, last, 1) == between[:1]
     assert gxt.git.commits_between(repo, last, first, 10) == []
-    assert gxt.git.changed_files(repo, first, last) == [("data.bin", None, None), ("train.py", 2, 1)]
+    assert gxt.git.changed_files(repo, first, last) == [
+        ("data.bin", None, None, "new", None),
+        ("train.py", 2, 1, "changed", None),
+    ]
     assert gxt.git.changed_files(repo, last, last) == []

@@ -38,11 +38,50 @@ def test_code_says_what_ran(gxt: Gxt, dirty: str, repo: Repository) -> None:
     said = dict(line.split(maxsplit=1) for line in lines if not line.startswith(" ") and " " in line)
     assert said["snapshot"] == snapshot_of(repo, dirty) and said["branch"] == "main"
     assert "  changed  train.py" in lines and "  new      features.py" in lines
-    assert any(line.startswith("  trips.bin  (6") for line in lines)
+    assert "  trips.bin (6.0 MB)" in lines
     about = gxt("code", "dirty", "--json").json
     assert about["run"] == dirty and about["dirty"] is True and about["problem"] is None
     assert {"path": "features.py", "what": "new"} in about["changes"]
     assert about["left_out"] == {"trips.bin": {"size": 6_000_000}}
+
+
+def test_code_says_renames_and_modes_and_keeps_names_on_a_line(gxt: Gxt, repo: Repository, work: Path) -> None:
+    git("mv", "train.py", "main.py")
+    (work / "tool.sh").write_text("x\n")
+    git("add", "tool.sh")
+    git("commit", "-q", "-m", "a tool", "tool.sh")
+    (work / "tool.sh").chmod(0o755)
+    (work / "two\nlines.py").write_text("y\n")
+    record(repo, name="renamed")
+    lines = gxt("code", "renamed").out.splitlines()
+    assert lines[lines.index("changes") + 1 :] == [
+        "  renamed  train.py => main.py",
+        "  mode     tool.sh",
+        "  new      two lines.py",
+    ]
+    changes = gxt("code", "renamed", "--json").json["changes"]
+    assert {"path": "main.py", "what": "renamed", "was": "train.py"} in changes
+    assert {"path": "two\nlines.py", "what": "new"} in changes
+
+
+def test_diff_names_the_files_that_differ(gxt: Gxt, dirty: str, repo: Repository) -> None:
+    record(repo, name="clean")
+    out = gxt("diff", "clean", "dirty").out
+    assert "from clean to dirty: 3 files changed, +3 -1 lines" in out and "features.py  +1 -0, new" in out
+    assert "--code` shows the lines" in out and "{" not in out
+    assert "3 files changed" in gxt("diff", "clean", "dirty", "--code", "--stat").out
+    assert "3 files changed, +3 -1 lines" in gxt("diff", "clean", "dirty", "--stat").out
+    assert "features.py  +1 -0, new" in gxt("diff", "clean", "dirty", "--format", "html").out
+
+
+def test_show_lists_the_folder(gxt: Gxt, dirty: str, repo: Repository) -> None:
+    out = gxt("show", "dirty").out
+    short = dirty[-8:]
+    assert f"  gxt code --patch {short}\n" in out and f"  gxt env {short}\n" in out
+    assert "not kept      trips.bin (6.0 MB)\n" in out and "{" not in out
+    put_on_branch(f"experiments/taxi/{dirty}/by hand.txt", "x\n")
+    assert f"  gxt get {short} 'by hand.txt'\n" in gxt("show", "dirty").out
+    assert gxt("get", short, "by hand.txt", "-o", "-").out == "x\n"
 
 
 def test_the_patch_is_git_s_own(gxt: Gxt, dirty: str, repo: Repository) -> None:

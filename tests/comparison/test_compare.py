@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import gxt
-from gxt import edits, layout, recorder, render, store
+from gxt import catalog, edits, layout, recorder, render, store
 from gxt import git as gxt_git
 from gxt.comparison.findings import Blob
 from gxt.git import Repository
@@ -238,9 +238,52 @@ def test_code_between_two_commits(repo: Repository, work: Path) -> None:
     (change,) = found.code
     assert [commit.subject for commit in change.only_here] == ["Add a file", "Train more"]
     assert change.only_here[0].author == "Ada Lovelace" and change.only_first == ()
-    assert [tuple(file) for file in change.files] == [("train.py", 2, 1), ("ünïcode.py", 1, 0)]
+    assert [file[:3] for file in change.files] == [("train.py", 2, 1), ("ünïcode.py", 1, 0)]
     (back,) = gxt.compare(["two", "one"]).code
-    assert back.only_first == change.only_here and back.files[0] == ("train.py", 1, 2)
+    assert back.only_first == change.only_here and back.files[0][:3] == ("train.py", 1, 2)
+
+
+def test_uncommitted_changes_are_compared_where_they_are_kept(repo: Repository, work: Path) -> None:
+    record(repo, name="clean")
+    (work / "train.py").write_text("print('more')\n")
+    (work / "new\nline.py").write_text("x\n")
+    record(repo, name="one")
+    record(repo, name="same")
+    git("mv", "train.py", "main.py", cwd=work)
+    (work / "new\nline.py").chmod(0o755)
+    record(repo, name="two")
+    git("add", ".", cwd=work)
+    git("commit", "-q", "-m", "All of it", cwd=work)
+    record(repo, name="committed")
+    (change,) = gxt.compare("clean", "one").code
+    assert change.as_it_ran and not change.only_here
+    assert [file[:4] for file in change.files] == [("new\nline.py", 1, 0, "new"), ("train.py", 1, 1, "changed")]
+    (change,) = gxt.compare("one", "two").code
+    assert [(file.path, file.kind, file.was) for file in change.files] == [
+        ("main.py", "renamed", "train.py"),
+        ("new\nline.py", "mode", None),
+    ]
+    assert gxt.compare("one", "same").code == () and not gxt.compare("one", "same").different
+    (change,) = gxt.compare("two", "committed").code
+    assert change.as_it_ran and change.files == () and [commit.subject for commit in change.only_here] == ["All of it"]
+    assert gxt.compare("clean", "one").to_dict()["code"][0]["as_it_ran"] is True
+
+
+def test_a_snapshot_that_is_not_here_leaves_the_commits(repo: Repository, work: Path) -> None:
+    record(repo, name="one")
+    committed(work, "train.py", "print('more')\n", "Train more")
+    (work / "train.py").write_text("print('changed')\n")
+    snapshot = str(catalog.find(repo, record(repo, name="two")).source["snapshot"])
+    git("update-ref", "-d", f"refs/gxt/code/{snapshot}", cwd=work)
+    git("prune", "--expire=now", cwd=work)
+    git("repack", "-q", "-a", "-d", cwd=work)
+    git("prune", "--expire=now", cwd=work)
+    found = gxt.compare("one", "two")
+    (change,) = found.code
+    assert change.missing == (snapshot,) and not change.as_it_ran
+    assert [file[:3] for file in change.files] == [("train.py", 1, 1)] and len(change.only_here) == 1
+    page = found.to_markdown()
+    assert "the code of two is not in this repository" in page and "two ran with uncommitted changes, which may" in page
 
 
 def test_a_commit_that_is_not_here(

@@ -189,6 +189,34 @@ def test_code() -> None:
     assert "commit aaaaaaaaaa is not in this repository" in "\n".join(text_of(compared(one, other, code=(missing,))))
 
 
+def test_code_as_it_ran() -> None:
+    def ran(number: int, name: str, snapshot: str, **more: Any) -> Run:
+        source = {"command": name, "commit": "a" * 40, "dirty": snapshot != "a", "snapshot": snapshot * 40, **more}
+        return made(number, name, source=source)
+
+    def said(*runs: Run, **more: Any) -> str:
+        return "\n".join(text_of(compared(*runs, **more)))
+
+    files = (git.FileChange("b.py", 3, 0, "renamed", "a.py"), git.FileChange("run\n.sh", 0, 0, "mode"))
+    left_out = {"trips.bin": {"size": 6_000_000}, "pipe": {"problem": "no file"}}
+    one, two, third = ran(1, "one", "a"), ran(2, "two", "b", left_out=left_out), ran(3, "three", "b")
+    text = said(one, two, code=(CodeChange(1, files=files, as_it_ran=True),))
+    assert re.search("~ snapshot +aaaaaaaaaa +bbbbbbbbbb", text)
+    assert re.search(r"\+ not kept +trips\.bin \(6\.0 MB\), pipe \(no file\)", text)
+    assert "code  2 files changed, +3 -0 lines" in text and "from one to two: 2 files changed" in text
+    assert re.search(r"a\.py => b\.py +\+3 -0, renamed\n +run \.sh +mode", text)
+    assert "`gxt diff 00000001 00000002 --code` shows the lines" in text
+    assert "not kept, and so not compared: trips.bin, pipe" in text and "which may differ" not in text
+    text = said(two, third)
+    assert "the same code, uncommitted changes included" in text and "which may differ" not in text
+    assert "from one to two and three: " in said(
+        *(one, two, third), code=tuple(CodeChange(i, files=files, as_it_ran=True) for i in (1, 2))
+    )
+    assert "one and two ran the same files" in said(one, two, code=(CodeChange(1, as_it_ran=True),))
+    assert "the code of two is not in this repository" in said(one, two, code=(CodeChange(1, missing=("b" * 40,)),))
+    assert "not kept" not in said(one, third) and "snapshot" not in said(one, ran(2, "two", "a"))
+
+
 def test_control_characters_of_others_do_not_reach_the_terminal() -> None:
     found = compared(
         made(1, NASTY, params={NASTY: "\x1b[2J\x07"}, tags={"t": "a\nb"}),

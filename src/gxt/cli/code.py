@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -12,11 +12,9 @@ from gxt.cli import output
 from gxt.cli.moving import talk
 from gxt.cli.params import json_option, repository, run_argument
 from gxt.errors import GxtError, UsageError
-from gxt.git import Repository
+from gxt.git import FileChange, Repository
 from gxt.model import Run
 from gxt.showing import one_line
-
-_WORDS = {"A": "new", "D": "deleted", "M": "changed"}
 
 
 @click.command("code")
@@ -39,10 +37,11 @@ def code_command(ctx: click.Context, run: str, patch: bool, stat: bool, as_json:
         _show_changes(repo, found, "--patch" if patch else "--stat")
         return
     base = worktrees.base_of(found, settings)
-    trouble, changes = None, []
+    trouble: GxtError | None = None
+    changes: list[FileChange] = []
     try:
         commit = worktrees.fetched(repo, settings, found, talk("the repository"))
-        changes = git.changed_paths(repo, base, commit)
+        changes = git.changed_files(repo, base, commit)
     except GxtError as error:
         trouble = error
     if as_json:
@@ -67,7 +66,7 @@ def _show_changes(repo: Repository, run: Run, how: str) -> None:
     git.show_diff(repo, worktrees.base_of(run, settings), commit, [how])
 
 
-def _lines(run: Run, changes: list[tuple[str, str]]) -> Iterator[str]:
+def _lines(run: Run, changes: Sequence[FileChange]) -> Iterator[str]:
     source = run.source
     facts = {
         "run": f"{run.name} ({run.id})",
@@ -88,27 +87,32 @@ def _lines(run: Run, changes: list[tuple[str, str]]) -> Iterator[str]:
             yield f"{output.paint(f'{name:<10}', 'bold')}  {one_line(str(value))}"
     if changes:
         yield output.paint("changes", "bold")
-        yield from (f"  {_WORDS.get(kind, kind):<7}  {one_line(path)}" for kind, path in changes)
+        yield from (f"  {change.kind:<7}  {_name(change)}" for change in changes)
     left_out = worktrees.not_kept(run)
     if left_out:
         yield output.paint("not kept", "bold")
-        for path, about in left_out.items():
-            size = about.get("size")
-            why = render.size(size) if isinstance(size, int) else one_line(str(about.get("problem")))
-            yield f"  {one_line(path)}  ({why})"
-    for path in worktrees.edited(run):
-        yield f"{one_line(path)} was edited after the program had read it: what ran is an older text"
-    for path in worktrees.changed_submodules(run):
-        yield f"the submodule {one_line(path)} had changes of its own, which are not kept"
+        yield from (f"  {one_line(file)}" for file in render.not_kept(left_out))
+    for path in map(one_line, worktrees.edited(run)):
+        yield f"{path} was edited after the program had read it: what ran is an older text"
+    for path in map(one_line, worktrees.changed_submodules(run)):
+        yield f"the submodule {path} had changes of its own, which are not kept"
 
 
-def _json(run: Run, changes: list[tuple[str, str]], trouble: GxtError | None) -> dict[str, Any]:
+def _name(change: FileChange) -> str:
+    path = one_line(change.path)
+    return path if change.was is None else f"{one_line(change.was)} => {path}"
+
+
+def _json(run: Run, changes: Sequence[FileChange], trouble: GxtError | None) -> dict[str, Any]:
     source = run.source
     keys = ("command", "entrypoint", "cwd", "commit", "snapshot", "branch", "dirty", "remote", "reproduces", "rerun_of")
     return {
         "run": run.id,
         **{key: source.get(key) for key in keys},
-        "changes": [{"path": path, "what": _WORDS.get(kind, kind)} for kind, path in changes],
+        "changes": [
+            {"path": change.path, "what": change.kind, **({"was": change.was} if change.was is not None else {})}
+            for change in changes
+        ],
         "left_out": worktrees.not_kept(run),
         "edited": worktrees.edited(run),
         "submodules": source.get("submodules") or {},

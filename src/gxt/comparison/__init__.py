@@ -70,6 +70,7 @@ class Comparison(Findings):
                     "only_first": [_commit_dict(commit) for commit in change.only_first],
                     "files": [file._asdict() for file in change.files],
                     "missing": list(change.missing),
+                    "as_it_ran": change.as_it_ran,
                 }
                 for change in self.code
             ],

@@ -22,14 +22,15 @@ class Blob(NamedTuple):
 
 @dataclass(frozen=True)
 class CodeChange:
-    """What lies between the first run's commit and another run's.
+    """What lies between the first run's code and another run's.
 
     Attributes:
         run: the other run's position.
         only_here: commits that its code has and the first run's has not, the latest first.
         only_first: the other way round.
-        files: what changes from the first run's commit to its own.
-        missing: commits of the two that are not in this repository; then the rest is empty.
+        files: what changes from the first run's code to its own.
+        as_it_ran: whether `files` compares the snapshots, with uncommitted changes; else the commits.
+        missing: commits and snapshots of the two that are not in this repository, so that they are not compared.
     """
 
     run: int
@@ -37,6 +38,7 @@ class CodeChange:
     only_first: tuple[git.Commit, ...] = ()
     files: tuple[git.FileChange, ...] = ()
     missing: tuple[str, ...] = ()
+    as_it_ran: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Findings:
         inputs: datasets; the same where their digests are.
         source: command, entrypoint, commit, branch, whether the code had uncommitted changes, remote,
             and the code as it ran where it differed.
-        code: for each other run with another commit, the commits and files in between.
+        code: for each other run with another commit or snapshot, the commits and files in between.
         environment: Python, the machine, variables, the kind of container, CI or job.
         packages: versions; empty where some run did not record them.
         artifacts: path to Blob.
@@ -114,12 +116,10 @@ def inputs(runs: Sequence[Run]) -> Differences:
 
 def source(runs: Sequence[Run]) -> Differences:
     """Where the runs came from, as run.yaml has it."""
-    # A snapshot that is the commit itself says nothing more.
+    # Where each snapshot is the commit itself, it says nothing more.
+    says_more = any(run.source.get("snapshot") not in (None, run.source.get("commit")) for run in runs)
     return differences(
-        [
-            {key: value for key, value in run.source.items() if key != "snapshot" or value != run.source.get("commit")}
-            for run in runs
-        ]
+        [{key: value for key, value in run.source.items() if key != "snapshot" or says_more} for run in runs]
     )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from gxt import catalog, git, large, layout, live, stats
+from gxt import catalog, codehistory, git, large, layout, live, stats
 from gxt.catalog import Content, LargeFile
 from gxt.comparison import findings
 from gxt.comparison.curves import comparable, curve_differences, read_curves
@@ -219,25 +218,42 @@ def _curves(repo: Repository, runs: Sequence[Run], files: Sequence[Files], toler
 
 
 def _code(repo: Repository, runs: Sequence[Run]) -> tuple[CodeChange, ...]:
-    """What lies between the first run's commit and that of each other run."""
-    # Written by others: what is no object id is not asked for.
-    named = [str(run.source.get("commit")) for run in runs]
-    named = [name if re.fullmatch("[0-9a-f]{7,64}", name) else "" for name in named]
-    commits = dict(zip(named, git.resolve(repo, named), strict=True))
-    found = []
-    for i, commit in enumerate(named):
-        if commit == named[0] or not commit or not named[0]:
-            continue
-        one, other = commits[named[0]], commits[commit]
-        if one is None or other is None:
-            found.append(CodeChange(i, missing=tuple(name for name in (named[0], commit) if commits[name] is None)))
-            continue
-        found.append(
-            CodeChange(
-                run=i,
-                only_here=tuple(git.commits_between(repo, one, other, _MOST_COMMITS)),
-                only_first=tuple(git.commits_between(repo, other, one, _MOST_COMMITS)),
-                files=tuple(git.changed_files(repo, one, other)),
-            )
-        )
-    return tuple(found)
+    """What lies between the code of the first run and that of each other: of their snapshots where both are here, else
+    of their commits."""
+    pairs = [(codehistory.base_of(run), codehistory.code_of(run)) for run in runs]
+    named = list(dict.fromkeys(oid for pair in pairs for oid in pair if oid is not None))
+    here = {oid for oid, found in zip(named, git.resolve(repo, named), strict=True) if found is not None}
+    first = pairs[0]
+    changes = (_code_change(repo, here, first, pair, i) for i, pair in enumerate(pairs) if pair != first)
+    return tuple(change for change in changes if change is not None)
+
+
+_Code = tuple[str | None, str | None]
+"""The commit that a run began from, and the one that has its code as it ran."""
+
+
+def _code_change(repo: Repository, here: set[str], first: _Code, other: _Code, run: int) -> CodeChange | None:
+    """None where what is known of the two tells no difference."""
+    commits, codes = ((one, two) if one and two else None for one, two in zip(first, other, strict=True))
+    asked = dict.fromkeys(oid for pair in (commits, codes) for oid in pair or ())
+    as_it_ran = codes is not None and here.issuperset(codes)
+    only_here: list[git.Commit] = []
+    only_first: list[git.Commit] = []
+    files: list[git.FileChange] = []
+    if commits is not None and commits[0] != commits[1] and here.issuperset(commits):
+        only_here = git.commits_between(repo, *commits, _MOST_COMMITS)
+        only_first = git.commits_between(repo, *commits[::-1], _MOST_COMMITS)
+        files = git.changed_files(repo, *commits) if not as_it_ran else files
+    if codes is not None and as_it_ran:
+        files = git.changed_files(repo, *codes)
+    missing = tuple(oid for oid in asked if oid not in here)
+    if not (as_it_ran or missing or only_here or only_first or files):
+        return None
+    return CodeChange(
+        run=run,
+        only_here=tuple(only_here),
+        only_first=tuple(only_first),
+        files=tuple(files),
+        missing=missing,
+        as_it_ran=as_it_ran,
+    )

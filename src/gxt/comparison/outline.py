@@ -7,15 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from gxt import git, render
+from gxt import codehistory, git, render
 from gxt.comparison.curves import Divergence
 from gxt.comparison.files import FileDifference
 from gxt.comparison.findings import Blob, CodeChange, Findings
 from gxt.comparison.values import ADDED, BETTER, CHANGED, REMOVED, WORSE, Change, Difference, Differences, same_value
 from gxt.model import Run, format_duration, format_time
+from gxt.showing import one_line
 
 _MARKS = {ADDED: "+", REMOVED: "-"}
-_MOST_COMMITS, _MOST_FILES, _BULKY = 20, 30, 5
+_MOST_COMMITS, _MOST_FILES, _MOST_NAMED, _BULKY = 20, 30, 5, 5
 
 
 class Cell(NamedTuple):
@@ -189,13 +190,14 @@ def _kind(difference: Difference) -> str:
 
 def _row(difference: Difference, title: str) -> Row:
     texts = _texts(difference, title)
+    name = render.source_pair(difference.name, None)[0] if title == "code" else difference.name
     mark = _MARKS.get(difference.kind, "~")
     if len(texts) == 2:
         change = _change_cells(difference.changes[1]) if difference.changes else ()
         if difference.kind in ("upgraded", "downgraded"):
             change = (Cell(difference.kind),)
         tone = change[-1].tone if change else ""
-        return Row(mark, difference.name, (Cell(texts[0]), Cell(texts[1], tone)), change)
+        return Row(mark, name, (Cell(texts[0]), Cell(texts[1], tone)), change)
     cells = [Cell(text) for text in texts]
     for i, change_ in enumerate(difference.changes):
         if change_ is not None and title == "metrics":
@@ -203,7 +205,7 @@ def _row(difference: Difference, title: str) -> Row:
             # The verdict in words too: there may be no colour.
             said = " ".join(text for text in (percent, change_.verdict) if text)
             cells[i] = Cell(f"{texts[i]} ({said})" if said else texts[i], change_.verdict or "")
-    return Row("", difference.name, tuple(cells))
+    return Row("", name, tuple(cells))
 
 
 def _change_cells(change: Change | None) -> tuple[Cell, ...]:
@@ -246,6 +248,8 @@ def _texts(difference: Difference, title: str) -> list[str]:
         exact = digits > 6
         for i in has:
             value = difference.values[i]
+            if title == "code":
+                value = render.source_pair(difference.name, value)[1]
             if isinstance(value, float):
                 texts[i] = repr(value) if digits == 17 else f"{value:.{digits}g}"
             else:
@@ -326,50 +330,114 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _with_code(part: Part, found: Findings, labels: Sequence[str]) -> Part:
-    """The part about code with the commits and files between the runs' commits, and what is not known of it."""
+    """The part about code with the commits and files in between, and what is not known of it."""
     if not (found.source or found.source.same):
         return part  # nothing was said of the code, or only files were asked for
-    remarks, lines, facts = [], [], []
-    commits_of = [run.source.get("commit") for run in found.runs]
+    codes = [(run.source.get("commit"), run.source.get("snapshot")) for run in found.runs]
+    lines: list[Cell] = []
+    facts: list[str] = []
     for change in found.code:
-        commit_id = commits_of[change.run]
-        if commit_id in commits_of[: change.run]:
+        if codes[change.run] in codes[: change.run]:
             continue  # said of an earlier run
-        here = " and ".join(dict.fromkeys(labels[i] for i, other in enumerate(commits_of) if other == commit_id))
-        for missing in change.missing:
-            remarks.append(f"commit {missing[:10]} is not in this repository; `git fetch` may bring it")
-        for commits, which in ((change.only_here, here), (change.only_first, labels[0])):
-            if commits:
-                lines.append(Cell(f"{_many(len(commits), 'commit')} only in {which}:", "place"))
-                lines += [Cell(f"  {_commit_line(commit)}") for commit in commits[:_MOST_COMMITS]]
-                lines += _more(len(commits) - _MOST_COMMITS)
+        here = _listed(list(dict.fromkeys(labels[i] for i, code in enumerate(codes) if code == codes[change.run])))
+        lines += _commit_lines(change, labels[0], here)
+        facts = _code_facts(change)
         if change.files:
-            facts = _code_facts(change)
-            lines.append(Cell(f"from {labels[0]} to {here}: {', '.join(facts[1:])}", "place"))
-            width = max(len(file.path) for file in change.files[:_MOST_FILES])
-            lines += [Cell(f"  {file.path:<{width}}  {_lines_changed(file)}") for file in change.files[:_MOST_FILES]]
-            lines += _more(len(change.files) - _MOST_FILES)
-    dirty = [label for label, run in zip(labels, found.runs, strict=True) if run.source.get("dirty")]
-    if dirty:
-        remarks.append(f"{' and '.join(dict.fromkeys(dirty))} ran with uncommitted changes, which may differ too")
+            lines += _file_lines(change, f"from {labels[0]} to {here}")
+        elif change.as_it_ran:
+            lines.append(Cell(f"{labels[0]} and {here} ran the same files", "place"))
+    remarks = tuple(_code_remarks(found, labels, bool(part.rows)))
     summary = ", ".join(facts) if len(found.runs) == 2 and facts else part.summary
     bulky = len(lines) > _BULKY
-    return replace(part, summary=summary, remarks=tuple(dict.fromkeys(remarks)), lines=tuple(lines), bulky=bulky)
+    return replace(part, summary=summary, remarks=remarks, lines=tuple(lines), bulky=bulky)
+
+
+def _commit_lines(change: CodeChange, first: str, here: str) -> Iterator[Cell]:
+    for commits, which in ((change.only_here, here), (change.only_first, first)):
+        if commits:
+            yield Cell(f"{_many(len(commits), 'commit')} only in {which}:", "place")
+            yield from (Cell(f"  {_commit_line(commit)}") for commit in commits[:_MOST_COMMITS])
+            yield from _more(len(commits) - _MOST_COMMITS)
+
+
+def _file_lines(change: CodeChange, which: str) -> Iterator[Cell]:
+    yield Cell(f"{which}: {', '.join(_file_facts(change))}", "place")
+    names = [_file_name(file) for file in change.files[:_MOST_FILES]]
+    width = max(map(len, names))
+    for name, file in zip(names, change.files, strict=False):
+        yield Cell(f"  {name:<{width}}  {_lines_changed(file)}")
+    yield from _more(len(change.files) - _MOST_FILES)
 
 
 def _code_facts(change: CodeChange) -> list[str]:
+    commits = len(change.only_here) + len(change.only_first)
+    return ([_many(commits, "commit")] if commits else []) + _file_facts(change)
+
+
+def _file_facts(change: CodeChange) -> list[str]:
+    if not change.files:
+        return ["the same files"] if change.as_it_ran else []
     added = sum(file.added or 0 for file in change.files)
     removed = sum(file.removed or 0 for file in change.files)
-    commits = _many(len(change.only_here) + len(change.only_first), "commit")
-    return [commits, f"{_many(len(change.files), 'file')} changed", f"+{added} -{removed} lines"]
+    return [
+        f"{_many(len(change.files), 'file')} changed",
+        *([f"+{added} -{removed} lines"] if added or removed else []),
+    ]
+
+
+def _code_remarks(found: Findings, labels: Sequence[str], is_shown: bool) -> Iterator[str]:
+    """What is not known of the code, or known to be the same; `is_shown` where something else differs of its source."""
+    codes = [codehistory.code_of(run) for run in found.runs]
+    missing = dict.fromkeys(oid for change in found.code for oid in change.missing)
+    commits = {run.source.get("commit") for run in found.runs}
+    for oid in missing:
+        if oid in commits:
+            yield f"commit {oid[:10]} is not in this repository; `git fetch` may bring it"
+    away = [label for label, code in zip(labels, codes, strict=True) if code in missing and code not in commits]
+    if away:
+        who = _listed(list(dict.fromkeys(away)))
+        yield f"the code of {who} is not in this repository; `{_to_see(found)}` fetches it"
+    unknown = [
+        label
+        for label, run, code in zip(labels, found.runs, codes, strict=True)
+        if run.source.get("dirty") and (code is None or code in missing)
+    ]
+    if unknown:
+        yield f"{_listed(list(dict.fromkeys(unknown)))} ran with uncommitted changes, which may differ too"
+    elif any(change.files and change.as_it_ran for change in found.code):
+        yield f"`{_to_see(found)}` shows the lines"
+    left_out = list(dict.fromkeys(path for run in found.runs for path in _left_out(run)))
+    if is_shown and None not in codes and len(set(codes)) == 1:
+        yield "the same code" + (", uncommitted changes included" if found.runs[0].source.get("dirty") else "")
+    if left_out:
+        more = f" and {len(left_out) - _MOST_NAMED} more" if len(left_out) > _MOST_NAMED else ""
+        yield f"not kept, and so not compared: {', '.join(left_out[:_MOST_NAMED])}{more}"
+
+
+def _to_see(found: Findings) -> str:
+    """The command that shows the lines, by ids, which name one run and need no quotes."""
+    other = found.code[0].run if len(found.runs) == 2 else None
+    return f"gxt diff {found.runs[0].short_id} {'RUN' if other is None else found.runs[other].short_id} --code"
+
+
+def _left_out(run: Run) -> Iterable[str]:
+    left_out = run.source.get("left_out")
+    return map(str, left_out) if isinstance(left_out, dict) else ()
 
 
 def _commit_line(commit: git.Commit) -> str:
     return f"{commit.id[:10]}  {commit.subject[:72]}  ({commit.author}, {format_time(commit.time)[:10]})"
 
 
+def _file_name(file: git.FileChange) -> str:
+    return f"{one_line(file.was)} => {one_line(file.path)}" if file.was is not None else one_line(file.path)
+
+
 def _lines_changed(file: git.FileChange) -> str:
-    return "binary" if file.added is None else f"+{file.added} -{file.removed}"
+    if file.kind == "mode" or (file.kind == "renamed" and file.added == file.removed == 0):
+        return file.kind
+    counts = "binary" if file.added is None else f"+{file.added} -{file.removed}"
+    return f"{counts}, {file.kind}" if file.kind != "changed" else counts
 
 
 def _more(count: int) -> list[Cell]:

@@ -157,21 +157,50 @@ def log(
 
 
 class FileChange(NamedTuple):
-    """A file that two commits have differently: lines added and removed, None for a binary file."""
+    """A file that two commits have differently.
+
+    Attributes:
+        added, removed: lines, None for a binary file.
+        kind: "new", "deleted", "renamed", "mode" (the content is the same), or "changed".
+        was: what it was called before, where it was renamed.
+    """
 
     path: str
     added: int | None
     removed: int | None
+    kind: str = "changed"
+    was: str | None = None
+
+
+# Whatever a user's configuration says of renames; among more files than these, only whole ones are recognised.
+_RENAMES = ["-M", "-l400"]
 
 
 def changed_files(repo: Repository, one: str, other: str) -> list[FileChange]:
-    """What changes from one commit's tree to another's."""
-    out = run(repo, "diff-tree", "-r", "--numstat", "--no-renames", "--no-ext-diff", "-z", one, other)
-    changes = []
-    for entry in out.decode("utf-8", "replace").split("\0")[:-1]:
-        added, removed, path = entry.split("\t", 2)
-        changes.append(FileChange(path, *(int(n) if n.isdigit() else None for n in (added, removed))))
+    """What changes from one commit's tree to another's, by path."""
+    form = ["-r", "-z", "--raw", "--numstat", "--no-ext-diff", "--no-textconv"]
+    out = run(repo, "diff-tree", *form, *_RENAMES, one, other)
+    fields = iter(out.decode("utf-8", "replace").split("\0")[:-1])
+    kinds: list[str] = []
+    changes: list[FileChange] = []
+    for field in fields:  # all files with their modes and objects, then all with their lines
+        if field.startswith(":"):
+            kinds.append(_kind(field[1:].split(" ")))
+            for _ in range(2 if field.split(" ")[-1][0] in "RC" else 1):
+                next(fields)
+            continue
+        added, removed, path = field.split("\t", 2)
+        was = None if path else next(fields)
+        lines = [int(n) if n.isdigit() else None for n in (added, removed)]
+        changes.append(FileChange(path or next(fields), lines[0], lines[1], kinds[len(changes)], was))
     return changes
+
+
+def _kind(about: Sequence[str]) -> str:
+    old_mode, new_mode, old, new, letter = about
+    if letter == "M" and old == new and old_mode != new_mode:
+        return "mode"
+    return {"A": "new", "D": "deleted", "R": "renamed"}.get(letter[0], "changed")
 
 
 class Step(NamedTuple):

@@ -9,6 +9,7 @@ from gxt.render.documents import json_line, json_text, parquet, run_json, table_
 from gxt.render.formats import ENDINGS, FORMATS, READABLE, document
 from gxt.render.markup import html_text, latex
 from gxt.render.page import best_page, run_page
+from gxt.render.sources import not_kept, source_pair
 from gxt.render.table import Column, Spread, Table
 from gxt.render.terminal import rich_text, terminal
 from gxt.render.text import csv_text, markdown
@@ -29,11 +30,13 @@ __all__ = [
     "json_text",
     "latex",
     "markdown",
+    "not_kept",
     "parquet",
     "rich_text",
     "run_json",
     "run_page",
     "size",
+    "source_pair",
     "table_json",
     "terminal",
     "time_text",

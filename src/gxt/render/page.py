@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gxt.model import Run, flatten, format_duration, format_time
 from gxt.query import Field
 from gxt.render.cells import STATUS_STYLES, Paint, cell_text, size, when
+from gxt.render.sources import source_pair
 from gxt.render.table import Column, Table
 from gxt.render.terminal import terminal
 from gxt.showing import one_line
@@ -28,7 +30,7 @@ def run_page(run: Run, files: Mapping[str, int], now: int, paint: Paint) -> str:
             "author": run.author,
             "parent": run.parent,
             "problem": run.problem,
-            **{key: value for key, value in run.source.items() if key != "dirty"},
+            **dict(source_pair(key, value) for key, value in run.source.items() if key != "dirty"),
             "dirty": "yes, the code had uncommitted changes" if run.source.get("dirty") else None,
             **{key: _of_machine(key, value) for key, value in run.environment.items() if value != "CPython"},
         },
@@ -65,10 +67,14 @@ def run_page(run: Run, files: Mapping[str, int], now: int, paint: Paint) -> str:
             for name, about in run.inputs.items()
         ]
         lines += ["", paint("inputs", "bold"), *_indented(Table(columns, rows), now)]
-    recorded = [(name, files[name], use) for name, use in _OTHER_FILES if name in files]
-    if recorded:
+    others = [path for path in files if not path.startswith("artifacts/") and path not in _ON_THE_PAGE]
+    if others:
         columns = [Column("file"), Column("size", "size"), Column("to see it")]
-        rows = [[name, n, use.format(run=run.short_id)] for name, n, use in recorded]
+        ordered = sorted(others, key=lambda path: (path not in _TO_SEE, [*_TO_SEE, path].index(path), path))
+        rows = [
+            [path, files[path], _TO_SEE.get(path, _GET).format(run=run.short_id, path=shlex.quote(path))]
+            for path in ordered
+        ]
         lines += ["", paint("files", "bold"), *_indented(Table(columns, rows), now)]
     artifacts = {path.removeprefix("artifacts/"): n for path, n in files.items() if path.startswith("artifacts/")}
     if artifacts:
@@ -97,11 +103,15 @@ def _state(run: Run, paint: Paint) -> str:
     return paint(one_line(run.status), STATUS_STYLES.get(run.status, ""))
 
 
-_OTHER_FILES = (
-    ("output.log", "gxt tail --log {run}"),
-    ("system.csv", "gxt checkout {run} system.csv"),
-    ("environment.txt", "gxt env {run}"),
-)
+_ON_THE_PAGE = ("run.yaml", "params.yaml", "metrics.yaml", "metrics.csv", "inputs.yaml")
+_TO_SEE = {
+    "output.log": "gxt tail --log {run}",
+    "code.patch": "gxt code --patch {run}",
+    "notebook.py": "gxt get {run} notebook.py",
+    "system.csv": "gxt get {run} system.csv",
+    "environment.txt": "gxt env {run}",
+}
+_GET = "gxt get {run} {path}"
 _LONGEST = 400
 
 
