@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Gxt
-from helpers import git
+from gxt.git import Repository
+from helpers import git, record
 
 
 def test_citing_and_checking(gxt: Gxt, three: dict[str, str], tmp_path: Path) -> None:
@@ -52,6 +53,25 @@ def test_who_moved_the_best_value(gxt: Gxt, three: dict[str, str]) -> None:
     assert gxt("blame", "rmse", "--format", "markdown").out.startswith("| ended")
     assert "nobody said which alpha" not in gxt("blame", "rmse").err
     gxt("blame", "alpha", code=3)
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"), [(60, "id commit"), (80, "ended id commit"), (110, "ended name id subject")]
+)
+def test_blame_on_a_narrow_terminal_says_which_run_and_commit(
+    gxt: Gxt, repo: Repository, work: Path, columns: int, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (work / "train.py").write_text("changed\n")
+    record(repo, name="merry-dormouse", metrics={"rmse": 6.3})
+    run = record(repo, name="energetic-hippopotamus", metrics={"rmse": 5.2})
+    monkeypatch.setattr("gxt.cli.output.width", lambda: columns)
+    heading, *_, last = gxt("blame", "rmse").out.splitlines()
+    assert set(shown.split()) <= set(heading.split()) and "rmse" in heading
+    assert run[-8:] in last and "5.2" in last and git("rev-parse", "--short=12", "HEAD") in last
+    assert all(len(line) <= columns for line in (heading, last))
+
+
+def test_blame_of_other_things(gxt: Gxt, three: dict[str, str]) -> None:
     gxt("blame", "rmse", "--json", "--format", "csv", code=2)
 
 

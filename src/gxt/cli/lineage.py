@@ -66,7 +66,7 @@ def blame_command(
         output.page("".join(render.json_line(_json(line)) for line in found))
     elif form in (None, "table"):
         text, hidden = render.terminal(
-            _table(found), now() if output.is_terminal() else None, output.width(), output.colour()
+            _table(found, shorten=True), now() if output.is_terminal() else None, output.width(), output.colour()
         )
         output.page(text)
         if hidden:
@@ -79,31 +79,32 @@ def blame_command(
             output.note(f"nobody said which {name} is better, so less is: `{keep}:min` or `:max` says it")
 
 
-def _table(found: Sequence[Line]) -> Table:
+def _table(found: Sequence[Line], shorten: bool = False) -> Table:
+    """Where there is little room, which run and which commit it was comes first, then who, and by how much."""
     title = str(found[0].field).removeprefix("metrics.")
     columns = [
         Column("experiment"),
-        Column("ended", "time"),
-        Column("name"),
-        Column("id", rank=1),
+        Column("ended", "time", rank=2),
+        Column("name", rank=1),
+        Column("id"),
         Column(title, "number", str(found[0].field)),
-        Column("change", "number"),
-        Column("percent", "number", rank=1),
-        Column("author", rank=1),
+        Column("change", "number", rank=5),
+        Column("percent", "number", rank=6),
+        Column("author", rank=4),
         Column("commit"),
-        Column("subject", rank=2),
+        Column("subject", rank=3),
     ]
     rows = [
         [
             line.experiment,
             record.time,
             record.run.name or record.run.id,
-            record.run.id,
+            record.run.short_id if shorten else record.run.id,
             record.value,
             record.change,
             record.percent,
-            record.run.author,
-            _code(record),
+            _name(record.run.author) if shorten else record.run.author,
+            _code(record, "-dirty" if shorten else " and changes"),
             record.subject or None,
         ]
         for line in found
@@ -114,9 +115,14 @@ def _table(found: Sequence[Line]) -> Table:
     return Table(columns, rows)
 
 
-def _code(record: Record) -> str | None:
+def _name(author: str | None) -> str | None:
+    """An author without the address."""
+    return author.partition(" <")[0] if author else None
+
+
+def _code(record: Record, changed: str) -> str | None:
     commit = str(record.run.source.get("commit") or "")[:12]
-    return f"{commit} and changes" if commit and record.run.source.get("dirty") else commit or None
+    return f"{commit}{changed}" if commit and record.run.source.get("dirty") else commit or None
 
 
 def _json(line: Line) -> dict[str, Any]:
