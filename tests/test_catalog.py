@@ -120,6 +120,18 @@ def test_many_candidates_are_counted(repo: Repository) -> None:
         catalog.find(repo, "twin")
 
 
+def test_fewer_than_four_characters_are_no_beginning_of_an_id(repo: Repository) -> None:
+    run_id = record(repo, name="only")
+    short = run_id.rsplit("-", 1)[1]
+    assert catalog.find(repo, short[:4]).id == run_id
+    for text in (short[:3], short[:2], "202"):
+        with pytest.raises(NotFoundError, match=f"no run '{text}'") as caught:
+            catalog.find(repo, text)
+        assert caught.value.hint == f"say 4 characters of an id or more: {short}"
+    named = record(repo, name=short[:2])
+    assert catalog.find(repo, short[:2]).id == named
+
+
 def test_a_name_wins_over_the_beginning_of_an_id(repo: Repository) -> None:
     first = record(repo)
     prefix = first.rsplit("-", 1)[1][:5]

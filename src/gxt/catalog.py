@@ -489,10 +489,19 @@ def _then(at: str | None) -> str:
 def _matching(
     repo: Repository, text: str, deleted: bool, progress: Progress | None = None, at: str | None = None
 ) -> list[Run]:
-    """The runs of that name; where there are none, those whose id begins so."""
+    """The runs of that name; where there are none, those whose id begins so, by as much of it as can be meant."""
     named = listing(repo, deleted=deleted, where=Comparison(_NAME, "=", text), at=at, progress=progress).runs
+    if named or len(text) < _LEAST_OF_ID:
+        return named
+    return _beginning(repo, text, deleted, at)
+
+
+_LEAST_OF_ID = 4  # characters, as of git's own
+
+
+def _beginning(repo: Repository, text: str, deleted: bool, at: str | None = None) -> list[Run]:
     begins = Or((_begins(_RUN_ID, text), _begins(_SHORT_ID, text)))
-    return named or listing(repo, deleted=deleted, where=begins, at=at).runs
+    return listing(repo, deleted=deleted, where=begins, at=at).runs
 
 
 _NAME, _RUN_ID, _SHORT_ID = (Field("attributes", name) for name in ("name", "run_id", "id"))
@@ -514,6 +523,8 @@ def _elsewhere_hint(repo: Repository, text: str, deleted: bool) -> str:
         return f"it is an experiment: `gxt table {text}` shows its runs"
     latest = listing(repo, deleted=deleted, order_by=["started:desc"], limit=_NEAR_AMONG).runs
     near = did_you_mean(text, {run.name for run in latest})
+    if not near and text and len(text) < _LEAST_OF_ID and (begun := _beginning(repo, text, deleted)):
+        return f"say {_LEAST_OF_ID} characters of an id or more: {', '.join(run.short_id for run in begun[-_LISTED:])}"
     return near or f"`gxt table{' --deleted' if deleted else ''}` shows them"
 
 
