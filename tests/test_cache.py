@@ -62,6 +62,7 @@ SUMMARIES = st.builds(Summary, DOUBLES, DOUBLES, DOUBLES, DOUBLES, STEPS, STEPS)
 AUTHORS = st.sampled_from(["a <b>", "a", "b", "b>", "a <", "<a>", "a <b <a>", "b <a>>", ""])
 TIMES = st.integers(0, 5) | st.none()
 PARAMS = st.dictionaries(st.sampled_from("pq"), VALUES, max_size=2)
+VERSIONS = st.sampled_from(["3.9", "3.10", "3.10.0", "3.10rc1", "3.10.1+local", "three", ""])
 RUNS = st.builds(
     Run,
     id=st.just("20261123-083000-00000000"),
@@ -75,7 +76,8 @@ RUNS = st.builds(
     parent=st.none() | TEXTS,
     note=st.none() | TEXTS,
     tags=st.dictionaries(st.just("t"), TEXTS),
-    source=st.dictionaries(st.sampled_from(["commit", "dirty"]), TEXTS | st.booleans()),
+    source=st.dictionaries(st.sampled_from(["commit", "snapshot", "dirty"]), TEXTS | st.booleans()),
+    environment=st.dictionaries(st.sampled_from(["python", "cpus", "variables"]), VERSIONS | NUMBERS | PARAMS),
     params=PARAMS | st.dictionaries(st.just("n"), PARAMS),
     metrics=st.dictionaries(st.sampled_from("mp"), SUMMARIES),
     inputs=st.dictionaries(TEXTS, st.fixed_dictionaries({}, optional={"rows": VALUES, "context": VALUES}), max_size=2),
@@ -85,6 +87,7 @@ FIELDS = st.one_of(
     st.builds(Field, st.just("params"), st.sampled_from(["p", "q", "n.p", "n", "x"])),
     st.builds(Field, st.just("tags"), st.sampled_from("tx")),
     st.builds(Field, st.just("code"), st.sampled_from(CODE)),
+    st.builds(Field, st.just("environment"), st.sampled_from(["python", "cpus", "variables.p", "x"])),
     st.builds(Field, st.just("dataset"), st.sampled_from(list(DATASET))),
     st.builds(Field, st.just("attributes"), st.sampled_from(list(ATTRIBUTES))),
 )
@@ -102,16 +105,17 @@ def conditions(draw: st.DrawFn) -> Expression:
     kind = draw(st.sampled_from(["null", "match", "in", "compare", "compare", "compare"]))
     if kind == "null":
         return IsNull(field)
-    if kind == "match" and field.type in ("text", "any"):
+    if kind == "match" and field.type in ("text", "version", "any"):
         return Match(field, *draw(PATTERNS))
     numbers = LITERAL_NUMBERS if field.type == "duration" else LITERAL_NUMBERS | NAN
     literals: dict[str, Any] = {
         "text": TEXTS,
+        "version": VERSIONS,
         "any": TEXTS | numbers | st.booleans(),
         "time": st.builds(lambda low, lasts: Span(low, low + lasts), st.integers(0, 4), st.integers(0, 2)),
     }
     values = literals.get(field.type, numbers)
-    if field == Field("code", "commit"):
+    if field in (Field("code", "commit"), Field("code", "snapshot")):
         values = st.sampled_from(["abcd", "abcd1", "ffff", "1"])
     if field == Field("attributes", "author"):
         values = AUTHORS

@@ -43,6 +43,8 @@ RUN = Run(
     note="First try.\nMiles only.",
     tags={"stage": "prod", "version": "10", "reviewed": "true", "it's": "x"},
     source={"commit": "abc1234def", "branch": "main", "dirty": True, "command": "python train.py"},
+    environment={"python": "3.11.7", "platform": "Linux-6.1-x86_64", "cpus": 16, "variables": {"OMP_NUM_THREADS": "4"}}
+    | {"gpus": ["NVIDIA H100"], "ci": {"kind": "gitlab-ci", "job": "train"}},
     params={
         "model": {"kind": "xgb", "depth": 3},
         "lr": 0.001,
@@ -153,6 +155,10 @@ duration > 10m and duration < '1h 30m' and duration = 720 and duration between 1
 code.commit = 'abc1234' and code.commit = ABC1 and code.commit != '1234' and code.commit in ('ffff', 'abc12')
 commit = 'abc1' and code.dirty = true and dirty = 'True' and branch = 'main' and command like 'python %'
 code.snapshot is null
+environment.python = '3.11.7' and environment.python > '3.9' and environment.python < 3.12 and environment.cpus >= 16
+environment.python like '3.11.%' and environment.python != '3.11' and environment.python in ('3.9', '3.11.7')
+environment.variables.OMP_NUM_THREADS = 4 and environment.ci.kind = 'gitlab-ci' and environment.gpus like '%H100%'
+environment.platform like 'Linux%' and environment.cuda is null and environment.job.id is null
 dataset.name = 'custom' and datasets.name LIKE "cust%" and datasets.digest IN ('s8ds293b', 'x')
 dataset.context = 'train' and dataset.context = 'test' and dataset.rows > 10 and dataset.source is not null
 not dataset.name = 'missing'
@@ -203,7 +209,9 @@ started < yesterday
 duration > 15m
 code.commit != 'abc12'
 code.commit = 'bc12'
-code.snapshot = 'x'
+code.snapshot = 'ffff'
+environment.python < '3.9'
+environment.variables.OMP_NUM_THREADS = 8
 dataset.name = 'missing'
 dataset.rows > 100
 rmse < 1 or rmse > 7
@@ -334,6 +342,11 @@ MISTAKES = [
     ("duration > fast", "fast", ["no duration", "10m"]),
     ("code.commit = 'xyz'", "'xyz'", ["no commit"]),
     ("code.commit = 'ab'", "'ab'", ["four"]),
+    ("code.snapshot = 'x'", "'x'", ["no commit"]),
+    ("environment.python > 'new'", "'new'", ["is a version"]),
+    ("environment.pyton = '3'", "environment.pyton", ["did you mean environment.python"]),
+    ("environment.variables.X = '3'", "environment.variables.X", []),
+    ("python = '3.11.7'", "python", ["environment.python"]),
     ("name rlike '(a'", "'(a'", ["regular expression"]),
     ("name rlike '(a)\\1'", "'(a)\\1'", ["back-references"]),
     ("name like 5", "5", ["text in quotes", "'5'"]),

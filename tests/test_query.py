@@ -225,6 +225,7 @@ COLUMNS = query.KnownOf(
         (["params.`odd*`"], "params.odd*"),
         (["-minus"], "params.-minus"),
         (["code.com*"], "code.command code.commit"),
+        (["environment.cp*"], "environment.cpu environment.cpus"),
         (["attributes.start*"], "started"),
         (["*rmse*", "sta*"], "metrics.rmse status started tags.stage"),
     ],

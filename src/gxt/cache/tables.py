@@ -237,6 +237,7 @@ class Rows:
         named = [("params", name, value) for name, value in flatten(run.params).items()]
         named += [("tags", name, value) for name, value in run.tags.items()]
         named += [("code", name, value) for name, value in run.source.items()]
+        named += [("environment", name, value) for name, value in flatten(run.environment).items()]
         scalars = [(kind, name, scalar(value)) for kind, name, value in named]
         self._rows["run"].append((key, tree, int(is_lost), run.deleted, *attributes))
         self._rows["document"].append((key, content, checksum(content)))

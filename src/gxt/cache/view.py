@@ -17,7 +17,8 @@ from gxt.layout import run_path
 from gxt.model import Run
 from gxt.query import Deadline, Expression, Field, SortKey
 from gxt.query.patterns import matches_text
-from gxt.query.sql import MATCH, compile_filter, compile_order
+from gxt.query.sql import MATCH, VERSION, compile_filter, compile_order
+from gxt.query.versions import version_key
 
 _AT_ONCE = 1000  # runs read in one go
 _INSTRUCTIONS = 100_000  # of SQLite's machine between two looks at the clock: some milliseconds
@@ -110,13 +111,15 @@ class View:
             )
 
     def kinds(self, name: str) -> set[str]:
-        """Under which of "params", "metrics", "tags" and "code" some run has the name."""
+        """Under which of "params", "metrics", "tags", "code" and "environment" some run has the name."""
         found = self._db.execute("select kind, id from field where name = ?", (name,)).fetchall()
         return {kind for kind, key in found if self._has(kind, key)}
 
     def fields(self) -> list[Field]:
         """Every param, metric and tag that some run has."""
-        found = self._db.execute("select kind, name, id from field where kind <> 'code' order by kind, name").fetchall()
+        found = self._db.execute(
+            "select kind, name, id from field where kind in ('metrics', 'params', 'tags') order by kind, name"
+        ).fetchall()
         return [Field(kind, name) for kind, name, key in found if self._has(kind, key)]
 
     def _has(self, kind: str, field: int) -> bool:
@@ -142,6 +145,7 @@ class View:
         self._db.set_progress_handler(deadline.is_over, _INSTRUCTIONS)
         # SQLite does not look at the clock while it is in here.
         self._db.create_function(MATCH, 3, partial(_match, deadline), deterministic=True)
+        self._db.create_function(VERSION, 1, _version, deterministic=True)
         try:
             return self._db.execute(sql, values).fetchall()
         except sqlite3.OperationalError as error:
@@ -225,6 +229,10 @@ class View:
             " where run.problem is not null order by run.run_id"
         )
         return [FormatError(f"{run_path(experiment, run_id)}: {problem}") for experiment, run_id, problem in found]
+
+
+def _version(text: Any) -> str | None:
+    return None if text is None else version_key(str(text))
 
 
 def _match(deadline: Deadline, how: str, pattern: str, text: Any) -> int | None:

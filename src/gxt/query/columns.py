@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from gxt.errors import NotFoundError
-from gxt.query.fields import ATTRIBUTES, CODE, DATASET, KINDS, Field, Known, is_a_name, resolve
+from gxt.query.fields import ATTRIBUTES, CODE, DATASET, ENVIRONMENT, KINDS, Field, Known, is_a_name, resolve
 
 
 class Columns(NamedTuple):
@@ -70,7 +70,7 @@ def _matching(pattern: str, known: Known) -> list[Field]:
     within = KINDS.get(kind.lower()) if dot else None
     if within is None:
         return [field for field in _all(known) if _matches(pattern, field.name) or _matches(pattern, str(field))]
-    others = {"attributes": ATTRIBUTES, "code": CODE, "dataset": DATASET}
+    others = {"attributes": ATTRIBUTES, "code": CODE, "dataset": DATASET, "environment": ENVIRONMENT}
     fields = [Field(within, name) for name in others[within]] if within in others else known.fields()
     return [field for field in fields if field.kind == within and _matches(rest, field.name)]
 

@@ -15,6 +15,7 @@ from gxt.model import Run
 from gxt.query.deadline import Deadline
 from gxt.query.fields import Field, Scalar, bounded, decimal, scalar
 from gxt.query.patterns import matches_text
+from gxt.query.versions import version_key
 
 
 class Span(NamedTuple):
@@ -141,6 +142,8 @@ def _compare(field: Field, value: Any, sign: str, literal: Literal) -> bool:
         return _compare_time(value, sign, literal)
     if is_person(field, sign):
         return (literal in people(str(value))) == (sign == "=")
+    if field.type == "version":
+        return COMPARE[sign](version_key(str(scalar(value).text)), version_key(str(literal)))
     if field.type == "any":
         return _compare_any(scalar(value), sign, literal)
     return COMPARE[sign](value, literal) if isinstance(value, str) else _compare_number(bounded(value), sign, literal)
@@ -148,7 +151,7 @@ def _compare(field: Field, value: Any, sign: str, literal: Literal) -> bool:
 
 def is_prefix(field: Field, sign: str) -> bool:
     """Whether a comparison is one of beginnings: of commits, which nobody writes out."""
-    return field == Field("code", "commit") and sign in ("=", "!=")
+    return field.kind == "code" and field.name in ("commit", "snapshot") and sign in ("=", "!=")
 
 
 def is_person(field: Field, sign: str) -> bool:
@@ -176,7 +179,7 @@ def _compare_number(value: int | float | None, sign: str, literal: Literal) -> b
 
 
 def _compare_any(value: Scalar, sign: str, literal: Literal) -> bool:
-    """A param, tag or code value: as numbers where both are, else as text."""
+    """A param, tag, code or environment value: as numbers where both are, else as text."""
     if isinstance(literal, bool):
         return COMPARE[sign](str(value.text).lower(), "true" if literal else "false")
     if not isinstance(literal, str):

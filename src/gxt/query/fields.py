@@ -39,6 +39,14 @@ ATTRIBUTES: dict[str, Attribute] = {
 CODE = ("command", "entrypoint", "cwd", "commit", "branch", "dirty", "remote", "snapshot", "reproduces", "rerun_of")
 """What every run's source may say, and so what `code.` can be followed by even where no run says it."""
 
+ENVIRONMENT = (
+    *("python", "implementation", "prefix", "platform", "distribution", "cpu", "cpus", "memory"),
+    *("gpus", "gpu_driver", "cuda", "container.kind", "ci.kind", "ci.job", "ci.url", "job.kind", "job.id"),
+)
+"""What every run's environment may say, and so what `environment.` can be followed by even where no run says it."""
+
+_VERSIONS = ("python", "gpu_driver", "cuda")
+
 DATASET: dict[str, str] = {
     "name": "text",
     "digest": "text",
@@ -63,8 +71,10 @@ KINDS = {
     **dict.fromkeys(("tags", "tag"), "tags"),
     **dict.fromkeys(("datasets", "dataset"), "dataset"),
     "code": "code",
+    "environment": "environment",
 }
-"""What a name may begin with, and the kind of field that it then means. All but `code` are MLflow's spellings."""
+"""What a name may begin with, and the kind of field that it then means. All but `code` and `environment` are MLflow's
+spellings."""
 
 # MLflow's names of attributes: https://mlflow.org/docs/latest/ml/search/search-runs
 _MLFLOW_ATTRIBUTES = {
@@ -80,8 +90,8 @@ _MLFLOW_ATTRIBUTES = {
 
 
 class Field(NamedTuple):
-    """Something that a run may have: a param, a tag, an attribute, something of its code or datasets, or what is known
-    of a metric. `kind` is one of KINDS' values, `part` one of PARTS for a metric and empty for anything else.
+    """Something that a run may have: a param, a tag, an attribute, something of its code, environment or datasets, or
+    what is known of a metric. `kind` is one of KINDS' values, `part` one of PARTS for a metric, else empty.
 
     >>> str(Field("metrics", "rmse", "min"))
     'metrics.rmse.min'
@@ -102,6 +112,8 @@ class Field(NamedTuple):
             return run.tags.get(self.name)
         if self.kind == "code":
             return run.source.get(self.name)
+        if self.kind == "environment":
+            return flatten(run.environment).get(self.name)
         if self.kind == "dataset":
             return [about[self.name] for about in datasets(run) if about[self.name] is not None]
         return ATTRIBUTES[self.name].of(run)
@@ -115,11 +127,13 @@ class Field(NamedTuple):
 
     @property
     def type(self) -> str:
-        """What it is compared as: "number", "text", "time", "duration", or "any" where each value has its own type."""
+        """What it is compared as: "number", "text", "time", "duration", "version", or "any": each value has its own."""
         if self.kind == "metrics":
             return "number"
         if self.kind == "attributes":
             return ATTRIBUTES[self.name].type
+        if self.kind == "environment" and self.name in _VERSIONS:
+            return "version"
         return DATASET[self.name] if self.kind == "dataset" else "any"
 
     def __str__(self) -> str:
@@ -157,7 +171,7 @@ class Known(Protocol):
     """Which names the runs in question have."""
 
     def kinds(self, name: str) -> Collection[str]:
-        """Under which of "params", "metrics", "tags" and "code" some run has the name."""
+        """Under which of "params", "metrics", "tags", "code" and "environment" some run has the name."""
 
     def fields(self) -> Sequence[Field]:
         """Every param, metric and tag that some run has."""
@@ -174,6 +188,8 @@ class KnownOf:
         for run in runs:
             for name in run.source:
                 self._kinds.setdefault(name, set()).add("code")
+            for name in flatten(run.environment):
+                self._kinds.setdefault(name, set()).add("environment")
 
     def kinds(self, name: str) -> Collection[str]:
         """As `Known` says."""
@@ -242,7 +258,7 @@ def resolve(text: str, known: Known, allow_unknown: bool = False, of_metric: boo
     (`status`, `name`, ...) means that even where a param has it too, as MLflow's do.
 
     With `allow_unknown`, a name that no run has is taken for a field that every run lacks. Where only a metric makes
-    sense, `of_metric` leaves attributes, tags and code out of what may have been meant.
+    sense, `of_metric` leaves attributes, tags, code and environment out of what may have been meant.
 
     Raises:
         NotFoundError: no run has it; the message has near names.
@@ -269,6 +285,9 @@ def resolve(text: str, known: Known, allow_unknown: bool = False, of_metric: boo
     raise NotFoundError(f"no run has {name.whole!r}", _near(name, known, of_metric))
 
 
+_ALWAYS = {"code": CODE, "environment": ENVIRONMENT}
+
+
 def is_a_name(text: str, known: Known) -> bool:
     """Whether some run has a param, metric or tag with just this name, with or without its kind before it; or it is an
     attribute's.
@@ -284,7 +303,7 @@ def _in_kind(kind: str, name: _Name, known: Known) -> Field | None:
         return Field(kind, attribute) if attribute in ATTRIBUTES else None
     if kind == "dataset":
         return Field(kind, name.name.lower()) if name.name.lower() in DATASET else None
-    if kind in known.kinds(name.name) or (kind == "code" and name.name in CODE):
+    if kind in known.kinds(name.name) or name.name in _ALWAYS.get(kind, ()):
         return Field(kind, name.name, name.part if kind == "metrics" else "")
     if kind == "tags":
         return _MLFLOW_TAGS.get(name.name)
@@ -314,7 +333,7 @@ def _near(name: _Name, known: Known, of_metric: bool = False) -> str | None:
     fields = [field for field in known.fields() if name.kind in (None, field.kind) and field.kind in kinds]
     spelled = {field.name: str(field) for field in fields}
     if not of_metric:
-        spelled |= {code: f"code.{code}" for code in CODE}
+        spelled |= {each: f"{kind}.{each}" for kind in reversed(_ALWAYS) for each in _ALWAYS[kind]}
     if name.kind in (None, "attributes") and not of_metric:
         spelled |= {attribute: attribute for attribute in (*ATTRIBUTES, *_MLFLOW_ATTRIBUTES)}
     lower = name.name.lower()
@@ -331,7 +350,7 @@ def _near(name: _Name, known: Known, of_metric: bool = False) -> str | None:
 
 
 class Scalar(NamedTuple):
-    """A param, tag or code value in the form in which it is compared and sorted.
+    """A param, tag, code or environment value in the form in which it is compared and sorted.
 
     Attributes:
         type: "number", "boolean", "text", or "other" for lists and empty mappings.

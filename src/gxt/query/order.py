@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from gxt.errors import UsageError
 from gxt.model import Run
 from gxt.query.fields import Field, Known, bounded, is_a_name, resolve, scalar
+from gxt.query.versions import version_key
 
 _MOST_KEYS = 64
 
@@ -71,6 +72,8 @@ def rank(field: Field, run: Run) -> tuple[int, Any] | None:
     if value is None:
         return None
     if field.type != "any":
+        if field.type == "version":
+            return (0, version_key(str(scalar(value).text)))
         known = value if isinstance(value, str) else bounded(value)
         return None if known is None else (0, known)
     found = scalar(value)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from gxt.errors import GxtError, UsageError, did_you_mean
 from gxt.model import CRASHED, STATUSES, UNREADABLE, clean_text, now
-from gxt.query.expression import And, Comparison, Expression, In, IsNull, Literal, Match, Not, Or
+from gxt.query.expression import And, Comparison, Expression, In, IsNull, Literal, Match, Not, Or, is_prefix
 from gxt.query.fields import Field, Known, bounded, decimal, resolve
 from gxt.query.patterns import check_pattern
 from gxt.query.times import instant, parse_duration, parse_moment
@@ -236,7 +236,7 @@ class _Parser:
 
     def _match(self, field: Field, how: str) -> Expression:
         token = self._peek()
-        if field.type not in ("text", "any"):
+        if field.type not in ("text", "version", "any"):
             self._fail(f"{field} is no text that {how} could be asked of", token)
         pattern = self._quoted()
         self._pointed(token, lambda: check_pattern(how, pattern))
@@ -333,9 +333,15 @@ class _Parser:
                 self._fail("no run has this status", token, near)
         return text
 
+    def _version_value(self, field: Field, token: _Token, operator: str) -> Literal:
+        text = _unquoted(token) or token.text
+        if not any(c.isdecimal() for c in text):
+            self._fail(f"{field} is a version, this is none", token, "such as '3.11'")
+        return text
+
     def _any_value(self, field: Field, token: _Token, operator: str) -> Literal:
         text = _unquoted(token)
-        if field == Field("code", "commit") and operator in ("=", "!="):
+        if is_prefix(field, operator):
             commit = (token.text if text is None else text).lower()
             if not _COMMIT.fullmatch(commit):
                 self._fail("this is no commit", token, "at least its first four hexadecimal digits")

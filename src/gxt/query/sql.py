@@ -4,7 +4,7 @@
     run (id, run_id, name, status, started, ended, duration, exit_code, author, parent, note, ...)
     field (id, kind, name)
     metric (field, run, last, min, max, first, step, count)  NULL is NaN
-    value (field, run, type, number, text)                   params, tags and code; see fields.Scalar
+    value (field, run, type, number, text)                   params, tags, code and environment; see fields.Scalar
     dataset (run, name, digest, context, source, dtype, dvc, lfs, rows, size, files)
 
 What comes from a filter's text is bound, never written into the SQL: a filter can ask about runs and nothing else.
@@ -36,6 +36,10 @@ from gxt.query.order import SortKey
 
 MATCH = "gxt_match"
 """The SQL function of three arguments that has to be `patterns.matches_text`, and NULL where the text is."""
+
+
+VERSION = "gxt_version"
+"""The SQL function of one argument that has to be `versions.version_key`, and NULL where the text is."""
 
 
 class Sql(NamedTuple):
@@ -181,6 +185,8 @@ def _comparison(field: Field, column: str, sign: str, literal: Literal) -> Sql:
         return Sql(f"? {'' if sign == '=' else 'not '}in ({column}, {name}, {address})", (literal,))
     if isinstance(literal, Span):
         return _time_comparison(column, sign, literal)
+    if field.type == "version":
+        return Sql(f"{VERSION}({column}) {sign} {VERSION}(?)", (literal,))
     if field.type == "any":
         return _any_comparison(sign, literal)
     if field.type == "text":
@@ -231,6 +237,8 @@ def _ranks(field: Field) -> list[Sql]:
         return [Sql(f"(select min({_column(field)}) from dataset where run = run.id)")]
     if field.kind == "metrics":
         return [_looked_up(Sql(_column(field)), field)]
+    if field.type == "version":
+        return [_looked_up(Sql(f"{VERSION}(text)"), field)]
     group = "case type when 't' then 1 when 'o' then 2 else case when number is not null then 0 end end"
     return [
         _looked_up(Sql(group), field, " and text is not null"),
