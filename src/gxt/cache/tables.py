@@ -20,7 +20,7 @@ from gxt.query.fields import ATTRIBUTES, DATASET, PARTS, bounded, datasets, scal
 FILE = "cache.db"
 """The file's name in gxt's folder of a clone."""
 
-_VERSION = f"4 {__version__}"  # of the tables below, and of what reads a run
+_VERSION = f"5 {__version__}"  # of the tables below, and of what reads a run
 _LOCK_TIMEOUT = 15.0
 
 # Columns without a type hold any value as it is.

@@ -407,8 +407,8 @@ def _code_remarks(found: Findings, labels: Sequence[str], is_shown: bool) -> Ite
     elif any(change.files and change.as_it_ran for change in found.code):
         yield f"`{_to_see(found)}` shows the lines"
     left_out = list(dict.fromkeys(path for run in found.runs for path in _left_out(run)))
-    if is_shown and None not in codes and len(set(codes)) == 1:
-        yield "the same code" + (", uncommitted changes included" if found.runs[0].source.get("dirty") else "")
+    if is_shown and found.runs[0].source.get("dirty") and codes[0] is not None and len(set(codes)) == 1:
+        yield "the same code, uncommitted changes included"
     if left_out:
         more = f" and {len(left_out) - _MOST_NAMED} more" if len(left_out) > _MOST_NAMED else ""
         yield f"not kept, and so not compared: {', '.join(left_out[:_MOST_NAMED])}{more}"

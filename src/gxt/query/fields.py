@@ -40,7 +40,7 @@ CODE = ("command", "entrypoint", "cwd", "commit", "branch", "dirty", "remote", "
 """What every run's source may say, and so what `code.` can be followed by even where no run says it."""
 
 ENVIRONMENT = (
-    *("python", "implementation", "prefix", "platform", "distribution", "cpu", "cpus", "memory"),
+    *("python", "implementation", "prefix", "python_of", "platform", "distribution", "cpu", "cpus", "memory"),
     *("gpus", "gpu_driver", "cuda", "container.kind", "ci.kind", "ci.job", "ci.url", "job.kind", "job.id"),
 )
 """What every run's environment may say, and so what `environment.` can be followed by even where no run says it."""
