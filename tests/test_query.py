@@ -12,6 +12,7 @@ from gxt import query
 from gxt.errors import NotFoundError, UsageError
 from gxt.model import Run, Summary
 from gxt.query import Field, SortKey
+from gxt.query.versions import version_key
 
 
 def a_run(number: int = 0, **given: Any) -> Run:
@@ -284,3 +285,13 @@ def test_sort_keys_of_names_with_colons_and_blanks() -> None:
         query.parse_sort("a b sideways", known)
     with pytest.raises(UsageError, match="at most 64"):
         query.parse_order(["a b"] * 65, known)
+
+
+def test_versions_have_their_own_order() -> None:
+    ordered = ["2.7", "3.9.18", "3.10.0.dev1", "3.10a1", "3.10rc1", "3.10", "3.10+local", "3.10.1", "3.11", "10"]
+    keys = [version_key(text) for text in ordered]
+    assert keys == sorted(keys) and len(set(keys)) == len(keys)
+    assert version_key("3.10.0") == version_key("3.10") == version_key("v3.010").replace("6v ", "")
+    runs = [a_run(i, environment={"python": text}) for i, text in enumerate(reversed(ordered))]
+    by_version = query.sort(runs, [SortKey(Field("environment", "python"), False)])
+    assert [run.environment["python"] for run in by_version] == ordered

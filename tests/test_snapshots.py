@@ -610,19 +610,20 @@ def test_binary_files_are_named_in_the_patch_and_large_ones_left_out_where_it_wo
     (work / "a.bin").write_bytes(bytes(range(256)))
     (work / "b.py").write_text("b\n" * 100)
     (work / "big.csv").write_text("a long line\n" * 200_000)
-    (work / "c.txt").write_text("c" * 200_000)  # one line, longer than what is read at once
+    # One line, longer than what is read at once, in which the next reading begins as a file's part does.
+    (work / "c.txt").write_text("c" * (2**16 - 1) + "diff --git " + "c" * 100_000)
     (work / "train.py").write_text("diff --git a/x b/x\n")
     (work / "z.py").write_text("z\n" * 3)
     found = snapshot(work)
     assert found.patch is not None and b"Cut by" in found.patch and b"\nLeft out: diff --git a/big.csv" in found.patch
-    assert b"+" + b"c" * 200_000 in found.patch
+    assert b"diff --git " + b"c" * 100_000 in found.patch
     assert b"Binary files /dev/null and b/a.bin differ" in found.patch
     git("config", "gxt.snapshotMaxPatch", "2k")
     cut = snapshot(work).patch
     assert cut is not None and len(cut) < 2600
     assert b"\n+b\n" in cut and b"\n+z\n" in cut and b"\n+diff --git a/x b/x\n" in cut
     begins = [line for line in cut.splitlines() if b"diff --git" in line and not line.startswith(b"+")]
-    assert [line.split(b"b/")[-1].split(b" (200")[0] for line in begins] == [
+    assert [line.split(b"b/")[-1].split(b" (1")[0] for line in begins] == [
         *(b"a.bin", b"b.py", b"big.csv (2600190 bytes)", b"c.txt", b"train.py", b"z.py")
     ]
     assert cut.count(b"\nLeft out: diff --git a/") == 2
@@ -634,6 +635,10 @@ def test_binary_files_are_named_in_the_patch_and_large_ones_left_out_where_it_wo
     git("checkout", "-q", ".")
     git("clean", "-qfd")
     git("stash", "pop", "-q")
+    git("config", "gxt.snapshotMaxPatch", "1k")
+    cut = snapshot(work).patch  # where all that remain are too much together, the longest of them goes
+    assert cut is not None and cut.count(b"\nLeft out: ") == 3 and b"Left out: diff --git a/b.py " in cut
+    assert b"\n+b\n" not in cut and b"\n+z\n" in cut and b"\n+diff --git a/x b/x\n" in cut
     git("config", "gxt.snapshotMaxPatch", "0")
     assert snapshot(work).patch is None
 
