@@ -214,6 +214,8 @@ def test_code_as_it_ran() -> None:
     )
     assert "one and two ran the same files" in said(one, two, code=(CodeChange(1, as_it_ran=True),))
     assert "the code of two is not in this repository" in said(one, two, code=(CodeChange(1, missing=("b" * 40,)),))
+    nonsense = {"commit": ["a"], "snapshot": {"b": 1}, "left_out": "all", "submodules": 1, "edited": None}
+    assert "which may differ" in said(made(1, "one", source=nonsense), two)
     assert "not kept" not in said(one, third) and "snapshot" not in said(one, ran(2, "two", "a"))
 
 

@@ -4,7 +4,7 @@ values      a difference, and how a number changed
 packages, curves, files     what differs in environment.txt, in histories, in the contents of a file
 findings    what differs between runs, section by section
 gather      reading what that needs
-outline     what is shown of it; terminal, markdown and webpage show it
+parts, codepart, outline     what is shown of it; terminal, markdown and webpage show it
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 from gxt import catalog, fluent, git, history, media, render
 from gxt.comparison import gather, markdown, webpage
 from gxt.comparison.findings import Findings
-from gxt.comparison.outline import Outline, outline_of
+from gxt.comparison.outline import outline_of
+from gxt.comparison.parts import Outline
 from gxt.comparison.values import TOLERANCE, Difference, Differences
 from gxt.errors import UsageError
 from gxt.git import Repository

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from gxt.comparison.outline import Cell, Outline, Part, Row
+from gxt.comparison.parts import Cell, Outline, Part, Row
 from gxt.showing import one_line, tabbed
 
 _MOST_ROWS, _MOST_LINES, _LONGEST = 100, 200, 300

@@ -4,81 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
-from gxt import codehistory, git, render
+from gxt import render
+from gxt.comparison.codepart import with_code
 from gxt.comparison.curves import Divergence
 from gxt.comparison.files import FileDifference
-from gxt.comparison.findings import Blob, CodeChange, Findings
+from gxt.comparison.findings import Blob, Findings
+from gxt.comparison.parts import BULKY, Cell, Outline, Part, Row, listed
 from gxt.comparison.values import ADDED, BETTER, CHANGED, REMOVED, WORSE, Change, Difference, Differences, same_value
 from gxt.model import Run, format_duration, format_time
-from gxt.showing import one_line
 
 _MARKS = {ADDED: "+", REMOVED: "-"}
-_MOST_COMMITS, _MOST_FILES, _MOST_NAMED, _BULKY = 20, 30, 5, 5
-
-
-class Cell(NamedTuple):
-    """A text and how it is meant: "better", "worse", "added", "removed", "place" (where in a file), or ""."""
-
-    text: str
-    tone: str = ""
-
-
-class Row(NamedTuple):
-    """A line of a part's table: what it is about, a value for each run, and what is said of the change."""
-
-    mark: str
-    name: str
-    values: tuple[Cell, ...]
-    change: tuple[Cell, ...] = ()
-
-
-@dataclass(frozen=True)
-class Part:
-    """A section of a comparison.
-
-    Attributes:
-        title: such as "params", or a file's path.
-        summary: what is in it: "2 changed, 1 added".
-        about_change: titles of the columns after the runs', which say how a value changed.
-        rows: what differs.
-        same: how many are the same in all runs.
-        remarks: sentences about it.
-        lines: of a diff, or a list that belongs to it.
-        bulky: whether it is folded where something can be unfolded.
-        is_file: whether it is about the contents of a file.
-    """
-
-    title: str
-    summary: str
-    about_change: tuple[str, ...] = ()
-    rows: tuple[Row, ...] = ()
-    same: int = 0
-    remarks: tuple[str, ...] = ()
-    lines: tuple[Cell, ...] = ()
-    bulky: bool = False
-    is_file: bool = False
-
-
-@dataclass(frozen=True)
-class Outline:
-    """A whole comparison.
-
-    Attributes:
-        labels: what the runs are called here: their names, with an id where names are not enough.
-        head: what the runs are: ids, starts, durations.
-        parts: what differs; parts in which nothing does are left out.
-        same: what is the same throughout: "3 tags".
-        verdict: says so where nothing differs; else empty.
-    """
-
-    labels: tuple[str, ...]
-    head: tuple[Row, ...]
-    parts: tuple[Part, ...]
-    same: tuple[str, ...]
-    verdict: str
 
 
 def outline_of(found: Findings, now: int | None = None) -> Outline:
@@ -98,7 +36,7 @@ def outline_of(found: Findings, now: int | None = None) -> Outline:
         "artifacts": found.artifacts,
     }
     parts = [_part(title, differences, len(found.runs)) for title, differences in sections.items()]
-    parts = [_with_code(part, found, labels) if part.title == "code" else part for part in parts]
+    parts = [with_code(part, found, labels) if part.title == "code" else part for part in parts]
     parts = [_with_same_data(part, found, labels) if part.title == "inputs" else part for part in parts]
     shown = [part for part in parts if part.rows or part.lines or part.remarks]
     unchanged = [_unchanged(part) for part in parts if part.same and part not in shown and part.title != "run"]
@@ -159,7 +97,7 @@ def _part(title: str, differences: Differences, runs: int) -> Part:
     else:
         rows = tuple(_row(difference, title) for difference in differences)
     about_change = _CURVES if title == "curves" else _NUMBERS
-    bulky = title in ("packages", "artifacts") and len(rows) > _BULKY
+    bulky = title in ("packages", "artifacts") and len(rows) > BULKY
     used = _used(rows)
     # `rmse.min` stands beside `rmse`: one metric, counted once.
     names = {difference.name for difference in differences} if title == "metrics" else set()
@@ -312,140 +250,13 @@ def _with_same_data(part: Part, found: Findings, labels: Sequence[str]) -> Part:
         seen_by = sorted({i for indices in names.values() for i in indices})
         if len(seen_by) < 2 or (len(names) == 1 and len(seen_by) == len(found.runs)):
             continue
-        who = _listed([labels[i] for i in seen_by])
+        who = listed([labels[i] for i in seen_by])
         if len(names) == 1:
             remarks.append(f"{who} saw the same {next(iter(names))}")
         else:
-            called = (f"{name} in {_listed([labels[i] for i in indices])}" for name, indices in names.items())
+            called = (f"{name} in {listed([labels[i] for i in indices])}" for name, indices in names.items())
             remarks.append(f"{who} saw the same data: {', '.join(called)}")
     return replace(part, remarks=(*part.remarks, *remarks))
-
-
-def _listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-
-
-# --- code -----------------------------------------------------------------------------------------------------------
-
-
-def _with_code(part: Part, found: Findings, labels: Sequence[str]) -> Part:
-    """The part about code with the commits and files in between, and what is not known of it."""
-    if not (found.source or found.source.same):
-        return part  # nothing was said of the code, or only files were asked for
-    codes = [(run.source.get("commit"), run.source.get("snapshot")) for run in found.runs]
-    lines: list[Cell] = []
-    facts: list[str] = []
-    for change in found.code:
-        if codes[change.run] in codes[: change.run]:
-            continue  # said of an earlier run
-        here = _listed(list(dict.fromkeys(labels[i] for i, code in enumerate(codes) if code == codes[change.run])))
-        lines += _commit_lines(change, labels[0], here)
-        facts = _code_facts(change)
-        if change.files:
-            lines += _file_lines(change, f"from {labels[0]} to {here}")
-        elif change.as_it_ran:
-            lines.append(Cell(f"{labels[0]} and {here} ran the same files", "place"))
-    remarks = tuple(_code_remarks(found, labels, bool(part.rows)))
-    summary = ", ".join(facts) if len(found.runs) == 2 and facts else part.summary
-    bulky = len(lines) > _BULKY
-    return replace(part, summary=summary, remarks=remarks, lines=tuple(lines), bulky=bulky)
-
-
-def _commit_lines(change: CodeChange, first: str, here: str) -> Iterator[Cell]:
-    for commits, which in ((change.only_here, here), (change.only_first, first)):
-        if commits:
-            yield Cell(f"{_many(len(commits), 'commit')} only in {which}:", "place")
-            yield from (Cell(f"  {_commit_line(commit)}") for commit in commits[:_MOST_COMMITS])
-            yield from _more(len(commits) - _MOST_COMMITS)
-
-
-def _file_lines(change: CodeChange, which: str) -> Iterator[Cell]:
-    yield Cell(f"{which}: {', '.join(_file_facts(change))}", "place")
-    names = [_file_name(file) for file in change.files[:_MOST_FILES]]
-    width = max(map(len, names))
-    for name, file in zip(names, change.files, strict=False):
-        yield Cell(f"  {name:<{width}}  {_lines_changed(file)}")
-    yield from _more(len(change.files) - _MOST_FILES)
-
-
-def _code_facts(change: CodeChange) -> list[str]:
-    commits = len(change.only_here) + len(change.only_first)
-    return ([_many(commits, "commit")] if commits else []) + _file_facts(change)
-
-
-def _file_facts(change: CodeChange) -> list[str]:
-    if not change.files:
-        return ["the same files"] if change.as_it_ran else []
-    added = sum(file.added or 0 for file in change.files)
-    removed = sum(file.removed or 0 for file in change.files)
-    return [
-        f"{_many(len(change.files), 'file')} changed",
-        *([f"+{added} -{removed} lines"] if added or removed else []),
-    ]
-
-
-def _code_remarks(found: Findings, labels: Sequence[str], is_shown: bool) -> Iterator[str]:
-    """What is not known of the code, or known to be the same; `is_shown` where something else differs of its source."""
-    codes = [codehistory.code_of(run) for run in found.runs]
-    missing = dict.fromkeys(oid for change in found.code for oid in change.missing)
-    commits = {run.source.get("commit") for run in found.runs}
-    for oid in missing:
-        if oid in commits:
-            yield f"commit {oid[:10]} is not in this repository; `git fetch` may bring it"
-    away = [label for label, code in zip(labels, codes, strict=True) if code in missing and code not in commits]
-    if away:
-        who = _listed(list(dict.fromkeys(away)))
-        yield f"the code of {who} is not in this repository; `{_to_see(found)}` fetches it"
-    unknown = [
-        label
-        for label, run, code in zip(labels, found.runs, codes, strict=True)
-        if run.source.get("dirty") and (code is None or code in missing)
-    ]
-    if unknown:
-        yield f"{_listed(list(dict.fromkeys(unknown)))} ran with uncommitted changes, which may differ too"
-    elif any(change.files and change.as_it_ran for change in found.code):
-        yield f"`{_to_see(found)}` shows the lines"
-    left_out = list(dict.fromkeys(path for run in found.runs for path in _left_out(run)))
-    if is_shown and found.runs[0].source.get("dirty") and codes[0] is not None and len(set(codes)) == 1:
-        yield "the same code, uncommitted changes included"
-    if left_out:
-        more = f" and {len(left_out) - _MOST_NAMED} more" if len(left_out) > _MOST_NAMED else ""
-        yield f"not kept, and so not compared: {', '.join(left_out[:_MOST_NAMED])}{more}"
-
-
-def _to_see(found: Findings) -> str:
-    """The command that shows the lines, by ids, which name one run and need no quotes."""
-    other = found.code[0].run if len(found.runs) == 2 else None
-    return f"gxt diff {found.runs[0].short_id} {'RUN' if other is None else found.runs[other].short_id} --code"
-
-
-def _left_out(run: Run) -> Iterable[str]:
-    left_out = run.source.get("left_out")
-    return map(str, left_out) if isinstance(left_out, dict) else ()
-
-
-def _commit_line(commit: git.Commit) -> str:
-    return f"{commit.id[:10]}  {commit.subject[:72]}  ({commit.author}, {format_time(commit.time)[:10]})"
-
-
-def _file_name(file: git.FileChange) -> str:
-    return f"{one_line(file.was)} => {one_line(file.path)}" if file.was is not None else one_line(file.path)
-
-
-def _lines_changed(file: git.FileChange) -> str:
-    if file.kind == "mode" or (file.kind == "renamed" and file.added == file.removed == 0):
-        return file.kind
-    counts = "binary" if file.added is None else f"+{file.added} -{file.removed}"
-    return f"{counts}, {file.kind}" if file.kind != "changed" else counts
-
-
-def _more(count: int) -> list[Cell]:
-    return [Cell(f"  … and {count} more")] if count > 0 else []
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 # --- the contents of files ------------------------------------------------------------------------------------------

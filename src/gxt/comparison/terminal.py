@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from gxt.comparison.outline import Cell, Outline, Part, Row
+from gxt.comparison.parts import Cell, Outline, Part, Row
 
 Paint = Callable[[str, str], str]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Sequence
 
-from gxt.comparison.outline import Cell, Outline, Part, Row
+from gxt.comparison.parts import Cell, Outline, Part, Row
 from gxt.showing import tabbed
 
 _MOST_ROWS, _MOST_LINES = 1_000, 2_000
