@@ -82,12 +82,8 @@ def _code_remarks(found: Findings, labels: Sequence[str], is_shown: bool) -> Ite
     if away:
         who = listed(list(dict.fromkeys(away)))
         yield f"the code of {who} is not in this repository; `{_to_see(found)}` fetches it"
-    unknown = [
-        label
-        for label, run, code in zip(labels, found.runs, codes, strict=True)
-        if run.source.get("dirty") and (code is None or code in missing)
-    ]
-    if unknown:
+    unknown = [label for label, run in zip(labels, found.runs, strict=True) if run.source.get("dirty")]
+    if unknown and any(code is None or code in missing for code in codes):
         yield f"{listed(list(dict.fromkeys(unknown)))} ran with uncommitted changes, which may differ too"
     elif any(change.files and change.as_it_ran for change in found.code):
         yield f"`{_to_see(found)}` shows the lines"
