@@ -50,6 +50,7 @@ ORDER = [
     "transfer",
     "uploads",
     "snapshots",
+    "remotecode",
     "worktrees",
     "loaded",
     "capture",

@@ -288,3 +288,89 @@ def test_pruning_on_the_command_line(repo: Repository, work: Path) -> None:
     )
     assert f'"gone": [\n    "{commit}"\n  ]' in run_python("-m", "gxt", "prune", "--json").stdout
     assert run_python("-m", "gxt", "prune").stdout == "kept: 1 snapshot that a run names\n"
+
+
+# --- where branches go away -----------------------------------------------------------------------------------------
+
+
+def run_on_topic(work: Path, repo: Repository) -> str:
+    """The clean commit of a run on a branch that the remote has."""
+    git("checkout", "-q", "-b", "topic", cwd=work)
+    (work / "train.py").write_text("topic\n")
+    git("commit", "-q", "-am", "on topic", cwd=work)
+    commit = source(repo, record(repo))["snapshot"]
+    git("push", "-q", "origin", "topic", cwd=work)
+    assert commit == git("rev-parse", "topic", cwd=work)
+    return str(commit)
+
+
+def test_a_branch_that_is_squashed_and_deleted_takes_no_code_away(
+    repo: Repository, work: Path, hub: Path, other: Repository
+) -> None:
+    commit = run_on_topic(work, repo)
+    assert sync(repo, receive=False).sent
+    git("push", "-q", "origin", ":topic", cwd=work)
+    git("-c", "gc.auto=0", "gc", "-q", "--prune=now", cwd=hub)
+    sync(other)
+    bring(other, commit)
+    assert git("show", f"{commit}:train.py", cwd=other.work_tree) == "topic"
+
+
+def test_what_the_default_branch_has_lost_is_sent_for_runs_that_went_before(
+    repo: Repository, work: Path, hub: Path
+) -> None:
+    commit = run_on_topic(work, repo)
+    git("push", "-q", "origin", "topic:main", cwd=work)
+    sync(repo)
+    assert code_refs(hub) == []
+    git("push", "-q", "-f", "origin", "topic~1:main", cwd=work)
+    done = sync(repo)
+    assert (list(done.code), list(done.sent), code_refs(hub)) == ([commit], [], [commit])
+    assert list(sync(repo).code) == []
+
+
+def test_a_remote_under_another_url_is_another_and_a_new_one_has_nothing(
+    repo: Repository, hub: Path, tmp_path: Path
+) -> None:
+    commit = code_of_dirty_run(repo)
+    sync(repo)
+    git("clone", "-q", "--bare", str(hub), str(tmp_path / "moved.git"))
+    git("remote", "set-url", "origin", str(tmp_path / "moved.git"), cwd=repo.work_tree)
+    assert code_refs(tmp_path / "moved.git") == []  # as a host's import leaves it
+    assert sharing.preview(repo, "origin", Talk()).code == [commit]
+    assert list(sync(repo).code) == [commit] == code_refs(tmp_path / "moved.git")
+    assert sharing.preview(repo, "origin", Talk()).code == ()
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_runs_that_git_itself_pushed_get_their_code_by_the_next_push(repo: Repository, hub: Path, before: bool) -> None:
+    if before:
+        record(repo)
+        sync(repo)
+    commit = code_of_dirty_run(repo)
+    git("push", "-q", "origin", "gxt", cwd=repo.work_tree)
+    assert code_refs(hub) == []
+    assert list(sync(repo).code) == [commit] == code_refs(hub)
+
+
+def test_more_code_than_one_push_takes(repo: Repository, hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gxt.remotecode._AT_ONCE", 2)
+    commits = {code_of_dirty_run(repo, f"{number}\n") for number in range(5)}
+    unnamed = nameless(repo)
+    assert len(sync(repo, receive=False).sent) == 5
+    assert set(code_refs(hub)) == commits and unnamed not in commits
+
+
+def test_what_a_remote_refused_is_tried_again_with_the_next_runs(repo: Repository, hub: Path) -> None:
+    first = code_of_dirty_run(repo)
+    script = hub / "hooks" / "update"
+    script.write_text('#!/bin/sh\ncase "$1" in *gxt/code*) exit 1;; esac\n')
+    script.chmod(0o755)
+    with pytest.warns(GxtWarning, match="does not take the code"):
+        sync(repo)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sync(repo)
+    script.unlink()
+    second = code_of_dirty_run(repo, "again\n")
+    assert list(sync(repo).code) == [first] and set(code_refs(hub)) == {first, second}

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from gxt import git, joining, large, layout, snapshots, store, textmap
+from gxt import git, joining, large, layout, remotecode, snapshots, store, textmap
 from gxt.errors import FormatError, GitError, GxtError, GxtWarning, NotFoundError, UsageError
 from gxt.git import Entry, Repository, Talk
 from gxt.joining import Moved
@@ -56,6 +56,7 @@ class Outcome:
         tries: how often it was sent, knowing what was there; more than once where others were faster.
         kept: the ref that keeps what was here before, where a rewritten branch was taken over.
         there: where the remote's branch stands, as far as is known.
+        code: the commits of code that it got, or would get, for runs that it had already as they are.
     """
 
     remote: str
@@ -71,6 +72,7 @@ class Outcome:
     tries: int = 0
     kept: str | None = None
     there: str | None = None
+    code: Sequence[str] = ()
 
 
 def default_remote(settings: Mapping[str, str]) -> str:
@@ -127,6 +129,7 @@ def preview(repo: Repository, remote: str, talk: Talk) -> Outcome:
         is_new_there=bool(here) and (there is None or not git.is_ancestor(repo, str(here), there)),
         artifacts=_unsent(repo, settings),
         commit=here,
+        code=_code_that_would_go(repo, settings, remote, here, there, talk) if here else (),
     )
 
 
@@ -208,8 +211,10 @@ def sync(
     settings = git.config(repo) if settings is None else settings
     talk = _prepare(settings, remote, talk)
     branch = store.branch_name(settings)
-    begin, known_at = git.commits_at(repo, [f"refs/heads/{branch}", git.tracking_ref(remote, branch)])
+    asked = [f"refs/heads/{branch}", git.tracking_ref(remote, branch), *git.default_refs(remote)]
+    begin, known_at, *default = git.commits_at(repo, asked)
     before, known = (at.id if at else None for at in (begin, known_at))
+    tip = next((at.id for at in default if at is not None), None)
     here = before
     done = Outcome(remote)
     began = time.monotonic()
@@ -237,10 +242,14 @@ def sync(
         changed = joining.changed_files(repo, settings, had, here) if here != had else []
         went = _send_what_runs_need(repo, settings, remote, changed, shown)
         done = replace(done, artifacts=[*done.artifacts, *went])
-        if here == there and not hopeful:
+        code = remotecode.to_send(repo, settings, remote, here, there, before, changed, tip)
+        if here == there and not hopeful and not code.is_due:
+            remotecode.remember(repo, settings, remote, here, tip)
             return _finish(repo, settings, done, before, here, there)
-        pushed = _push(repo, settings, remote, here, there, changed, talk)
-        done = replace(done, tries=done.tries + (pushed.landed or not hopeful))
+        pushed = _push(repo, settings, remote, here, there, code, tip, talk)
+        late = code.commits if pushed.had else code.earlier
+        got = [commit for commit in late if snapshots.ref_of(commit) in pushed.new]
+        done = replace(done, tries=done.tries + (pushed.landed or not hopeful), code=[*done.code, *got])
         if pushed.landed:
             return _finish(repo, settings, done if pushed.had else _sent(done, changed), before, here, here)
         if not (pushed.moved or (pushed.stumbled and attempt < _STUMBLES)):
@@ -320,41 +329,44 @@ def _push(
     remote: str,
     commit: str,
     expected: str | None,
-    changed: Sequence[tuple[str, str]],
+    code: remotecode.ToSend,
+    tip: str | None,
     talk: Talk,
 ) -> git.Pushed:
-    code = _code_to_send(repo, settings, remote, commit, changed)
     branch = store.branch_name(settings)
+    *before, along = remotecode.batches(remotecode.refspecs(code.commits))
+    refused: Mapping[str, str] = {}
+    new: list[str] = []
     with _masking():
-        pushed = git.push(repo, remote, branch, commit, expected, talk, settings, code)
-        refused = next(iter(pushed.refused.values()), None)
-        if code and not (pushed.landed or pushed.moved or pushed.stumbled):  # it may be the code that it does not take
-            refused = pushed.words.replace("\n", "; ")
+        for refs in before:
+            went = git.push_refs(repo, remote, refs, talk)
+            refused, new = {**refused, **went.refused}, [*new, *went.new]
+        pushed = git.push(repo, remote, branch, commit, expected, talk, settings, along)
+        if along and not (pushed.landed or pushed.moved or pushed.stumbled):  # it may be the code that it does not take
+            words = pushed.words.replace("\n", "; ")
+            refused = {**refused, **dict.fromkeys(map(snapshots.ref_of, code.commits), words)}
             pushed = git.push(repo, remote, branch, commit, expected, talk, settings)
-    if refused is not None and pushed.landed:
-        what = f"{remote} does not take the code of runs, which stays here: {mask_urls(refused)[:300]}"
-        warnings.warn(GxtWarning(what), stacklevel=2)
-    return pushed
+    refused = {**refused, **pushed.refused}
+    if pushed.landed:
+        left = [one for one in code.commits if snapshots.ref_of(one) in refused]
+        remotecode.remember(repo, settings, remote, commit, tip, left)
+        if refused:
+            why = mask_urls(next(iter(refused.values())))[:300]
+            what = f"{remote} does not take the code of runs, which stays here: {why}"
+            warnings.warn(GxtWarning(what), stacklevel=2)
+    return pushed._replace(new=[*new, *pushed.new])
 
 
-_MOST_REFS = 500
-
-
-def _code_to_send(
-    repo: Repository, settings: Mapping[str, str], remote: str, commit: str, changed: Sequence[tuple[str, str]]
-) -> list[str]:
-    """Refspecs of the code that the remote could not get at otherwise, of runs that are new there or changed.
-
-    By ids: what others have kept may be here without a ref of ours.
-    """
-    paths = [path for status, path in changed if status != "D" and _is_run_document(path)]
-    named = snapshots.named_in(repo, commit, paths)
-    refs = [f"{found}:{snapshots.ref_of(found)}" for found in snapshots.not_published(repo, settings, named, remote)]
-    return refs if len(refs) <= _MOST_REFS else [f"{snapshots.ref_of('*')}:{snapshots.ref_of('*')}"]
-
-
-def _is_run_document(path: str) -> bool:
-    return path.count("/") == 3 and path.endswith(f"/{layout.RUN_YAML}")
+def _code_that_would_go(
+    repo: Repository, settings: Mapping[str, str], remote: str, here: str, there: str | None, talk: Talk
+) -> Sequence[str]:
+    changed = joining.changed_files(repo, settings, there, here) if here != there else []
+    tip = git.default_tip(repo, remote)
+    code = remotecode.to_send(repo, settings, remote, here, there, here, changed, tip).earlier
+    if not code:
+        return ()
+    known = git.remote_refs(repo, remote, f"{git.CODE}*", talk)
+    return [commit for commit in code if snapshots.ref_of(commit) not in known]
 
 
 def _send_what_runs_need(

@@ -293,15 +293,19 @@ def named_in(repo: Repository, commit: str, paths: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(oid.decode() for text in texts if text is not None for oid in _NAMED.findall(text)))
 
 
-def not_published(repo: Repository, settings: Mapping[str, str], commits: Sequence[str], remote: str) -> list[str]:
-    """Those of some snapshots that are here and that no branch which is known of a remote leads to."""
-    return git.not_reached(repo, commits, published(repo, settings, remote) if commits else [])
+def named_at(repo: Repository, commits: Sequence[str]) -> set[str]:
+    """The snapshots that all runs name at some commits of the run branch."""
+    lines = git.find_text(repo, commits, '^ *snapshot: "?[0-9a-f]{40,64}', _DOCUMENTS)
+    return {line.rpartition(" ")[2].lstrip('"') for line in lines}
 
 
-def published(repo: Repository, settings: Mapping[str, str], remote: str = "") -> list[str]:
-    """The commits of code that are known of a remote, or of all."""
+_DOCUMENTS = f"{layout.EXPERIMENTS}/*/*/{layout.RUN_YAML}"
+
+
+def published(repo: Repository, settings: Mapping[str, str]) -> list[str]:
+    """The commits of code that are known of all remotes."""
     branch = store.branch_name(settings)
-    refs = git.list_refs(repo, f"refs/remotes/{remote}".rstrip("/") + "/")
+    refs = git.list_refs(repo, "refs/remotes/")
     return list(dict.fromkeys(commit for ref, commit in refs.items() if not ref.endswith(f"/{branch}")))
 
 
@@ -364,7 +368,7 @@ def prune(repo: Repository, *, dry_run: bool = False) -> Pruned:
     """
     store.check_writable(repo)
     kept = git.kept(repo)
-    named = _named(repo)
+    named = named_anywhere(repo)
     young = {commit for commit, when in kept.items() if commit not in named and time.time() - when < _YOUNG}
     gone = [commit for commit in kept if commit not in named and commit not in young]
     if gone and not dry_run:
@@ -375,11 +379,12 @@ def prune(repo: Repository, *, dry_run: bool = False) -> Pruned:
     return Pruned(gone, len(kept) - len(gone) - len(young), len(young))
 
 
-def _named(repo: Repository) -> set[str]:
-    commits = git.tips(repo)
+def named_anywhere(repo: Repository, also: Sequence[str] = ()) -> set[str]:
+    """The commits that runs name: at any ref that is here, at other commits, waiting or recording."""
+    commits = list(dict.fromkeys([*git.tips(repo), *also]))
     documents = git.object_ids(repo, [f"{commit}:{layout.GXT_YAML}" for commit in commits])
     holders = [commit for commit, document in zip(commits, documents, strict=True) if document is not None]
-    return _named_by_unfinished(repo) | git.find_ids(repo, holders, f"{layout.EXPERIMENTS}/*/*/{layout.RUN_YAML}")
+    return _named_by_unfinished(repo) | set(git.find_text(repo, holders, "[0-9a-f]{40,64}", _DOCUMENTS))
 
 
 def _named_by_unfinished(repo: Repository) -> set[str]:

@@ -28,10 +28,14 @@ def runs_text(moved: Sequence[Moved]) -> str:
 
 
 def moved_text(
-    moved: Sequence[Moved], experiments: Sequence[str], has_moved: bool, artifacts: Sequence[Pointer] = ()
+    moved: Sequence[Moved],
+    experiments: Sequence[str],
+    has_moved: bool,
+    artifacts: Sequence[Pointer] = (),
+    code: Sequence[str] = (),
 ) -> str:
-    """What came or went, in a few words: runs, experiments' own documents, large artifacts, or, where it is none of
-    these, what else is on the branch; empty where nothing did."""
+    """What came or went, in a few words: runs, experiments' own documents, large artifacts, code of earlier runs, or,
+    where it is none of these, what else is on the branch; empty where nothing did."""
     said = [runs_text(moved)] if moved else []
     if len(experiments) == 1:
         said.append(f"changes to the experiment {showing.one_line(experiment_name(experiments[0]))}")
@@ -42,6 +46,8 @@ def moved_text(
 
         size = render.size(sum(pointer.size for pointer in artifacts))
         said.append(f"{len(artifacts)} large artifact{'' if len(artifacts) == 1 else 's'} ({size})")
+    if code:
+        said.append(f"the code of earlier runs ({len(code)} commit{'' if len(code) == 1 else 's'})")
     return " and ".join(said) or ("changes to what the branch says of itself" if has_moved else "")
 
 

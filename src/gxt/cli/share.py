@@ -148,7 +148,7 @@ def _share(
 
 def _show(done: Outcome) -> None:
     came = moving.moved_text(done.received, done.received_experiments, done.is_new_here)
-    went = moving.moved_text(done.sent, done.sent_experiments, done.is_new_there, done.artifacts)
+    went = moving.moved_text(done.sent, done.sent_experiments, done.is_new_there, done.artifacts, done.code)
     parts = ([f"received {came}"] if came else []) + ([f"sent {went}"] if went else [])
     if done.tries > 1:
         parts.append(f"others were faster {done.tries - 1} time{'' if done.tries == 2 else 's'}")
@@ -162,18 +162,18 @@ def _show_preview(repo: Repository, found: Outcome, waiting: Sequence[str], rece
     goes = found.sent if send else []
     names = sharing.names(repo, [found.there, found.commit], [*comes[: moving.LISTED], *goes[: moving.LISTED]])
     new_here, new_there = receive and found.is_new_here, send and found.is_new_there
-    artifacts = found.artifacts if send else ()
-    for title, moved, is_new, more in (
-        ("would receive", comes, new_here, ()),
-        ("would send", goes, new_there, artifacts),
+    artifacts, code = (found.artifacts, found.code) if send else ((), ())
+    for title, moved, text in (
+        ("would receive", comes, moving.moved_text(comes, (), new_here)),
+        ("would send", goes, moving.moved_text(goes, (), new_there, artifacts, code)),
     ):
-        if text := moving.moved_text(moved, (), is_new, more):
+        if text:
             click.echo(f"{found.remote}: {title} {text}")
         for line in moving.run_lines(moved, names):
             click.echo(line)
     for run_id in waiting if send else ():
         click.echo(f"{found.remote}: would commit and send {run_id}")
-    if not (new_here or new_there or waiting or artifacts):
+    if not (new_here or new_there or waiting or artifacts or code):
         click.echo(f"{found.remote}: nothing new")
 
 
@@ -186,6 +186,7 @@ def _json(one: Outcome | tuple[str, GxtError]) -> dict[str, Any]:
         "artifacts": {"count": len(done.artifacts), "size": sum(pointer.size for pointer in done.artifacts)},
         "received_experiments": [experiment_name(folder) for folder in done.received_experiments],
         "sent_experiments": [experiment_name(folder) for folder in done.sent_experiments],
+        "code": list(done.code),
         "commit": done.commit,
         "merges": done.merges,
         "tries": done.tries,

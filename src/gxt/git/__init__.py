@@ -31,7 +31,7 @@ from gxt.git.history import (
     commits_that_change,
     count_commits,
     edits_apart,
-    find_ids,
+    find_text,
     goes_on_from,
     is_ancestor,
     log,
@@ -69,6 +69,8 @@ from gxt.git.partial import OBJECT_FORMATS, make_bare, refresh
 from gxt.git.patches import CodeCommit, code_of, is_branch, patch_ids, patch_ids_of_pairs, walk
 from gxt.git.refs import (
     create_ref,
+    default_refs,
+    default_tip,
     delete_ref,
     drop_ref,
     list_refs,
@@ -81,7 +83,16 @@ from gxt.git.refs import (
     tips,
     tracking_ref,
 )
-from gxt.git.remotes import Pushed, delete_remote_branch, fetch, fetch_ref, push
+from gxt.git.remotes import (
+    Pushed,
+    delete_remote_branch,
+    delete_remote_refs,
+    fetch,
+    fetch_ref,
+    fetch_refs,
+    push,
+    push_refs,
+)
 from gxt.git.repository import Origin, Repository, Talk
 from gxt.git.settings import (
     Identity,
@@ -217,16 +228,20 @@ __all__ = [
     "create_bundle",
     "create_bundle_of",
     "create_ref",
+    "default_refs",
+    "default_tip",
     "delete_ref",
     "delete_remote_branch",
+    "delete_remote_refs",
     "drop_ref",
     "edits_apart",
     "empty_tree",
     "fetch",
     "fetch_bundle",
     "fetch_ref",
+    "fetch_refs",
     "find",
-    "find_ids",
+    "find_text",
     "goes_on_from",
     "halving",
     "has_lfs",
@@ -270,6 +285,7 @@ __all__ = [
     "patch_ids",
     "patch_ids_of_pairs",
     "push",
+    "push_refs",
     "read_at",
     "read_batch",
     "read_indexed",

@@ -308,14 +308,14 @@ def not_reached(repo: Repository, commits: Sequence[str], refs: Sequence[str]) -
     return [commit for commit in commits if commit in found]
 
 
-def find_ids(repo: Repository, commits: Sequence[str], paths: str) -> set[str]:
-    """What looks like an object's id in files of some commits, of those whose paths fit a pattern."""
+def find_text(repo: Repository, commits: Sequence[str], text: str, paths: str) -> set[str]:
+    """What fits an extended regular expression in files of some commits, of those whose paths fit a pattern."""
     found: set[str] = set()
     for first in range(0, len(commits), 200):
         some = commits[first : first + 200]
-        options = ["-h", "-o", "-a", "-E", "--no-color", "-e", "[0-9a-f]{40,64}"]
+        options = ["-h", "-o", "-a", "-E", "--no-color", "-e", text]
         code, out, err = ask(repo.common_dir, "grep", *options, *some, "--", f":(top,glob){paths}")
         if code > 1:
             raise git_error(["grep"], err)
-        found.update(out.decode("utf-8", "replace").split())
+        found.update(out.decode("utf-8", "replace").splitlines())
     return found

@@ -92,6 +92,17 @@ def tracking_ref(remote: str, branch: str) -> str:
     return f"refs/remotes/{remote}/{branch}"
 
 
+def default_refs(remote: str) -> list[str]:
+    """The refs of which the first that is here tells where a remote's default branch stands, as far as is known: what
+    the remote's HEAD names, else main or master."""
+    return [tracking_ref(remote, name) for name in ("HEAD", "main", "master")]
+
+
+def default_tip(repo: Repository, remote: str) -> str | None:
+    """Where a remote's default branch stands, as far as is known here."""
+    return next((commit for commit in resolve(repo, default_refs(remote)) if commit is not None), None)
+
+
 def delete_ref(repo: Repository, ref: str, commit: str) -> None:
     """Take a ref away that is at a commit. Raises RefMovedError where it is at another."""
     try:

@@ -31,6 +31,7 @@ class Pushed(NamedTuple):
         stumbled: whether it could not store it, as a `git gc` at the same moment can make happen.
         words: its words.
         refused: of the refs that were sent along, those that it did not take, with its words.
+        new: those of them that it did not have.
     """
 
     landed: bool
@@ -39,6 +40,7 @@ class Pushed(NamedTuple):
     stumbled: bool
     words: str
     refused: Mapping[str, str] = MappingProxyType({})
+    new: Sequence[str] = ()
 
 
 # Nothing but what is asked for: no tags, no submodules, no FETCH_HEAD in the user's way.
@@ -85,6 +87,17 @@ def fetch_ref(repo: Repository, remote: str, source: str, target: str, talk: Tal
     return code == 0
 
 
+def fetch_refs(repo: Repository, remote: str, refs: Sequence[str], talk: Talk) -> None:
+    """Bring refs that a remote has, each to where it is there.
+
+    Raises:
+        GitError: it has one no more, cannot be reached, or does not answer.
+    """
+    code, _, err = talk_to(repo, [*FETCH_PACK, remote, *(f"{ref}:{ref}" for ref in refs)], talk)
+    if code:
+        raise remote_error(remote, err)
+
+
 _NOT_THERE = ("couldn't find remote ref", "not our ref", "unadvertised object", "did not send all necessary objects")
 
 
@@ -110,10 +123,9 @@ def push(
     options.append(f"--force-with-lease={ref}:{expected or ''}")
     refs = [*along, f"{commit}:{ref}"]
     code, out, err = talk_to(repo, ["-c", f"remote.{remote}.mirror=false", "push", *options, remote, *refs], talk)
-    reports = [line for line in out.splitlines() if line[1:2] == "\t"]
+    reports = _reports(out)
     report = next((line for line in reports if f":{ref}\t" in line), "")
-    others = [line.split("\t") for line in reports if line.startswith("!") and line != report]
-    refused = {names.partition(":")[2]: words for _, names, words in others}
+    refused, new = _along([line for line in reports if line != report])
     if report and not report.startswith("!") and (code == 0 or refused):
         tracking = tracking_ref(remote, branch)
         if (
@@ -121,12 +133,54 @@ def push(
         ):  # else git has done it
             with contextlib.suppress(GitError):
                 run(repo, "update-ref", tracking, commit)
-        return Pushed(True, report.startswith("="), False, False, "", refused)
+        return Pushed(True, report.startswith("="), False, False, "", refused, new)
     if not report:
         raise remote_error(remote, err)
     words = report.rpartition("\t")[2]
     moved = any(sign in words for sign in _FASTER)
     return Pushed(False, False, moved, "unpacker error" in words, "\n".join([words, *_remote_words(err)]))
+
+
+def _reports(out: str) -> list[str]:
+    return [line for line in out.splitlines() if line[1:2] == "\t"]
+
+
+def _along(reports: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """The refs that a remote did not take, with its words, and those that it did not have."""
+    split = [(line[0], line.split("\t")[1].partition(":")[2], line.rpartition("\t")[2]) for line in reports]
+    return {ref: words for flag, ref, words in split if flag == "!"}, [ref for flag, ref, _ in split if flag == "*"]
+
+
+def push_refs(repo: Repository, remote: str, refs: Sequence[str], talk: Talk) -> Pushed:
+    """Send refs that never move, by refspecs; what the remote does not take is in `refused`.
+
+    Raises:
+        GitError: the remote cannot be reached, or does not answer.
+    """
+    options = ["--porcelain", "--progress", "--no-follow-tags", "--recurse-submodules=no"]
+    code, out, err = talk_to(repo, ["-c", f"remote.{remote}.mirror=false", "push", *options, remote, *refs], talk)
+    refused, new = _along(_reports(out))
+    if code and not refused:
+        raise remote_error(remote, err)
+    return Pushed(not refused, not new, False, False, "", refused, new)
+
+
+def delete_remote_refs(repo: Repository, remote: str, refs: Mapping[str, str], talk: Talk) -> None:
+    """Take refs off a remote where they are at these commits.
+
+    Raises:
+        GitError: one is not, the remote refuses, cannot be reached, or does not answer.
+    """
+    options = ["--porcelain", "--progress", "--recurse-submodules=no"]
+    options += [f"--force-with-lease={ref}:{commit}" for ref, commit in refs.items()]
+    deleted = [f":{ref}" for ref in refs]
+    code, out, err = talk_to(repo, ["-c", f"remote.{remote}.mirror=false", "push", *options, remote, *deleted], talk)
+    refused, _ = _along(_reports(out))
+    if refused:
+        ref, words = next(iter(refused.items()))
+        raise GitError(f"{remote} does not let {ref} be deleted: {'; '.join([words, *_remote_words(err)])[:400]}")
+    if code:
+        raise remote_error(remote, err)
 
 
 # What a push comes back with when somebody else's has landed since, or is landing.

@@ -1,0 +1,196 @@
+"""The code of runs at remotes: what each has to be sent so that it never loses any, and taking off what no run names.
+
+A branch that somebody works on may be squashed, forced or deleted any day, and whoever recorded a run may be gone by
+then: a CI job's clone is. So only what the remote's default branch leads to is taken for safe; all else has a ref of
+its own there. And where that branch is rewritten, the code of all runs is looked at again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from gxt import git, joining, layout, snapshots, store, textmap
+from gxt.errors import GitError, UsageError
+from gxt.git import Repository, Talk
+from gxt.showing import one_line
+
+_LOOKED = "code-sent.json"
+_NONE = "-"
+_AT_ONCE = 500  # refs on a command line
+
+
+class ToSend(NamedTuple):
+    """The commits of code that a remote is to be sent.
+
+    Attributes:
+        commits: all of them, each once.
+        earlier: those that only runs name which the remote has already, as they are.
+        is_due: whether that is reason enough for a push of its own; not, where the remote has refused all of it before.
+    """
+
+    commits: Sequence[str]
+    earlier: Sequence[str]
+    is_due: bool
+
+
+def to_send(
+    repo: Repository,
+    settings: Mapping[str, str],
+    remote: str,
+    commit: str,
+    there: str | None,
+    before: str | None,
+    changed: Sequence[tuple[str, str]],
+    tip: str | None,
+) -> ToSend:
+    """The code that a remote could lose, of the runs at a commit of the run branch; `changed` are the files that it has
+    otherwise than the remote's branch, which stands at `there`; `before` is where ours stood before the remote's was
+    joined; and `tip` is where the remote's default branch stands.
+
+    Of runs that the remote has already, only what this clone has not looked at yet. By ids: what others have kept may
+    be here without a ref of ours.
+    """
+    new = snapshots.named_in(repo, commit, _documents(changed))
+    earlier: list[str] = []
+    is_due = False
+    looked = _looked(repo, settings, remote) if there is not None else None
+    if looked is None or not _holds(repo, looked, tip):
+        earlier, is_due = sorted(snapshots.named_at(repo, [commit])), True
+    elif looked.runs not in (commit, there, before):  # else what is new has come from there, or is in `changed`
+        try:
+            since = joining.changed_files(repo, settings, looked.runs, commit)
+            earlier, is_due = snapshots.named_in(repo, commit, _documents(since)), True
+        except GitError:  # it is not here any more
+            earlier, is_due = sorted(snapshots.named_at(repo, [commit])), True
+    if looked is not None and looked.refused:
+        earlier += sorted(snapshots.named_at(repo, [commit]) & looked.refused)
+    found = lacking(repo, tip, dict.fromkeys([*new, *earlier]))
+    unsent = [one for one in found if one not in set(new)]
+    return ToSend(found, unsent, is_due and bool(unsent))
+
+
+def lacking(repo: Repository, tip: str | None, commits: Iterable[str], refs: Iterable[str] = ()) -> list[str]:
+    """Those of some commits that are here and that a remote may lose: its default branch, which stands at a tip, does
+    not lead to them, and none of its refs keeps them.
+
+    >>> refs = git.remote_refs(repo, "origin", f"{git.CODE}*", talk).values()  # doctest: +SKIP
+    >>> lacking(repo, git.default_tip(repo, "origin"), commits, refs)  # doctest: +SKIP
+    ['66fb1c0a...']
+    """
+    kept = set(refs)
+    return git.not_reached(repo, [one for one in commits if one not in kept], [tip] if tip is not None else [])
+
+
+def refspecs(commits: Iterable[str]) -> list[str]:
+    """What git is told to push code, by ids."""
+    return [f"{commit}:{snapshots.ref_of(commit)}" for commit in commits]
+
+
+def batches(refs: Sequence[str]) -> list[Sequence[str]]:
+    """As many at once as fit on a command line, on every system."""
+    return [refs[first : first + _AT_ONCE] for first in range(0, len(refs), _AT_ONCE)] or [[]]
+
+
+def _documents(changed: Sequence[tuple[str, str]]) -> list[str]:
+    return [path for status, path in changed if status != "D" and _is_run_document(path)]
+
+
+def _is_run_document(path: str) -> bool:
+    return path.count("/") == 3 and path.endswith(f"/{layout.RUN_YAML}")
+
+
+# --- what has been looked at ----------------------------------------------------------------------------------------
+
+
+class _Looked(NamedTuple):
+    """The commit of the run branch whose runs' code a remote has, where its default branch stood then, and what it
+    refused."""
+
+    runs: str
+    tip: str | None
+    refused: frozenset[str]
+
+
+def remember(
+    repo: Repository,
+    settings: Mapping[str, str],
+    remote: str,
+    commit: str,
+    tip: str | None,
+    refused: Iterable[str] | None = None,
+) -> None:
+    """Note that a remote has the code of all runs at a commit of the run branch, but what it `refused`; None where that
+    is as it was."""
+    known = _looked(repo, settings, remote)
+    left = known.refused if refused is None and known is not None else frozenset(refused or ())
+    if known == _Looked(commit, tip, left):
+        return
+    path = store.root(repo) / _LOOKED
+    text = " ".join([commit, tip or _NONE, *sorted(left)])
+    with contextlib.suppress(OSError):  # else all is looked at again
+        path.parent.mkdir(exist_ok=True)
+        textmap.write(path, textmap.read(path) | {_place(settings, remote): text})
+
+
+def _looked(repo: Repository, settings: Mapping[str, str], remote: str) -> _Looked | None:
+    words = textmap.read(store.root(repo) / _LOOKED).get(_place(settings, remote), "").split()
+    if len(words) < 2:
+        return None
+    return _Looked(words[0], None if words[1] == _NONE else words[1], frozenset(words[2:]))
+
+
+def _place(settings: Mapping[str, str], remote: str) -> str:
+    """A remote as one place: of another URL it is another, which may have been given the branches alone."""
+    urls = [settings.get(f"remote.{remote}.{what}", "") for what in ("url", "pushurl")]
+    return f"{remote} {hashlib.sha256(' '.join(urls).encode()).hexdigest()[:16]}"
+
+
+def _holds(repo: Repository, looked: _Looked, tip: str | None) -> bool:
+    """Whether a default branch, which is at `tip` now, still leads to all that it led to."""
+    if looked.tip in (None, tip):
+        return True
+    return tip is not None and git.is_ancestor(repo, str(looked.tip), tip)
+
+
+# --- taking it off --------------------------------------------------------------------------------------------------
+
+
+class Taken(NamedTuple):
+    """What came of pruning a remote: the commits whose refs went, or would go, and how many stay as runs name them."""
+
+    gone: Sequence[str]
+    named: int
+
+
+def prune(repo: Repository, settings: Mapping[str, str], remote: str, talk: Talk, *, dry_run: bool = False) -> Taken:
+    """Take the code off a remote that no run names: on no branch or tag, there or here, and none that waits or records.
+
+    The remote then takes the objects away when it next collects garbage.
+
+    Raises:
+        UsageError: the remote has branches or tags that are not here, whose runs may name code.
+        GitError: it cannot be reached, or does not let refs be deleted.
+
+    >>> prune(repo, settings, "origin", Talk(), dry_run=True)  # doctest: +SKIP
+    Taken(gone=['66fb1c0a...'], named=12)
+    """
+    refs = git.remote_refs(repo, remote, "*", talk)
+    codes = {ref.removeprefix(git.CODE): oid for ref, oid in refs.items() if ref.startswith(git.CODE)}
+    heads = {ref: oid for ref, oid in refs.items() if ref.startswith(("refs/heads/", "refs/tags/"))}
+    here = git.sizes(repo, list(dict.fromkeys(heads.values())))
+    if unknown := sorted(ref for ref, oid in heads.items() if oid not in here):
+        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        raise UsageError(
+            f"{remote} has {one_line(unknown[0])}{more}, which is not here as it is there, and may name code",
+            f"`git fetch --tags {remote} '+refs/heads/*:refs/remotes/{remote}/*'` brings all of it",
+        )
+    tips = [commit for commit in git.resolve(repo, list(dict.fromkeys(heads.values()))) if commit is not None]
+    named = snapshots.named_anywhere(repo, tips)
+    gone = sorted(commit for commit in codes if commit not in named)
+    if not dry_run:
+        for some in batches(gone) if gone else ():
+            git.delete_remote_refs(repo, remote, {snapshots.ref_of(one): codes[one] for one in some}, talk)
+    return Taken(gone, len(codes) - len(gone))
