@@ -110,3 +110,34 @@ def test_commits_that_are_not_here_have_notes_too(repo: Repository) -> None:
     assert list(annotate(repo).texts) == ["12" * 20]
     put_on_branch(path, git("show", f"gxt:{path}").replace("12" * 20, "../../x") + "\n")
     assert list(annotate(repo).texts.values()) == [""]
+
+
+def test_what_took_a_commit_s_place_has_a_note_that_says_so(repo: Repository, work: Path) -> None:
+    git("checkout", "-q", "-b", "topic")
+    (work / "train.py").write_text("print('topic')\n")
+    git("commit", "-q", "-am", "on topic")
+    old = git("rev-parse", "HEAD")
+    run = record(repo, name="one", metrics={"rmse": 6})
+    git("checkout", "-q", "main")
+    (work / "README.md").write_text("text\n")
+    git("add", "README.md")
+    git("commit", "-q", "-m", "meanwhile")
+    git("cherry-pick", old)
+    git("branch", "-D", "-q", "topic")
+    done = annotate(repo)
+    assert shown() == [f"taxi, of a commit with the same change: one rmse=6 ({run})"]
+    assert shown(old) == [f"taxi: one rmse=6 ({run})"] and list(done.unseen) == [old]
+    git("commit", "-q", "--amend", "-m", "better words")
+    assert list(annotate(repo).texts.values())[0].count("same change") == 1
+    (work / "train.py").write_text("print('later')\n")
+    dirty = record(repo, name="two", metrics={"rmse": 5})
+    git("commit", "-q", "-am", "as it ran")
+    annotate(repo)
+    assert shown() == [f"taxi, of a commit with the same tree: two rmse=5 ({dirty})"]
+    assert f"taxi, with uncommitted changes: two rmse=5 ({dirty})" in shown("HEAD~1")
+    found = git("rev-parse", "HEAD")
+    git("checkout", "-q", "HEAD~2")
+    assert annotate(repo).texts == {}  # what is checked out takes no note away
+    store.mark_deleted(repo, dirty, True)
+    assert found in annotate(repo).texts
+    assert found not in git("notes", "--ref=gxt", "list")

@@ -374,3 +374,53 @@ def test_what_a_remote_refused_is_tried_again_with_the_next_runs(repo: Repositor
     script.unlink()
     second = code_of_dirty_run(repo, "again\n")
     assert list(sync(repo).code) == [first] and set(code_refs(hub)) == {first, second}
+
+
+# --- taking it off a remote -----------------------------------------------------------------------------------------
+
+
+def prune_remote(*options: str, check: bool = True) -> str:
+    done = run_python("-m", "gxt", "prune", "--remote", "origin", *options, check=check)
+    return done.stdout + done.stderr
+
+
+def test_code_that_no_run_names_goes_from_a_remote_and_stays_away(
+    repo: Repository, hub: Path, other: Repository
+) -> None:
+    kept, secret = code_of_dirty_run(repo, "kept\n"), code_of_dirty_run(repo, "secret\n")
+    sync(repo)
+    sync(other)
+    bring(other, secret)
+    assert prune_remote() == "origin keeps 2 snapshots that runs name\n"
+    for entry in store.list_runs(repo, store.tip(repo, {}).commit):
+        if source(repo, entry.run_id)["snapshot"] == secret:
+            store.mark_deleted(repo, entry.run_id, True)
+            store.purge(repo, [entry.run_id])
+    assert prune_remote() == "origin keeps 2 snapshots that runs name\n"  # the remote's branch still names it
+    sync(repo)
+    assert "would take off origin: " + secret in prune_remote("--dry-run") and secret in code_refs(hub)
+    assert "--yes does it" in prune_remote(check=False) and secret in code_refs(hub)
+    assert prune_remote("--yes") == f"took off origin: {secret}\norigin keeps 1 snapshot that a run names\n"
+    assert code_refs(hub) == [kept]
+    sync(other)
+    edits.tag(other, catalog.find(other, "@last"), {"a": "b"})
+    sync(other)
+    (other.common_dir / "gxt" / "code-sent.json").unlink()
+    sync(other)
+    assert gxt.git.resolve(other, [secret]) == [secret] and code_refs(hub) == [
+        kept
+    ]  # nobody who still has it sends it again
+
+
+def test_a_remote_with_branches_that_are_not_here_is_not_pruned(repo: Repository, hub: Path, other: Repository) -> None:
+    commit = code_of_dirty_run(other)
+    git("branch", "-m", "gxt", "gxt-review", cwd=other.work_tree)
+    git("push", "-q", "origin", "gxt-review", f"{commit}:refs/gxt/code/{commit}", cwd=other.work_tree)
+    record(repo)
+    sync(repo)
+    said = prune_remote("--yes", check=False)
+    assert "refs/heads/gxt-review, which this clone lacks, and whose runs may name code" in said
+    assert code_refs(hub) == [commit]
+    git("fetch", "-q", cwd=repo.work_tree)
+    assert prune_remote("--yes") == "origin keeps 1 snapshot that a run names\n"
+    assert "no remote 'nope'" in run_python("-m", "gxt", "prune", "--remote", "nope", check=False).stderr

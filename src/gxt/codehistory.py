@@ -55,15 +55,15 @@ class CodeHistory(NamedTuple):
     """Commits, the latest first, and their runs.
 
     Attributes:
-        elsewhere: how many runs are of code that is not in these commits.
-        not_here: how many of those are of code that this clone lacks, so that only commits' names could be compared.
+        elsewhere: the runs of code that is not in these commits.
+        not_here: those of them whose code this clone lacks, so that only commits' names could be compared.
         more: whether there are earlier commits, which were not looked at.
         goals: which end of a metric is better, as the experiments say.
     """
 
     commits: list[CodeRuns]
-    elsewhere: int
-    not_here: int
+    elsewhere: Sequence[Run]
+    not_here: Sequence[Run]
     more: bool
     goals: Mapping[str, str]
 
@@ -105,7 +105,8 @@ def code_history(
     with_code = [run for run in listing.runs if code_of(run) is not None or base_of(run) is not None]
     found, not_here = _matched(repo, commits, with_code, compared)
     rows = [CodeRuns(commit, found.get(commit.id, [])) for commit in commits]
-    elsewhere = len(with_code) - sum(len(row.runs) for row in rows)
+    shown = {one.run.id for row in rows for one in row.runs}
+    elsewhere = [run for run in with_code if run.id not in shown]
     return CodeHistory(rows, elsewhere, not_here, more and not alone, listing.goals)
 
 
@@ -127,6 +128,12 @@ def _revision(repo: Repository, text: str | None) -> tuple[str, bool]:
     if commit is None:
         raise NotFoundError(f"no commit {quoted(text)}", _WAYS)
     return commit, not git.is_branch(repo, text)
+
+
+def matched(repo: Repository, commits: Sequence[CodeCommit], runs: Sequence[Run]) -> dict[str, list[Found]]:
+    """Runs by those of some commits, the latest first, that they belong to: their own, or what has taken its place."""
+    with_code = [run for run in runs if code_of(run) is not None or base_of(run) is not None]
+    return _matched(repo, commits, with_code, lambda done, total: None)[0] if commits else {}
 
 
 def base_of(run: Run) -> str | None:
@@ -158,8 +165,8 @@ def key_metrics(run: Run, goals: Mapping[str, str], most: int = 3) -> list[str]:
 
 def _matched(
     repo: Repository, commits: Sequence[CodeCommit], runs: Sequence[Run], compared: Callable[[int, int], None]
-) -> tuple[dict[str, list[Found]], int]:
-    """The runs by the commit that they belong to, and how many of the others are of code that is not here."""
+) -> tuple[dict[str, list[Found]], list[Run]]:
+    """The runs by the commit that they belong to, and those of the others whose code is not here."""
     known = {commit.id: commit for commit in commits}
     named = {oid for run in runs for oid in (code_of(run), base_of(run)) if oid is not None}
     codes = known | git.code_of(repo, named - known.keys())
@@ -182,7 +189,7 @@ def _matched(
     order = {run.id: number for number, run in enumerate(runs)}
     for some in found.values():
         some.sort(key=lambda one: order[one.run.id])
-    return found, len(lost) - len(here)
+    return found, [run for run in lost if not {code_of(run), base_of(run)} & codes.keys()]
 
 
 class _Trees:

@@ -1,19 +1,21 @@
 """What runs came to, as git notes on the commits of the code that they ran.
 
-A note may hold what others wrote too: gxt's part is between two lines of its own, and all else stays as it is. What it
-says depends on the runs alone, so that every clone writes the same.
+Where a commit was rebased, amended or squashed, `git log` does not show it any more. So the commit that has taken its
+place, found as `codehistory` does, has a note too, which says so. A note may hold what others wrote: gxt's part is
+between two lines of its own, and all else stays as it is. What it says depends on the runs and on HEAD's history alone,
+so that clones write the same.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import NamedTuple
 
-from gxt import catalog, git, stats, store
+from gxt import catalog, codehistory, git, stats, store
 from gxt.cache import Progress
 from gxt.errors import RefMovedError
-from gxt.git import Repository
+from gxt.git import CodeCommit, Repository
 from gxt.model import Run
 from gxt.showing import one_line
 
@@ -21,8 +23,12 @@ REF = "refs/notes/gxt"
 
 _BEGIN, _END = b"Runs, by gxt:\n", b"(end of what gxt wrote)\n"
 _PART = re.compile(rb"\n?^" + re.escape(_BEGIN) + rb"(?:.*\n)*?" + re.escape(_END), re.MULTILINE)
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_MOST_COMMITS = 1000
 _EACH, _METRICS = 3, 4
+_WORDS = {codehistory.TREE: "same tree", codehistory.CHANGE: "same change"}
+_AGAIN = re.compile(r", of a commit with the same (?:tree|change)\b.*: ")
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_RUN_ID = re.compile(r"\b[0-9]{8}-[0-9]{6}-[0-9a-f]{8}\b")
 _TRIES = 10
 
 
@@ -34,12 +40,15 @@ class Annotated(NamedTuple):
         before: the same parts as they were, empty where there was none.
         same: how many commits had it so already.
         commit: the commit on refs/notes/gxt; None where nothing was to be written.
+        unseen: the commits with a note that no branch or tag leads to, so that `git log` does not show them; those that
+            are not here among them.
     """
 
     texts: Mapping[str, str]
     before: Mapping[str, str]
     same: int
     commit: str | None = None
+    unseen: Sequence[str] = ()
 
 
 def annotate(repo: Repository, *, dry_run: bool = False, progress: Progress | None = None) -> Annotated:
@@ -52,59 +61,109 @@ def annotate(repo: Repository, *, dry_run: bool = False, progress: Progress | No
     """
     store.check_writable(repo)
     settings = git.config(repo)
-    wanted = _wanted(repo, progress)
+    history = _history(repo)
+    wanted, listed = _wanted(repo, history, progress)
     for attempt in range(_TRIES):
         notes = git.read_notes(repo, REF)
         before = {commit: part for commit, text in notes.texts.items() if (part := _part_of(text))}
-        changed = {c: wanted.get(c, "") for c in {*wanted, *before} if wanted.get(c, "") != before.get(c, "")}
+        full = wanted | {
+            commit: [*wanted.get(commit, []), *lines]
+            for commit in before.keys() - {one.id for one in history}
+            if (lines := _found_elsewhere(before[commit], listed))
+        }
+        texts = {commit: _text(lines) for commit, lines in full.items()}
+        changed = {c: texts.get(c, "") for c in {*texts, *before} if texts.get(c, "") != before.get(c, "")}
         done = Annotated(
             {c: changed[c] for c in sorted(changed)},
             {c: before.get(c, "") for c in sorted(changed)},
-            len(wanted.keys() - changed.keys()),
+            len(texts.keys() - changed.keys()),
+            unseen=git.unseen(repo, sorted(texts)),
         )
         if dry_run or not changed:
             return done
-        texts = {c: _with_part(notes.texts.get(c, b""), part) or None for c, part in changed.items()}
+        whole = {c: _with_part(notes.texts.get(c, b""), part) or None for c, part in changed.items()}
         message = f"Runs of {len(changed)} commit{'' if len(changed) == 1 else 's'}\n"
         try:
-            return done._replace(commit=git.write_notes(repo, REF, notes, texts, message, settings))
+            return done._replace(commit=git.write_notes(repo, REF, notes, whole, message, settings))
         except RefMovedError:
             if attempt == _TRIES - 1:
                 raise
     raise AssertionError("unreachable")
 
 
-def _wanted(repo: Repository, progress: Progress | None) -> dict[str, str]:
+def _history(repo: Repository) -> list[CodeCommit]:
+    """The commits on which notes are looked for, beside those that runs name."""
+    (head,) = git.resolve_here(repo, ["HEAD"])
+    return git.walk(repo, [head], _MOST_COMMITS) if head is not None else []
+
+
+def _wanted(
+    repo: Repository, history: Sequence[CodeCommit], progress: Progress | None
+) -> tuple[dict[str, list[str]], set[str]]:
+    """The lines about each commit; and the ids of the runs that there are."""
     found = catalog.listing(repo, progress=progress)
-    by_commit: dict[str, list[Run]] = {}
-    for run in found.runs:
-        commit = str(run.source.get("commit") or "")
-        if run.place == "branch" and _COMMIT.fullmatch(commit):
-            by_commit.setdefault(commit, []).append(run)
+    listed = [run for run in found.runs if run.place == "branch"]
+    by_commit: dict[str, list[_Noted]] = {}
+    for run in listed:
+        if _COMMIT.fullmatch(commit := str(run.source.get("commit") or "")):
+            by_commit.setdefault(commit, []).append(_Noted(run))
+    for commit, matches in codehistory.matched(repo, history, listed).items():
+        for match in matches:
+            if match.how in _WORDS and commit != codehistory.base_of(match.run):
+                by_commit.setdefault(commit, []).append(_Noted(match.run, match.how, match.changed))
     goals = {experiment.name: experiment.goals for experiment in found.experiments}
-    return {commit: text_of(runs, goals) for commit, runs in by_commit.items()}
+    return {commit: _lines(runs, goals) for commit, runs in by_commit.items()}, {run.id for run in listed}
+
+
+def _found_elsewhere(part: str, listed: Set[str]) -> list[str]:
+    """What a note says of runs of other commits that this one has taken the place of, in a history that is not the
+    present one: it stays as long as there are these runs, so that notes do not come and go with what is checked out."""
+    lines = [line.removeprefix("  ") for line in part.splitlines() if _AGAIN.search(line)]
+    return [line for line in lines if any(run_id in listed for run_id in _RUN_ID.findall(line))]
 
 
 # --- what a note says -----------------------------------------------------------------------------------------------
 
 
-def text_of(runs: Sequence[Run], goals: Mapping[str, Mapping[str, str]]) -> str:
-    """What gxt writes about the runs of one commit; `goals` are those of each experiment.
+class _Noted(NamedTuple):
+    """A run under a commit: what that has in common with the run's own, where it is another; and whether there were
+    changes beside."""
 
-    A line for each run, or for all of an experiment where there are many; runs with uncommitted changes apart.
+    run: Run
+    how: str = codehistory.COMMIT
+    changed: bool = True
+
+    @property
+    def what(self) -> str:
+        """What is said of its code."""
+        said = f", of a commit with the {_WORDS[self.how]}" if self.how in _WORDS else ""
+        return said + (", with uncommitted changes" if self.run.source.get("dirty") and self.changed else "")
+
+
+def _lines(noted: Sequence[_Noted], goals: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """What is said about the runs of one commit; `goals` are those of each experiment.
+
+    A line for each run, or for all of an experiment where there are many; runs with uncommitted changes, and those of
+    other commits that this one has taken the place of, apart.
     """
-    groups: dict[tuple[str, bool], list[Run]] = {}
-    for run in sorted(runs, key=lambda run: run.id):
-        groups.setdefault((run.experiment, bool(run.source.get("dirty"))), []).append(run)
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for one in sorted(noted, key=lambda one: one.run.id):
+        groups.setdefault((one.run.experiment, one.what), []).append(one.run)
     lines = []
-    for (experiment, dirty), some in sorted(groups.items()):
+    for (experiment, what), some in sorted(groups.items()):
         stated = goals.get(experiment, {})
-        said = one_line(experiment) + (", with uncommitted changes" if dirty else "")
+        said = one_line(experiment) + what
         if len(some) <= _EACH:
             lines += [f"{said}: {_one(run, stated)}" for run in some]
         else:
             lines.append(f"{said}: {_many(some, stated)}")
-    return _BEGIN.decode() + "".join(f"  {line}\n" for line in lines) + _END.decode()
+    return lines
+
+
+def _text(lines: Sequence[str]) -> str:
+    """gxt's part of a note."""
+    ordered = sorted(lines, key=lambda line: line.partition(": ")[0])
+    return _BEGIN.decode() + "".join(f"  {line}\n" for line in ordered) + _END.decode()
 
 
 def _one(run: Run, stated: Mapping[str, str]) -> str:

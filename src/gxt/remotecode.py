@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gxt import git, joining, layout, snapshots, store, textmap
-from gxt.errors import GitError, UsageError
+from gxt.errors import GitError, NotFoundError, UsageError
 from gxt.git import Repository, Talk
-from gxt.showing import one_line
+from gxt.showing import one_line, quoted
 
 _LOOKED = "code-sent.json"
 _NONE = "-"
@@ -158,25 +158,26 @@ def _holds(repo: Repository, looked: _Looked, tip: str | None) -> bool:
 # --- taking it off --------------------------------------------------------------------------------------------------
 
 
-class Taken(NamedTuple):
-    """What came of pruning a remote: the commits whose refs went, or would go, and how many stay as runs name them."""
+class Held(NamedTuple):
+    """The code that a remote keeps: the commits that no run names, with what their refs are at; how many others."""
 
-    gone: Sequence[str]
+    nameless: Mapping[str, str]
     named: int
 
 
-def prune(repo: Repository, settings: Mapping[str, str], remote: str, talk: Talk, *, dry_run: bool = False) -> Taken:
-    """Take the code off a remote that no run names: on no branch or tag, there or here, and none that waits or records.
-
-    The remote then takes the objects away when it next collects garbage.
+def nameless(repo: Repository, settings: Mapping[str, str], remote: str, talk: Talk) -> Held:
+    """The code at a remote that no run names: on no branch or tag, there or here, and none that waits or records.
 
     Raises:
-        UsageError: the remote has branches or tags that are not here, whose runs may name code.
-        GitError: it cannot be reached, or does not let refs be deleted.
+        NotFoundError: no such remote.
+        UsageError: it has branches or tags that are not here, whose runs may name code.
+        GitError: it cannot be reached.
 
-    >>> prune(repo, settings, "origin", Talk(), dry_run=True)  # doctest: +SKIP
-    Taken(gone=['66fb1c0a...'], named=12)
+    >>> nameless(repo, settings, "origin", Talk()).named  # doctest: +SKIP
+    12
     """
+    if remote not in git.remote_urls(settings):
+        raise NotFoundError(f"no remote {quoted(remote)}", "`git remote` lists them")
     refs = git.remote_refs(repo, remote, "*", talk)
     codes = {ref.removeprefix(git.CODE): oid for ref, oid in refs.items() if ref.startswith(git.CODE)}
     heads = {ref: oid for ref, oid in refs.items() if ref.startswith(("refs/heads/", "refs/tags/"))}
@@ -184,13 +185,40 @@ def prune(repo: Repository, settings: Mapping[str, str], remote: str, talk: Talk
     if unknown := sorted(ref for ref, oid in heads.items() if oid not in here):
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         raise UsageError(
-            f"{remote} has {one_line(unknown[0])}{more}, which is not here as it is there, and may name code",
+            f"{remote} has {one_line(unknown[0])}{more}, which this clone lacks, and whose runs may name code",
             f"`git fetch --tags {remote} '+refs/heads/*:refs/remotes/{remote}/*'` brings all of it",
         )
-    tips = [commit for commit in git.resolve(repo, list(dict.fromkeys(heads.values()))) if commit is not None]
+    tips = [commit for commit in git.resolve(repo, list(dict.fromkeys(refs.values()))) if commit is not None]
     named = snapshots.named_anywhere(repo, tips)
-    gone = sorted(commit for commit in codes if commit not in named)
-    if not dry_run:
-        for some in batches(gone) if gone else ():
-            git.delete_remote_refs(repo, remote, {snapshots.ref_of(one): codes[one] for one in some}, talk)
-    return Taken(gone, len(codes) - len(gone))
+    gone = {commit: oid for commit, oid in sorted(codes.items()) if commit not in named}
+    return Held(gone, len(codes) - len(gone))
+
+
+def take_off(repo: Repository, remote: str, held: Held, talk: Talk) -> None:
+    """Take the code off a remote that no run names; it takes the objects away when it next collects garbage.
+
+    Raises:
+        GitError: it cannot be reached, or does not let refs be deleted.
+    """
+    for some in batches(list(held.nameless)):
+        git.delete_remote_refs(repo, remote, {snapshots.ref_of(one): held.nameless[one] for one in some}, talk)
+
+
+# --- bringing it ----------------------------------------------------------------------------------------------------
+
+
+def bring(repo: Repository, settings: Mapping[str, str], commits: Iterable[str], talk: Talk) -> list[str]:
+    """Have code here that remotes keep for runs, all of it at once; those commits that no remote keeps.
+
+    Raises:
+        GitError: a remote cannot be reached, or does not answer.
+    """
+    asked = list(dict.fromkeys(commits))
+    left = [one for one, found in zip(asked, git.resolve(repo, asked), strict=True) if found is None]
+    for remote in sorted(git.remote_urls(settings), key=lambda name: (name != "origin", name)):
+        refs = git.remote_refs(repo, remote, f"{git.CODE}*", talk) if left else {}
+        there = [ref for ref in map(snapshots.ref_of, left) if ref in refs]
+        for some in batches(there) if there else ():
+            git.fetch_refs(repo, remote, some, talk)
+        left = [one for one in left if snapshots.ref_of(one) not in refs]
+    return left

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cli.conftest import Gxt
 from gxt.git import Repository
-from helpers import git, record
+from helpers import git, make_hub, record
 
 
 def some_history(repo: Repository) -> list[str]:
@@ -62,3 +62,41 @@ def test_nothing_found(gxt: Gxt, repo: Repository) -> None:
     assert gxt("runs").err == "no runs of the code in 1 commit\n"
     assert gxt("runs", "--json").json[0]["runs"] == []
     assert "no commit 'nope'" in gxt("runs", "nope", code=3).err
+
+
+def test_code_of_colleagues_is_named_listed_and_brought(gxt: Gxt, repo: Repository, work: Path, tmp_path: Path) -> None:
+    make_hub(repo, tmp_path)
+    lost = []
+    for number in (1, 2):
+        Path("train.py").write_text(f"print({number})\n")
+        git("commit", "-q", "-am", f"change {number}")
+        record(repo, name=f"r{number}")
+        lost.append(git("rev-parse", "HEAD"))
+        git("reset", "-q", "--hard", "HEAD~1")
+    gxt("push")
+    git("clone", "-q", f"file://{tmp_path}/hub.git", str(tmp_path / "fresh"))
+    fresh = str(tmp_path / "fresh")
+    way = "2 runs of other code: --other lists them, --fetch brings the code of 2 that this clone lacks"
+    assert gxt("--repo", fresh, "runs").err.splitlines()[-1] == way
+    listed = gxt("--repo", fresh, "runs", "--other")
+    assert listed.out.splitlines()[-3:] == [
+        "runs of other code",
+        f"    r1  finished  ({lost[0][:9]}, on main, not here)",
+        f"    r2  finished  ({lost[1][:9]}, on main, not here)",
+    ]
+    assert "other code" not in listed.err
+    (_, other) = gxt("--repo", fresh, "runs", "--other", "--json").json
+    assert other["commit"] is None and [run["code"] for run in other["runs"]] == lost
+    assert "not here" not in gxt("--repo", fresh, "runs", "--fetch", "--other").out
+    assert git("cat-file", "-t", lost[0], cwd=tmp_path / "fresh") == "commit"
+    assert gxt("--repo", fresh, "runs").err.splitlines()[-1] == "2 runs of other code: --other lists them"
+
+
+def test_fetching_code_that_no_remote_keeps(gxt: Gxt, repo: Repository, tmp_path: Path) -> None:
+    hub = make_hub(repo, tmp_path)
+    Path("train.py").write_text("changed\n")
+    record(repo, name="dirty")
+    git("push", "-q", "origin", "gxt")
+    git("clone", "-q", f"file://{hub}", str(tmp_path / "fresh"))
+    done = gxt("--repo", str(tmp_path / "fresh"), "runs", "--fetch")
+    assert "no remote keeps 1 commit of the code of runs, such as " in done.err

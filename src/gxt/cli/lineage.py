@@ -160,8 +160,11 @@ def annotate_commits_command(ctx: click.Context, dry_run: bool, as_json: bool) -
     """Write what runs came to as git notes on the commits they ran.
 
     `git log --notes=gxt` shows the metrics below each commit then. Runs with uncommitted changes are told apart; where
-    a commit has many runs, the best is named. What others wrote in refs/notes/gxt stays, and what was right is not
-    written again. `git push origin refs/notes/gxt` shares it.
+    a commit has many runs, the best is named. Where a commit was rebased, amended or squashed, the one in HEAD's
+    history that has the same files, or makes the same change, has a note too, which says so.
+
+    What others wrote in refs/notes/gxt stays, and what was right is not written again. `git push origin refs/notes/gxt`
+    shares it.
     """
     done = codenotes.annotate(repository(ctx), dry_run=dry_run, progress=output.progress())
     if as_json:
@@ -169,7 +172,8 @@ def annotate_commits_command(ctx: click.Context, dry_run: bool, as_json: bool) -
             {"commit": commit, "text": text or None, "before": done.before[commit] or None}
             for commit, text in done.texts.items()
         ]
-        state = {"ref": codenotes.REF, "commit": done.commit, "changes": changes, "same": done.same}
+        state: dict[str, Any] = {"ref": codenotes.REF, "commit": done.commit, "changes": changes}
+        state |= {"same": done.same, "unseen": list(done.unseen)}
         click.echo(render.json_text(state), nl=False)
         return
     if dry_run:
@@ -184,6 +188,10 @@ def annotate_commits_command(ctx: click.Context, dry_run: bool, as_json: bool) -
         new = len(done.texts) - gone - changed
         counts = [f"{count} {what}" for count, what in ((new, "new"), (changed, "changed"), (gone, "gone")) if count]
         output.say(f"{codenotes.REF}: {', '.join(counts)}; `git log --notes=gxt` shows them")
+    if done.unseen:
+        one = len(done.unseen) == 1
+        count = "1 note is on a commit" if one else f"{len(done.unseen)} notes are on commits"
+        output.note(f"{count} that no branch or tag leads to, such as {done.unseen[0][:12]}: git log shows none there")
     if not done.texts:
         said = f"{done.same} commits have the notes they should"
         said = "1 commit has the notes it should" if done.same == 1 else said

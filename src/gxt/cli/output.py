@@ -65,6 +65,18 @@ def page(text: str, wide: bool = False) -> None:
         click.echo(text, nl=False)
 
 
+def page_with_notes(text: str, notes: Sequence[str]) -> None:
+    """As `page`, wide, and then notes about it; on a terminal these are the last lines, in a pager too, which would
+    hide what is said beside it."""
+    if is_terminal() and sys.stderr.isatty():
+        page(text + "".join(f"{paint(one_line(note), 'bright_black')}\n" for note in notes), wide=True)
+        return
+    if text:
+        page(text, wide=True)
+    for one in notes:
+        note(one)
+
+
 def say(text: str) -> None:
     """Print a line, or several, as `page` does but without a pager."""
     click.echo(drawn(text) if is_terminal() else text)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
 import click
 
-from gxt import codehistory, render, stats
-from gxt.cli import output
-from gxt.cli.params import experiments_option, json_option, readable_repository
+from gxt import catalog, codehistory, git, remotecode, render, sharing, stats
+from gxt.cli import moving, output
+from gxt.cli.params import experiments_option, json_option, readable_repository, repository
 from gxt.codehistory import CHANGE, TREE, CodeHistory, CodeRuns, Found
-from gxt.git import CodeCommit
+from gxt.git import CodeCommit, Repository
 from gxt.model import Run, format_time
 from gxt.render.cells import cell_text
 from gxt.showing import one_line, shortened
@@ -44,6 +45,8 @@ SHORT = 9
     show_default=True,
     help="So many runs are shown of a commit, the latest; 0: all.",
 )
+@click.option("--other", is_flag=True, help="Also list the runs of other code.")
+@click.option("--fetch", is_flag=True, help="First bring the code of runs that this clone lacks from the remotes.")
 @json_option
 @click.pass_context
 def runs_command(
@@ -53,6 +56,8 @@ def runs_command(
     where: Sequence[str],
     limit: int,
     most: int,
+    other: bool,
+    fetch: bool,
     as_json: bool,
 ) -> None:
     """Show commits of the code, and below each the runs of that code.
@@ -69,7 +74,9 @@ def runs_command(
     gxt runs v1..main -e nyc-taxi
     gxt runs HEAD~3 --json
     """
-    repo = readable_repository(ctx)
+    repo = repository(ctx) if fetch else readable_repository(ctx)
+    if fetch:
+        _fetch(repo, experiments or None, where)
     found = codehistory.code_history(
         repo,
         commits,
@@ -80,21 +87,38 @@ def runs_command(
         compared=_comparing(),
     )
     if as_json:
-        output.page(render.json_text([_json(row) for row in found.commits]))
-    elif any(row.runs for row in found.commits):
-        output.page("".join(f"{line}\n" for line in _lines(found, most)), wide=True)
-    else:
-        output.note(f"no runs of the code in {_counted(len(found.commits), 'commit')}")
-    for remark in _remarks(found):
-        output.note(remark)
+        rows = [_json(row) for row in found.commits] + ([_other_json(found)] if other else [])
+        output.page(render.json_text(rows))
+        for remark in _remarks(found, other):
+            output.note(remark)
+        return
+    remarks = list(_remarks(found, other))
+    lines = list(_lines(found, most)) if any(row.runs for row in found.commits) else []
+    if other and found.elsewhere:
+        lines += _other_lines(found)
+    if not lines:
+        remarks.insert(0, f"no runs of the code in {_counted(len(found.commits), 'commit')}")
+    output.page_with_notes("".join(f"{line}\n" for line in lines), remarks)
 
 
-def _remarks(found: CodeHistory) -> Iterator[str]:
+def _fetch(repo: Repository, experiments: Sequence[str] | None, where: Sequence[str]) -> None:
+    listed = catalog.listing(repo, experiments, where=where, progress=output.progress()).runs
+    wanted = [code for run in listed if (code := codehistory.code_of(run)) is not None]
+    settings = git.config(repo)
+    talk = replace(moving.talk("the remote"), timeout=sharing.timeout(settings))
+    left = remotecode.bring(repo, settings, wanted, talk)
+    if left:
+        output.note(f"no remote keeps {_counted(len(left), 'commit')} of the code of runs, such as {left[0][:SHORT]}")
+
+
+def _remarks(found: CodeHistory, listed: bool) -> Iterator[str]:
     if found.more:
         yield f"only the latest {_counted(len(found.commits), 'commit')} were looked through; -n 0 takes all"
-    if found.elsewhere:
-        here = f", {found.not_here} of them of code that this clone lacks" if found.not_here else ""
-        yield f"{_counted(found.elsewhere, 'run')} of other code{here}"
+    if found.elsewhere and not listed:
+        ways = "--other lists them" if len(found.elsewhere) > 1 else "--other lists it"
+        if found.not_here:
+            ways += f", --fetch brings the code of {len(found.not_here)} that this clone lacks"
+        yield f"{_counted(len(found.elsewhere), 'run')} of other code: {ways}"
 
 
 def _counted(count: int, what: str) -> str:
@@ -139,6 +163,18 @@ def _lines(found: CodeHistory, most: int) -> Iterator[str]:
                 yield f"    … {_counted(len(row.runs) - len(some), 'earlier run')}"
             for one in some:
                 yield _line(one, found, several, widths, best).rstrip()
+
+
+def _other_lines(found: CodeHistory) -> Iterator[str]:
+    yield output.paint("runs of other code", "yellow")
+    lacking = {run.id for run in found.not_here}
+    several = len({run.experiment for run in found.elsewhere}) > 1
+    width = max(len(_name(run, several)) for run in found.elsewhere)
+    for run in found.elsewhere:
+        code = codehistory.code_of(run) or codehistory.base_of(run) or ""
+        branch = run.source.get("branch")
+        said = [code[:SHORT], f"on {one_line(str(branch))}" if branch else "", "not here" if run.id in lacking else ""]
+        yield f"    {_name(run, several):<{width}}  {run.status}  ({', '.join(word for word in said if word)})"
 
 
 def _name(run: Run, several: bool) -> str:
@@ -207,7 +243,19 @@ def _json(row: CodeRuns) -> dict[str, Any]:
 
 
 def _run_json(one: Found) -> dict[str, Any]:
-    run = one.run
+    return _about_json(one.run) | {"matched": one.how, "code": one.code, "uncommitted": one.changed}
+
+
+def _other_json(found: CodeHistory) -> dict[str, Any]:
+    """What `--other` adds: the runs of no commit that was looked through."""
+    runs = [
+        _about_json(run) | {"matched": None, "code": codehistory.code_of(run), "uncommitted": run.source.get("dirty")}
+        for run in found.elsewhere
+    ]
+    return {"commit": None, "subject": None, "author": None, "time": None, "runs": runs}
+
+
+def _about_json(run: Run) -> dict[str, Any]:
     return {
         "id": run.id,
         "name": run.name,
@@ -215,7 +263,4 @@ def _run_json(one: Found) -> dict[str, Any]:
         "status": run.status,
         "started": None if run.started is None else format_time(run.started),
         "metrics": {name: summary.last for name, summary in sorted(run.metrics.items())},
-        "matched": one.how,
-        "code": one.code,
-        "uncommitted": one.changed,
     }

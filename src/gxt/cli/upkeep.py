@@ -7,14 +7,16 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gxt import catalog, driver, edits, git, live, render, sharing, snapshots, store, transfer
-from gxt.cli import output
+from gxt import catalog, driver, edits, git, live, remotecode, render, sharing, snapshots, store, transfer
+from gxt.cli import moving, output
 from gxt.cli.params import complete_run, json_option, repository
+from gxt.errors import UsageError
 from gxt.git import Repository
 from gxt.model import KILLED, Run, now
 
@@ -229,17 +231,25 @@ def gc_command(ctx: click.Context, as_json: bool) -> None:
 
 
 @click.command("prune")
+@click.option("--remote", metavar="REMOTE", help="Take it off this remote instead.")
 @click.option("-n", "--dry-run", is_flag=True, help="Only say what would be let go.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before a remote is pruned.")
 @json_option
 @click.pass_context
-def prune_command(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
+def prune_command(ctx: click.Context, remote: str | None, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Let go of the code that no run names any more.
 
     The code of a run is a commit that refs/gxt/code/ keeps. It stays as long as a run names it on any branch or tag,
     here or known of a remote, or one that waits or records. What is let go, git takes away when it next collects
     garbage. `gxt artifacts prune` clears away large artifacts.
+
+    With --remote, the code goes from there that no run names, neither there nor here; docs/deleting.md says how code
+    with a secret goes.
     """
     repo = repository(ctx)
+    if remote is not None:
+        _prune_remote(repo, remote, dry_run, yes, as_json)
+        return
     done = snapshots.prune(repo, dry_run=dry_run)
     if as_json:
         found = {"gone": list(done.gone), "named": done.named, "young": done.young, "dry_run": dry_run}
@@ -250,6 +260,30 @@ def prune_command(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
     young = f", and {done.young} of the last hour" if done.young else ""
     output.say(
         f"kept: {_count(done.named, 'snapshot')} that {'a run names' if done.named == 1 else 'runs name'}{young}"
+    )
+
+
+def _prune_remote(repo: Repository, remote: str, dry_run: bool, yes: bool, as_json: bool) -> None:
+    settings = git.config(repo)
+    talk = replace(moving.talk(remote), timeout=sharing.timeout(settings))
+    found = remotecode.nameless(repo, settings, remote, talk)
+    gone = list(found.nameless)
+    asks = gone and not dry_run and not yes
+    if asks and not sys.stdin.isatty():
+        raise UsageError(f"{_count(len(gone), 'snapshot')} to take off {remote}", "--yes does it")
+    if asks and not click.confirm(f"Take {_count(len(gone), 'snapshot')} that no run names off {remote}?"):
+        output.note("nothing taken off")
+        return
+    if gone and not dry_run:
+        remotecode.take_off(repo, remote, found, talk)
+    if as_json:
+        state = {"remote": remote, "gone": gone, "named": found.named, "dry_run": dry_run}
+        click.echo(render.json_text(state), nl=False)
+        return
+    for commit in gone:
+        output.say(f"{'would take' if dry_run else 'took'} off {remote}: {commit}")
+    output.say(
+        f"{remote} keeps {_count(found.named, 'snapshot')} that {'a run names' if found.named == 1 else 'runs name'}"
     )
 
 

@@ -66,7 +66,7 @@ from gxt.git.objects import (
     staged_files,
 )
 from gxt.git.partial import OBJECT_FORMATS, make_bare, refresh
-from gxt.git.patches import CodeCommit, code_of, is_branch, patch_ids, patch_ids_of_pairs, walk
+from gxt.git.patches import CodeCommit, code_of, is_branch, patch_ids, patch_ids_of_pairs, unseen, walk
 from gxt.git.refs import (
     create_ref,
     default_refs,
@@ -319,6 +319,7 @@ __all__ = [
     "trusted_state",
     "unpushed",
     "unreached",
+    "unseen",
     "unsound",
     "update_submodules",
     "version",

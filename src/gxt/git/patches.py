@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from gxt.errors import GitError
 from gxt.git.process import ask, git_error, run, scratch, start
-from gxt.git.refs import list_refs
+from gxt.git.refs import list_refs, resolve, resolve_here
 from gxt.git.repository import Repository
 
 
@@ -42,6 +42,20 @@ def walk(repo: Repository, revisions: Sequence[str], limit: int | None = None) -
     if code:
         raise git_error(args, err)
     return _code_commits(out)
+
+
+def unseen(repo: Repository, commits: Sequence[str]) -> list[str]:
+    """Those of some commits that no branch, tag or HEAD leads to, or that are not here."""
+    known = resolve(repo, commits)
+    here = [commit for commit, found in zip(commits, known, strict=True) if found is not None]
+    if not here:
+        return list(commits)
+    asked = "".join(f"{commit}\n" for commit in here).encode()
+    (head,) = resolve_here(repo, ["HEAD"])
+    lead = ["--not", "--branches", "--tags", "--remotes", *([head] if head else [])]
+    found = run(repo, "rev-list", "--stdin", *lead, stdin=asked).decode().split()
+    seen = set(here).difference(found)
+    return [commit for commit in commits if commit not in seen]
 
 
 def code_of(repo: Repository, commits: Iterable[str]) -> dict[str, CodeCommit]:
