@@ -128,7 +128,7 @@ def test_what_took_a_commit_s_place_has_a_note_that_says_so(repo: Repository, wo
     assert shown() == [f"taxi, of a commit with the same change: one rmse=6 ({run})"]
     assert shown(old) == [f"taxi: one rmse=6 ({run})"] and list(done.unseen) == [old]
     git("commit", "-q", "--amend", "-m", "better words")
-    assert list(annotate(repo).texts.values())[0].count("same change") == 1
+    assert next(iter(annotate(repo).texts.values())).count("same change") == 1
     (work / "train.py").write_text("print('later')\n")
     dirty = record(repo, name="two", metrics={"rmse": 5})
     git("commit", "-q", "-am", "as it ran")

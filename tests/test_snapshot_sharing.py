@@ -376,6 +376,27 @@ def test_what_a_remote_refused_is_tried_again_with_the_next_runs(repo: Repositor
     assert list(sync(repo).code) == [first] and set(code_refs(hub)) == {first, second}
 
 
+def test_a_submodule_that_was_pushed_nowhere_is_named(
+    repo: Repository, work: Path, hub: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    git("init", "-q", "-b", "main", str(tmp_path / "lib"))
+    git("commit", "-q", "--allow-empty", "-m", "lib", cwd=tmp_path / "lib")
+    git("-c", "protocol.file.allow=always", "submodule", "-q", "add", str(tmp_path / "lib"), "my lib", cwd=work)
+    git("commit", "-q", "-m", "with a library", cwd=work)
+    record(repo)
+    sync(repo)
+    assert [str(warning.message) for warning in recwarn] == []
+    git("commit", "-q", "--allow-empty", "-m", "only here", cwd=work / "my lib")
+    inner = git("rev-parse", "HEAD", cwd=work / "my lib")
+    record(repo)
+    with pytest.warns(GxtWarning, match=f"need the submodule my lib at {inner[:12]}, which no remote of it is known"):
+        assert sync(repo).sent
+    git("push", "-q", "origin", "HEAD:other", cwd=work / "my lib")
+    record(repo)
+    recwarn.clear()
+    assert sync(repo).sent and [str(warning.message) for warning in recwarn] == []
+
+
 # --- taking it off a remote -----------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from gxt import git, joining, layout, snapshots, store, textmap
@@ -27,11 +28,13 @@ class ToSend(NamedTuple):
 
     Attributes:
         commits: all of them, each once.
+        new: the code that runs name which go there now, what the remote cannot lose included.
         earlier: those that only runs name which the remote has already, as they are.
         is_due: whether that is reason enough for a push of its own; not, where the remote has refused all of it before.
     """
 
     commits: Sequence[str]
+    new: Sequence[str]
     earlier: Sequence[str]
     is_due: bool
 
@@ -69,7 +72,7 @@ def to_send(
         earlier += sorted(snapshots.named_at(repo, [commit]) & looked.refused)
     found = lacking(repo, tip, dict.fromkeys([*new, *earlier]))
     unsent = [one for one in found if one not in set(new)]
-    return ToSend(found, unsent, is_due and bool(unsent))
+    return ToSend(found, new, unsent, is_due and bool(unsent))
 
 
 def lacking(repo: Repository, tip: str | None, commits: Iterable[str], refs: Iterable[str] = ()) -> list[str]:
@@ -100,6 +103,41 @@ def _documents(changed: Sequence[tuple[str, str]]) -> list[str]:
 
 def _is_run_document(path: str) -> bool:
     return path.count("/") == 3 and path.endswith(f"/{layout.RUN_YAML}")
+
+
+# --- submodules ------------------------------------------------------------------------------------------------------
+
+
+class Unpushed(NamedTuple):
+    """A submodule at a commit that, as far as is known here, none of its remotes has."""
+
+    path: str
+    commit: str
+
+
+_MOST_LOOKED_INTO = 20
+
+
+def unpushed_submodules(repo: Repository, commits: Sequence[str]) -> list[Unpushed]:
+    """The submodules that code needs and that nobody else can get, of those that are checked out here; of much code,
+    the last is looked into."""
+    if repo.work_tree is None or not (repo.work_tree / ".gitmodules").exists():
+        return []
+    found: dict[Unpushed, None] = {}
+    for commit in commits[-_MOST_LOOKED_INTO:]:
+        with contextlib.suppress(GitError):  # it is not here: the runs are a colleague's
+            found |= {Unpushed(*one): None for one in git.submodule_commits(repo, commit).items()}
+    return [one for one in found if _is_unpushed(repo, repo.work_tree / one.path, one.commit)]
+
+
+def _is_unpushed(repo: Repository, folder: Path, commit: str) -> bool:
+    try:
+        inner = git.find(folder)
+        # What was fetched by its id alone, as shallow submodules are, is on no branch that is known.
+        is_told = inner.common_dir != repo.common_dir and not git.is_shallow(inner)
+        return is_told and commit in git.unpushed(inner, [commit])
+    except (GitError, NotFoundError, OSError):
+        return False
 
 
 # --- what has been looked at ----------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from gxt.joining import Moved
 from gxt.large import Shown
 from gxt.masking import mask_urls
 from gxt.pointers import Pointer
+from gxt.showing import one_line
 from gxt.yamltext import load_mapping
 
 _PATIENCE = 1800.0  # seconds for which others may be faster
@@ -350,11 +351,23 @@ def _push(
     if pushed.landed:
         left = [one for one in code.commits if snapshots.ref_of(one) in refused]
         remotecode.remember(repo, settings, remote, commit, tip, left)
+        _warn_of_submodules(repo, code.new)
         if refused:
             why = mask_urls(next(iter(refused.values())))[:300]
             what = f"{remote} does not take the code of runs, which stays here: {why}"
             warnings.warn(GxtWarning(what), stacklevel=2)
     return pushed._replace(new=[*new, *pushed.new])
+
+
+def _warn_of_submodules(repo: Repository, code: Sequence[str]) -> None:
+    unpushed = remotecode.unpushed_submodules(repo, code)
+    if not unpushed:
+        return
+    first = unpushed[0]
+    more = f", and {len(unpushed) - 1} more" if len(unpushed) > 1 else ""
+    what = f"runs that were sent need the submodule {one_line(first.path)} at {first.commit[:12]}{more}"
+    why = "which no remote of it is known to have: push it there, or nobody else can run them again"
+    warnings.warn(GxtWarning(f"{what}, {why} (git -C {one_line(first.path)} push)"), stacklevel=3)
 
 
 def _code_that_would_go(

@@ -97,9 +97,15 @@ def remove_worktree(repo: Repository, folder: Path) -> None:
 
 def submodules_at(repo: Repository, commit: str) -> list[str]:
     """The paths of submodules in a commit."""
+    return list(submodule_commits(repo, commit))
+
+
+def submodule_commits(repo: Repository, commit: str) -> dict[str, str]:
+    """The commits that a commit has its submodules at, by their paths."""
     out = run(repo, "ls-tree", "-r", "-z", commit)
     lines = out.decode("utf-8", "surrogateescape").split("\0")[:-1]
-    return [line.split("\t", 1)[1] for line in lines if line.startswith("160000 ")]
+    links = [line.split("\t", 1) for line in lines if line.startswith("160000 ")]
+    return {path: about.split(" ")[2] for about, path in links}
 
 
 def update_submodules(folder: Path, talk: Talk) -> str | None:
