@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cli.conftest import Gxt
 from gxt.git import Repository
-from helpers import git, make_hub, record
+from helpers import git, make_hub, record, run_python
 
 
 def some_history(repo: Repository) -> list[str]:
@@ -100,3 +100,12 @@ def test_fetching_code_that_no_remote_keeps(gxt: Gxt, repo: Repository, tmp_path
     git("clone", "-q", f"file://{hub}", str(tmp_path / "fresh"))
     done = gxt("--repo", str(tmp_path / "fresh"), "runs", "--fetch")
     assert "no remote keeps 1 commit of the code of runs, such as " in done.err
+
+
+def test_remarks_are_the_last_lines_in_a_pager_too(gxt: Gxt, repo: Repository) -> None:
+    some_history(repo)
+    code = "import pty, sys; pty.spawn([sys.executable, '-m', 'gxt', 'runs', '-n', '1'])"
+    shown = run_python(code=code, LINES="2", COLUMNS="200", PAGER="cat", NO_COLOR="1").stdout.split("\n")
+    assert shown[0].rstrip().endswith("better words")
+    said = [line.strip() for line in shown if line.strip()][-2:]
+    assert said[0].startswith("only the latest 1 commit") and said[1] == "1 run of other code: --other lists it"
