@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +42,9 @@ def place(repo: Repository) -> Iterator[Place]:
     A file in the git directory names it. This process holds a lock on that, so that `abandoned` finds what a process
     left behind that was killed.
     """
-    from filelock import lock_descriptor  # here for start-up time
+    import tempfile  # here for start-up time, as the next
+
+    from filelock import lock_descriptor
 
     clear(repo)
     home = _home(repo)
@@ -95,6 +95,8 @@ def _abandoned(repo: Repository) -> dict[Path, Path]:
 
 
 def _remove(repo: Repository, root: Path) -> None:
+    import shutil  # here for start-up time
+
     for folder in git.worktrees(repo):
         if folder.is_relative_to(root):
             git.remove_worktree(repo, folder)
