@@ -597,3 +597,19 @@ def test_the_tables_of_the_format_are_those_that_are_looked_at(heading: str, kno
     text = (Path(__file__).parents[1] / "docs" / "format.md").read_text("utf-8")
     table = re.search(r"\| key \|.*?\n\n", text[text.index(heading) :], re.DOTALL)
     assert table and set(re.findall(r"^\| `(\w+)` \|", table[0], re.MULTILINE)) == set(known)
+
+
+def test_code_below_the_code_of_another_run(repo: Repository, work: Path, tmp_path: Path) -> None:
+    git("init", "-q", "--bare", str(tmp_path / "there"))
+    git("remote", "add", "origin", str(tmp_path / "there"))
+    clean = record(repo)
+    (work / "train.py").write_text("changed\n")
+    dirty = record(repo)
+    snapshot = store.read_run(repo, dirty).source["snapshot"]
+    git("push", "-q", "origin", "gxt", f"{snapshot}:refs/gxt/code/{snapshot}")
+    git("clone", "-q", "--branch", "gxt", f"file://{tmp_path}/there", str(tmp_path / "clone"))
+    found = {finding.run: finding for finding in of(look(find_repository(tmp_path / "clone")), "code")}
+    assert found[dirty].status == OK
+    assert found[clean].status == UNCHECKED and "other snapshots" in found[clean].what
+    done = subprocess.run(["gxt", "code", clean], cwd=tmp_path / "clone", capture_output=True, text=True, check=True)
+    assert "not here" not in done.stdout + done.stderr

@@ -74,7 +74,7 @@ class _Remotes(NamedTuple):
 
     Attributes:
         at: what their refs are at, with the remote's name: snapshots that they keep, and tips of branches and tags.
-        beyond: of each remote that has them, branches and tags that this clone has not fetched.
+        beyond: of each remote that has them, branches, tags and snapshots that this clone has not fetched.
         unasked: what remotes that cannot be asked said.
     """
 
@@ -97,9 +97,11 @@ def _ask_remotes(repo: Repository, settings: Mapping[str, str], talk: Talk) -> _
             continue
         for oid in refs.values():
             found.at.setdefault(oid, remote)
-        branches = {ref: oid for ref, oid in refs.items() if not ref.startswith(git.CODE)}
-        here = git.resolve(repo, list(branches.values()))
-        beyond = [ref.split("/", 2)[2] for ref, commit in zip(branches, here, strict=True) if commit is None]
+        here = git.resolve(repo, list(refs.values()))
+        missing = [ref for ref, commit in zip(refs, here, strict=True) if commit is None]
+        beyond = [ref.split("/", 2)[2] for ref in missing if not ref.startswith(git.CODE)]
+        if len(beyond) < len(missing):  # the commits that they are changes to are below them
+            beyond.append("other snapshots")
         if beyond:
             found.beyond[remote] = beyond
     return found
@@ -117,7 +119,7 @@ def _missing(run: Run, commit: str, remotes: _Remotes, shallow: bool) -> Finding
         remote, branches = next(iter(remotes.beyond.items()))
         named = branches[0] + (f" and {len(branches) - 1} more" if len(branches) > 1 else "")
         what = f"{commit[:12]} is not here, and may be on what was not fetched from {remote}: {named}"
-        advice = f"`git fetch {remote} '+refs/heads/*:refs/remotes/{remote}/*'` brings it if it is there"
+        advice = f"`gxt code {run.id}` brings it if it is there"
         return Finding(CODE, UNCHECKED, run.name, what, advice, run.id)
     if remotes.unasked:
         what = f"{commit[:12]} is not here, and a remote could not be asked: {remotes.unasked[0]}"
