@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cli.conftest import Gxt
+from gxt import store
 from gxt.git import Repository
 from helpers import git, make_hub, record, run_python
 
@@ -100,6 +101,19 @@ def test_fetching_code_that_no_remote_keeps(gxt: Gxt, repo: Repository, tmp_path
     git("clone", "-q", f"file://{hub}", str(tmp_path / "fresh"))
     done = gxt("--repo", str(tmp_path / "fresh"), "runs", "--fetch")
     assert "no remote keeps 1 commit of the code of runs, such as " in done.err
+
+
+def test_pulling_with_the_code(gxt: Gxt, repo: Repository, tmp_path: Path) -> None:
+    hub = make_hub(repo, tmp_path)
+    git("clone", "-q", f"file://{hub}", str(tmp_path / "fresh"))
+    Path("train.py").write_text("changed\n")
+    snapshot = store.read_run(repo, record(repo, name="dirty")).source["snapshot"]
+    gxt("push")
+    fresh = str(tmp_path / "fresh")
+    gxt("--repo", fresh, "pull", "-q")
+    assert git("for-each-ref", "refs/gxt/code", cwd=tmp_path / "fresh") == ""
+    gxt("--repo", fresh, "pull", "-q", "--code")
+    assert git("for-each-ref", "--format=%(objectname)", "refs/gxt/code", cwd=tmp_path / "fresh") == snapshot
 
 
 def test_remarks_are_the_last_lines_in_a_pager_too(gxt: Gxt, repo: Repository) -> None:

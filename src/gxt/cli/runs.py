@@ -76,7 +76,7 @@ def runs_command(
     """
     repo = repository(ctx) if fetch else readable_repository(ctx)
     if fetch:
-        _fetch(repo, experiments or None, where)
+        fetch_code(repo, experiments or None, where)
     found = codehistory.code_history(
         repo,
         commits,
@@ -101,7 +101,8 @@ def runs_command(
     output.page_with_notes("".join(f"{line}\n" for line in lines), remarks)
 
 
-def _fetch(repo: Repository, experiments: Sequence[str] | None, where: Sequence[str]) -> None:
+def fetch_code(repo: Repository, experiments: Sequence[str] | None = None, where: Sequence[str] = ()) -> None:
+    """Have the code of runs here, of all or of some, that remotes keep."""
     listed = catalog.listing(repo, experiments, where=where, progress=output.progress()).runs
     wanted = [code for run in listed if (code := codehistory.code_of(run)) is not None]
     settings = git.config(repo)

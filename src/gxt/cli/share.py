@@ -84,9 +84,18 @@ def push_command(ctx: click.Context, remotes: Sequence[str], **options: Any) -> 
 @click.command("pull")
 @_rewritten_options
 @_sharing_options
-def pull_command(ctx: click.Context, remotes: Sequence[str], **options: Any) -> int:
-    """Bring a remote's runs here, and join them with ours."""
-    return _share(ctx, remotes, receive=True, send=False, **options)
+@click.option("--code", is_flag=True, help="Bring the code of all runs too, which else comes when it is needed.")
+def pull_command(ctx: click.Context, remotes: Sequence[str], code: bool, **options: Any) -> int:
+    """Bring a remote's runs here, and join them with ours.
+
+    The code of a run comes when a command needs it, such as `gxt code` or `gxt reproduce`; with --code at once.
+    """
+    done = _share(ctx, remotes, receive=True, send=False, **options)
+    if code and not options["dry_run"]:
+        from gxt.cli.runs import fetch_code  # here for start-up time
+
+        fetch_code(repository(ctx))
+    return done
 
 
 def _share(
