@@ -55,6 +55,7 @@ ORDER = [
     "loaded",
     "capture",
     "environment",
+    "provenance",
     "sharing",
     "driver",
     "review",

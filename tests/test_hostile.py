@@ -21,9 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import gxt.git
-from gxt import capture, catalog, recorder, store
+from gxt import catalog, recorder, store
 from gxt.errors import UsageError
 from gxt.git import Repository
+from gxt.masking.values import mask_value
 from gxt.model import Run, clean_text
 from gxt.pointers import Pointer, write_pointer
 from gxt.recorder import ActiveRun
@@ -119,8 +120,8 @@ def refused(run: ActiveRun, call: Callable[..., object], *args: Any, **options: 
 @pytest.fixture
 def run(repo: Repository) -> ActiveRun:
     begun = recorder.begin(repo, "taxi", name="calm-otter")
-    assert begun._capture is not None
-    begun._capture.join()  # from here on only we write
+    assert begun.provenance and begun.provenance.thread
+    begun.provenance.thread.join()  # from here on only we write
     return begun
 
 
@@ -255,8 +256,8 @@ ANY = st.text(st.characters(), max_size=12)
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_names(repo: Repository, params: dict[str, Any], tags: dict[str, str], metrics: dict[str, float]) -> None:
     active = recorder.begin(repo, "taxi")
-    assert active._capture is not None
-    active._capture.join()
+    assert active.provenance and active.provenance.thread
+    active.provenance.thread.join()
     params = {key: value for key, value in params.items() if not refused(active, active.log_param, key, value)}
     tags = {key: value for key, value in tags.items() if not refused(active, active.set_tag, key, value)}
     metrics = {key: value for key, value in metrics.items() if not refused(active, active.log_metric, key, value)}
@@ -269,7 +270,7 @@ def test_any_names(repo: Repository, params: dict[str, Any], tags: dict[str, str
 
 
 def masked(key: str, value: Any) -> Any:
-    return capture.mask_value(key, clean_text(value) if isinstance(value, str) else value)
+    return mask_value(key, clean_text(value) if isinstance(value, str) else value)
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------
@@ -557,7 +558,7 @@ import resource, sys, warnings
 warnings.simplefilter("error")
 import gxt
 run = gxt.start_run(run_name="large")
-run._capture.join()
+run.provenance.thread.join()
 resource.setrlimit(resource.RLIMIT_AS, (256 << 20, 256 << 20))
 gxt.log_artifact(sys.argv[1])
 gxt.end_run()

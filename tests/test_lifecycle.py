@@ -123,7 +123,8 @@ def test_what_is_recorded_in_the_background_is_no_sign_that_a_run_goes_on(repo: 
     run._stop_threads()
     before = live.last_logged(run.folder)
     time.sleep(0.01)
-    run.capture_provenance(None, None, background=False)
+    assert run.provenance is not None
+    run.provenance.begin(None, None, False, run._live.record)
     (run.folder / layout.SYSTEM_CSV).write_text("sample")
     assert live.last_logged(run.folder) == before < live.last_sign_of_life(run.folder)
     for log in (lambda: run.log_metric("loss", 0), lambda: run.set_tag("a", "b"), lambda: run.log_text("x", "y.txt")):

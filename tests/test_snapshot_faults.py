@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gxt import catalog, live, recorder, snapshots, store
+from gxt import catalog, live, snapshots, store
 from gxt.git import Repository
 from gxt.model import Run
 from helpers import git, record, run_python
@@ -128,7 +128,7 @@ def test_a_run_does_not_wait_for_ever_for_its_snapshot(
     repo: Repository, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_filter(work, "sleep 2; cat")
-    monkeypatch.setattr(recorder, "_CAPTURE_TIMEOUT", 0.3)
+    monkeypatch.setattr("gxt.provenance._PATIENCE", 0.3)
     record(repo)
     run = last(repo)
     assert run.source["problem"] == "no snapshot of the code: it was not finished when the run ended"

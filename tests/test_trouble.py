@@ -64,7 +64,7 @@ TRAINS_WHILE_IT_BECOMES_READ_ONLY = """
     with gxt.start_run(run_name="trained") as run:
         gxt.log_param("alpha", 0.1)
         gxt.log_metric("loss", 0, step=0)
-        run._capture.join()
+        run.provenance.thread.join()
         print("recording", flush=True)
         sys.stdin.readline()
         for step in range(1, 100):
@@ -306,7 +306,7 @@ def test_a_clock_that_is_far_off(repo: Repository, work: Path, year: int) -> Non
                 gxt.log_metric("loss", 20, step=20)
             with gxt.start_run(run_name="crashed") as run:
                 gxt.log_metric("loss", 1)
-                run._capture.join()  # so that no git is just being started
+                run.provenance.thread.join()  # so that no git is just being started
                 import os
                 os.kill(os.getpid(), 9)
             """
@@ -536,7 +536,7 @@ def test_a_disk_that_is_too_full_for_the_commit(train_on_a_small_disk: Train) ->
         """
         os.system("git config gxt.artifactThreshold 10m")
         with gxt.start_run(run_name="trained") as run:
-            run._capture.join()
+            run.provenance.thread.join()
             gxt.log_artifact(noise(1_500_000))
             fill(leave=100_000)
             for step in range(1000):
@@ -554,7 +554,7 @@ def test_a_large_artifact_needs_no_room_for_its_commit(train_on_a_small_disk: Tr
         """
         os.system("git config gxt.artifactStore $OUTSIDE/store; git config gxt.artifactUpload false")
         with gxt.start_run(run_name="trained") as run:
-            run._capture.join()
+            run.provenance.thread.join()
             gxt.log_artifact(noise(1_500_000))
             fill(leave=300_000)
         assert gxt.get_run("trained").place == "branch"

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, Any, NoReturn
 
-from gxt import artifacts, capture, datasets, environment, git, layout, live, loaded, media, snapshots, store, uploads
+from gxt import artifacts, datasets, git, layout, live, media, store, uploads
 from gxt.appender import RunGoneError
 from gxt.capture import Known
 from gxt.errors import FormatError, GitError, GxtError, GxtWarning, NoGitError, NotFoundError, UsageError
@@ -50,14 +50,9 @@ from gxt.model import (
 )
 from gxt.names import readable_name
 from gxt.pointers import SMALLEST
+from gxt.provenance import Provenance
 from gxt.system import SystemSampler
 
-if TYPE_CHECKING:
-    from gxt.environment.started import StartedPython
-
-_CAPTURE_TIMEOUT = 20.0
-_MOST_EDITED = 100
-_NO_PYTHON = dict.fromkeys(("python", "implementation", "prefix"))
 _ATTACH_TRIES = 50
 _RETRY = 1.0  # seconds
 
@@ -173,9 +168,7 @@ class ActiveRun:
         self._not_before = 0.0
         self._ended = False
         self._on_end = on_end
-        self._capture: threading.Thread | None = None
-        self._started: StartedPython | None = None
-        self._keeps_cells = False
+        self.provenance: Provenance | None = None
         self._resumed = False
         self._sampler: SystemSampler | None = None
         self._committer: _Committer | None = None
@@ -500,7 +493,8 @@ class ActiveRun:
                 self._live.close_files()
             else:
                 try:
-                    self._write_cells()
+                    if self.provenance is not None:
+                        self.provenance.write_cells()
                     self._live.finish(*(self._keep or (status, exit_code, None)))
                     store.commit_pending(self._repo, self.run_id)
                 except Exception as error:  # of whatever kind: training comes first
@@ -568,12 +562,8 @@ class ActiveRun:
             self._committer.stop()
         if self._sampler is not None:
             self._sampler.stop()
-        if self._capture is not None:
-            self._capture.join(_CAPTURE_TIMEOUT)
-            if self._capture.is_alive():
-                late = "no snapshot of the code: it was not finished when the run ended"
-                with contextlib.suppress(OSError):
-                    self._live.record("source", values={"problem": late})
+        if self.provenance is not None:
+            self.provenance.finish()
 
     def __enter__(self) -> ActiveRun:
         return self
@@ -643,7 +633,7 @@ class ActiveRun:
                 self._not_before = time.monotonic() + _RETRY
                 raise
             gone.hand_over(self._live)
-            self.owner, self.pid, self._capture = self._live.is_owner, os.getpid(), None
+            self.owner, self.pid, self.provenance = self._live.is_owner, os.getpid(), None
             self._resumed = True
             self._params_read = 0
             if self.owner:
@@ -662,113 +652,6 @@ class ActiveRun:
             GxtWarning(f"run {self.name} ({self.run_id}): {what}: {reason}; afterwards run `gxt recover`"),
             stacklevel=level,
         )
-
-    # --- provenance -------------------------------------------------------------------------------------------------
-
-    def capture_provenance(
-        self,
-        origin: Mapping[str, Any] | Known | None,
-        settings: Mapping[str, str] | None,
-        background: bool,
-        starts: Sequence[str] | None = None,
-    ) -> None:
-        """Record where the run comes from; `origin` is the command and entrypoint, this Python program's if None.
-        `starts` is a command whose Python is meant, not ours."""
-        if starts is not None:
-            from gxt.environment.started import StartedPython  # here for start-up time
-
-            self._started = StartedPython(starts, live.home(self._repo.common_dir))
-        if isinstance(origin, Known):
-            self._record_known(origin, settings)
-            return
-        if background:
-            # A fork while the thread imports would leave the child with an import lock that nobody ever releases.
-            capture.preload()
-            environment.preload()
-        is_ours = origin is None  # else the code runs in another process, or has yet to begin
-        about = dict(origin) if origin is not None else capture.python_origin(self._repo.work_tree)
-        # The command is known at once; git's answers may take a moment in a large repository.
-        self._record("source", values=about, capture=live.CAPTURING)
-        if background:
-            self._capture = threading.Thread(
-                target=self._capture_all, args=(settings, is_ours), name="gxt-provenance", daemon=True
-            )
-            self._capture.start()
-        else:
-            self._capture_all(settings, is_ours)
-
-    def _capture_all(self, settings: Mapping[str, str] | None, is_ours: bool) -> None:
-        try:
-            settings = git.config(self._repo) if settings is None else settings
-        except GxtError:
-            settings = {}
-        with contextlib.suppress(OSError):  # the disk is full, or the run was ended without waiting for us
-            self._live.record("set", values={"author": str(git.identity(settings, "author"))})
-            if self._started is None:
-                self._record_environment(settings, {}, capture.packages())
-            elif self._started.is_late or not self._started.ask():  # it answers while git looks at the code
-                self._record_environment(settings, _NO_PYTHON, None)
-            else:
-                self._record_environment(settings, *self._started.about())
-            # Last: in a large repository it may not be finished when the run ends.
-            self._capture_code(settings, is_ours)
-            if self._started is not None and self._started.is_asked:
-                self._record_environment(settings, *self._started.about())
-
-    def _record_environment(self, settings: Mapping[str, str], python: Mapping[str, Any], packages: str | None) -> None:
-        more = git.config_values(self._repo, "gxt.recordEnv") if "gxt.recordenv" in settings else []
-        self._live.record("environment", values=environment.describe(more, python))
-        if packages is not None:
-            self._live.write_file(layout.ENVIRONMENT_TXT, lambda out: out.write(packages.encode()))
-
-    def look_at_python(self, settings: Mapping[str, str]) -> None:
-        """Record the Python of the command, which has ended, if only that has made its environment."""
-        if self._started is not None and self._started.is_late:
-            with contextlib.suppress(OSError):
-                self._started.ask()
-                self._record_environment(settings, *self._started.about())
-
-    def _record_known(self, known: Known, settings: Mapping[str, str] | None) -> None:
-        self._record("source", values=known.source)
-        python: Mapping[str, Any] = {}
-        packages = known.packages
-        if packages is None and self._started is not None and not self._started.is_late:
-            self._started.ask()
-            python, packages = self._started.about()
-        elif packages is None:
-            python, packages = ({}, capture.packages()) if self._started is None else (_NO_PYTHON, None)
-        with contextlib.suppress(OSError):
-            self._live.record("set", values={"author": str(git.identity(settings or {}, "author"))})
-            self._live.record("environment", values=environment.describe((), {**python, **known.environment}))
-            if packages is not None:
-                self._live.write_file(layout.ENVIRONMENT_TXT, lambda out: out.write(packages.encode()))
-            if (patch := known.patch) is not None:
-                self._live.write_file(layout.CODE_PATCH, lambda out: out.write(patch))
-
-    def _write_cells(self) -> None:
-        cells = capture.executed_cells() if self._keeps_cells else None
-        if cells is not None:
-            with contextlib.suppress(OSError):
-                self._live.write_file(layout.NOTEBOOK_PY, lambda out: out.write(cells))
-
-    def _capture_code(self, settings: Mapping[str, str], is_ours: bool) -> None:
-        until = snapshots.deadline()
-        try:
-            tree = snapshots.look(self._repo, settings, until)
-        except GitError as error:
-            unknown = capture.source_unknown(self._repo, settings, error)
-            self._live.record("source", values=unknown, capture=live.CAPTURED)
-            return
-        self._live.record("source", values=capture.source(settings, tree))
-        snapshot = snapshots.take(self._repo, settings, tree, until)
-        about = dict(snapshot.about)
-        if is_ours and self._repo.work_tree is not None and (edited := loaded.edited(self._repo.work_tree)):
-            about["edited"] = [clean_text(path) for path in edited[:_MOST_EDITED]]
-        self._live.record("source", values=about, capture=live.CAPTURED)
-        snapshots.check_kept(self._repo, snapshot)
-        if (patch := snapshot.patch) is not None:
-            self._live.write_file(layout.CODE_PATCH, lambda out: out.write(patch))
-        self._keeps_cells = snapshots.is_on(settings)
 
     def sample_system(self, pid: int | None = None) -> None:
         """Begin to record CPU, memory, disk, network and GPUs into system.csv, every few seconds until the end.
@@ -889,7 +772,8 @@ def begin(
     )
     with _holding_signals():  # a run that is there has somebody who ends it
         active = ActiveRun(repo, _create(repo, run, owned), run, owned, on_end)
-    active.capture_provenance(origin, settings, owned, starts)
+    active.provenance = Provenance(repo, active._live, starts)
+    active.provenance.begin(origin, settings, owned, active._record)
     if tags:
         active.set_tags(tags)
     return active

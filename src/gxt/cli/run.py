@@ -63,7 +63,8 @@ def run_command(
         if seconds:
             run.commit_every(seconds)
         code = commands.tee_until_exit(started, run, (sink_of(sys.stdout), sink_of(sys.stderr))).code
-    run.look_at_python(settings)
+    if run.provenance is not None:
+        run.provenance.look_at_python(settings)
     run.end(status_of(code), exit_code_of(code))
     output.note(f"gxt: {status_of(code)} {run.name} ({run.run_id}) in {run.experiment}")
     return exit_code_of(code)
