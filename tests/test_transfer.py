@@ -305,6 +305,7 @@ def test_what_did_not_go_with_its_run_goes_with_the_next_push(repo: Repository, 
     """`git push`, where git-lfs's hook is not installed, sends the pointer alone."""
     record(repo, {"a.bin": content(1)})
     run_git("push", "-q", "origin", "gxt")
+    run_git("push", "-q", "origin", "HEAD:main", "refs/gxt/code/*")
     planned = run_python("-m", "gxt", "sync", "--dry-run").stdout
     assert planned == "origin: would send 1 large artifact (3.0 MB)\n"
     assert run_python("-m", "gxt", "sync").stdout == "origin: sent 1 large artifact (3.0 MB)\n"
