@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gxt import codehistory, store
-from gxt.codehistory import CHANGE, COMMIT, TREE, CodeHistory
+import gxt.git
+from gxt import catalog, codehistory, recorder, snapshots, store, worktrees
+from gxt.codehistory import CHANGE, COMMIT, TREE, CodeHistory, code_history
 from gxt.errors import NotFoundError
 from gxt.git import Repository
-from helpers import git, record
+from helpers import git, record, run_python
 
 
 def commit(message: str, **files: str) -> str:
@@ -198,3 +200,87 @@ def test_nobodys_configuration_changes_what_is_found(repo: Repository, monkeypat
     git("config", "patchid.stable", "false")
     git("config", "diff.algorithm", "histogram")
     test_rebased_commits_are_known_by_what_they_change(repo)
+
+
+# --- more ran than the commit has -----------------------------------------------------------------------------------
+
+
+def left_out_of_it(work: Path) -> None:
+    (work / "weights.txt").write_text("0.1 changed\n")
+    git("config", "gxt.snapshotMaxFile", "10")
+
+
+def edited_since(work: Path) -> None:
+    (work / "features.py").write_text("SPEED = 18\n")
+    git("add", ".")
+    git("commit", "-q", "-m", "features")
+    (work / "features.py").write_text("SPEED = 20\n")
+    code = (
+        "import gxt, features, time; time.sleep(0.05); open('features.py', 'w').write('SPEED = 18\\n'); gxt.start_run()"
+    )
+    run_python(code=f"import sys; sys.path.insert(0, '.'); {code}", cwd=work)
+
+
+def beside_untracked(work: Path) -> None:
+    git("config", "status.showUntrackedFiles", "no")
+
+
+def with_a_dirty_submodule(work: Path) -> None:
+    git("init", "-q", "../lib")
+    git("-C", "../lib", "commit", "-q", "--allow-empty", "-m", "lib")
+    git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../lib", "lib")
+    git("commit", "-q", "-m", "lib")
+    (work / "lib" / "new.py").write_text("new\n")
+
+
+@pytest.mark.parametrize("make", [left_out_of_it, edited_since, beside_untracked, with_a_dirty_submodule])
+def test_a_commit_that_has_not_all_that_ran_is_not_taken_for_it(
+    repo: Repository, work: Path, make: Callable[[Path], None]
+) -> None:
+    (work / "weights.txt").write_text("1.0 as committed\n")
+    git("add", ".")
+    git("commit", "-q", "-m", "weights")
+    make(work)
+    if make is not edited_since:
+        record(repo)
+    run = catalog.find(repo, "@last")
+    assert run.source["snapshot"] == run.source["commit"]
+    (found,) = (one for row in code_history(repo).commits for one in row.runs)
+    assert found.changed and codehistory.inexact(repo, [run]) == {run.id}
+
+
+def test_large_files_that_git_does_not_track_are_data(repo: Repository, work: Path) -> None:
+    git("config", "gxt.snapshotMaxFile", "10")
+    (work / "trips.csv").write_text("1.0 and more\n")
+    run = catalog.find(repo, record(repo))
+    assert run.source["dirty"] and "trips.csv" in run.source["left_out"]
+    assert codehistory.inexact(repo, [run]) == set()
+
+
+def test_a_run_in_a_bare_repository_says_nothing_of_changes(repo: Repository, work: Path, tmp_path: Path) -> None:
+    git("clone", "-q", "--bare", str(work), str(tmp_path / "bare.git"))
+    bare = gxt.git.find(tmp_path / "bare.git")
+    run = catalog.find(bare, record(bare))
+    assert "dirty" not in run.source and codehistory.code_of(run) is None
+
+
+def test_a_run_that_went_on_with_other_code_is_not_of_its_first_alone(repo: Repository, work: Path) -> None:
+    run_id = record(repo)
+    recorder.resume(repo, run_id).end("finished")
+    run = catalog.find(repo, run_id)
+    (again,) = run.source["resumed"]
+    assert again["snapshot"] == run.source["snapshot"] and again["at"].endswith("Z") and again["command"]
+    assert codehistory.inexact(repo, [run]) == set()
+    (work / "train.py").write_text("print('changed')\n")
+    recorder.resume(repo, run_id).end("finished")
+    run = catalog.find(repo, run_id)
+    assert [one["dirty"] for one in run.source["resumed"]] == [False, True]
+    later = run.source["resumed"][1]["snapshot"]
+    assert git("show", f"{later}:train.py") == "print('changed')" and "code.patch" not in catalog.files(repo, run)
+    assert codehistory.inexact(repo, [run]) == {run_id}
+    git("stash", "-q")
+    git("gc", "-q", "--prune=now")
+    tip = git("rev-parse", "gxt")
+    paths = [path for path in git("ls-tree", "-r", "--name-only", tip).splitlines() if path.endswith("run.yaml")]
+    assert later in snapshots.named_in(repo, tip, paths) and later not in snapshots.prune(repo).gone
+    assert any("went on with other code" in line for line in worktrees.missing(run, worktrees.Opened(work, "", (), ())))

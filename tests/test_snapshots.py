@@ -145,6 +145,16 @@ def test_files_that_have_changed_just_now_are_looked_at_again(work: Path, monkey
     assert snapshot(work) == snapshot(work) and len(written) == 2
 
 
+def test_what_was_written_since_a_run_began_is_told(work: Path) -> None:
+    repo = gxt.git.find(work)
+    (work / "train.py").write_text("changed\n")
+    (work / "early.py").write_text("new\n")
+    os.utime(work / "early.py", (1000, 1000))
+    found = snapshots.look(repo, gxt.git.config(repo), snapshots.deadline())
+    assert list(snapshots.changed_since(work, found, 2000)) == ["train.py"]
+    assert list(snapshots.changed_since(work, found, 500)) == ["train.py", "early.py"]
+
+
 def test_nothing_of_the_user_s_set_up_has_a_say_in_the_commit(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (work / "train.py").write_text("changed\n")
     plain = about(work)["snapshot"]

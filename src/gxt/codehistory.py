@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gxt import catalog, git, stats, store, textmap
 from gxt.cache import Progress
@@ -146,6 +146,45 @@ def code_of(run: Run) -> str | None:
     return _id(run, "snapshot") or (base_of(run) if run.source.get("dirty") is False else None)
 
 
+def went_on(run: Run) -> list[Mapping[str, Any]]:
+    """What other code a run went on with after it had ended: of each time that it was resumed, what `source` says."""
+    resumed = run.source.get("resumed")
+    entries = [one for one in resumed if isinstance(one, Mapping)] if isinstance(resumed, list) else []
+    code = code_of(run)
+    return [one for one in entries if code is None or _code_in(one) != code or one.get("edited")]
+
+
+def inexact(repo: Repository, runs: Iterable[Run]) -> set[str]:
+    """The runs, by their ids, of which more ran than the commit of their code has: changes that were not kept, or not
+    as they ran. Files that git does not track and that were too large are taken for data."""
+    found = set()
+    left_out: dict[str, list[str]] = {}
+    for run in runs:
+        code = code_of(run)
+        submodules = run.source.get("submodules")
+        dirty = [one for one in submodules.values() if _is_dirty(one)] if isinstance(submodules, Mapping) else []
+        paths = run.source.get("left_out")
+        named = [str(path) for path in paths] if isinstance(paths, Mapping) else []
+        if dirty or run.source.get("edited") or went_on(run) or "." in named:
+            found.add(run.id)
+        elif code is not None and named:
+            left_out[run.id] = [f"{code}:{path}" for path in named]
+        elif run.source.get("dirty") is True and code == base_of(run) and not named and not submodules:
+            found.add(run.id)
+    asked = [one for some in left_out.values() for one in some]
+    tracked = {one for one, oid in zip(asked, git.object_ids(repo, asked), strict=True) if oid is not None}
+    return found | {run for run, some in left_out.items() if not tracked.isdisjoint(some)}
+
+
+def _is_dirty(submodule: object) -> bool:
+    return isinstance(submodule, Mapping) and bool(submodule.get("dirty"))
+
+
+def _code_in(source: Mapping[str, Any]) -> str | None:
+    value = source.get("snapshot") or (source.get("commit") if source.get("dirty") is False else None)
+    return value if isinstance(value, str) else None
+
+
 def _id(run: Run, key: str) -> str | None:
     value = run.source.get(key)
     return value if isinstance(value, str) and _COMMIT_ID.fullmatch(value) else None  # others may have written it
@@ -173,19 +212,24 @@ def _matched(
     place = _Places(commits, codes, _Trees(repo, codes))
     found: dict[str, list[Found]] = {}
     lost: list[Run] = []
+    unsure = inexact(repo, runs)
+
+    def add(commit: str, one: Found) -> None:
+        found.setdefault(commit, []).append(one._replace(changed=one.changed or one.run.id in unsure))
+
     for run in runs:
         match = place.by_files(run)
         if match is None:
             lost.append(run)
         else:
-            found.setdefault(match[0], []).append(match[1])
+            add(*match)
     here = [run for run in lost if {code_of(run), base_of(run)} & codes.keys()]
     if here and commits:
         changes = _Changes(repo, commits, here, codes, compared)
         for run in here:
             match = changes.find(run, place)
             if match is not None:
-                found.setdefault(match[0], []).append(match[1])
+                add(*match)
     order = {run.id: number for number, run in enumerate(runs)}
     for some in found.values():
         some.sort(key=lambda one: order[one.run.id])

@@ -681,6 +681,11 @@ def _replay(folder: Path) -> Run:
             inputs[operation["name"]] = operation["values"]
         elif op == "source":
             source.update(operation["values"])
+        elif op == "resumed":
+            source["resumed"] = [*source.get("resumed", ()), operation["values"]]
+        elif op == "resumed_with" and source.get("resumed"):
+            *before, last = source["resumed"]
+            source["resumed"] = [*before, {**last, **operation["values"]}]
         elif op == "environment":
             values = operation["values"]
             environment = {**values, **{key: value for key, value in environment.items() if key not in values}}

@@ -52,6 +52,8 @@ def _is_compiled(path: str, about: os.stat_result) -> bool:
     try:
         with open(cache_from_source(path), "rb") as file:
             head = file.read(16)
+            if os.fstat(file.fileno()).st_mtime_ns < about.st_mtime_ns:
+                return False  # of another text of the same second and length
     except (OSError, NotImplementedError):
         return False
     flags, when, size = (int.from_bytes(head[at : at + 4], "little") for at in (4, 8, 12))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from gxt.capture import Known
 from gxt.errors import GitError, GxtError
 from gxt.git import Repository
 from gxt.live import LiveRun
-from gxt.model import clean_text
+from gxt.model import clean_text, format_time
 
 if TYPE_CHECKING:
     from gxt.environment.started import StartedPython
@@ -31,6 +32,8 @@ class Provenance:
     def __init__(self, repo: Repository, recording: LiveRun, starts: Sequence[str] | None = None) -> None:
         """`starts` is a command whose Python is meant, not ours."""
         self.thread: threading.Thread | None = None
+        self._op = "source"
+        self._since = time.time()
         self._repo = repo
         self._live = recording
         self._keeps_cells = False
@@ -73,6 +76,15 @@ class Provenance:
         else:
             self._find(settings, is_ours)
 
+    def resume(self, record: Record) -> None:
+        """Record that this program goes on with a run that had ended, and then, in a thread, with which code."""
+        capture.preload()
+        about = {"at": format_time(int(self._since * 1000)), **capture.python_origin(self._repo.work_tree)}
+        record("resumed", values=about)
+        self._op = "resumed_with"
+        self.thread = threading.Thread(target=self._find_code, name="gxt-provenance", daemon=True)
+        self.thread.start()
+
     def finish(self) -> None:
         """Wait until all is recorded, but not for ever."""
         if self.thread is None:
@@ -81,7 +93,7 @@ class Provenance:
         if self.thread.is_alive():
             late = "no snapshot of the code: it was not finished when the run ended"
             with contextlib.suppress(OSError):
-                self._live.record("source", values={"problem": late})
+                self._live.record(self._op, values={"problem": late})
 
     def look_at_python(self, settings: Mapping[str, str]) -> None:
         """Record the Python of the command, which has ended, if only that has made its environment."""
@@ -117,6 +129,11 @@ class Provenance:
             if self._started is not None and self._started.is_asked:
                 self._record_environment(settings, *self._started.about())
 
+    def _find_code(self) -> None:
+        with contextlib.suppress(OSError, GxtError):
+            self._record_code(git.config(self._repo), True)
+            self._keeps_cells = False  # notebook.py is the run's first notebook
+
     def _record_environment(self, settings: Mapping[str, str], python: Mapping[str, Any], packages: str | None) -> None:
         more = git.config_values(self._repo, "gxt.recordEnv") if "gxt.recordenv" in settings else []
         self._live.record("environment", values=environment.describe(more, python))
@@ -128,16 +145,23 @@ class Provenance:
             tree = snapshots.look(self._repo, settings, until)
         except GitError as error:
             unknown = capture.source_unknown(self._repo, settings, error)
-            self._live.record("source", values=unknown, capture=live.CAPTURED)
+            self._live.record(self._op, values=unknown, capture=live.CAPTURED)
             return
-        self._live.record("source", values=capture.source(settings, tree))
+        known = capture.source(settings, tree)
+        if self._repo.work_tree is None:  # what ran is from elsewhere
+            del known["dirty"]
+        self._live.record(self._op, values=known)
         snapshot = snapshots.take(self._repo, settings, tree, until)
         about = dict(snapshot.about)
-        if is_ours and self._repo.work_tree is not None and (edited := loaded.edited(self._repo.work_tree)):
-            about["edited"] = [clean_text(path) for path in edited[:_MOST_EDITED]]
-        self._live.record("source", values=about, capture=live.CAPTURED)
+        if self._repo.work_tree is not None:
+            edited = set(snapshots.changed_since(self._repo.work_tree, tree, self._since))
+            edited.update(loaded.edited(self._repo.work_tree) if is_ours else ())
+            if edited:
+                about["edited"] = [clean_text(path) for path in sorted(edited)[:_MOST_EDITED]]
+        self._live.record(self._op, values=about, capture=live.CAPTURED)
         snapshots.check_kept(self._repo, snapshot)
-        self._write(layout.CODE_PATCH, snapshot.patch)
+        if self._op == "source":
+            self._write(layout.CODE_PATCH, snapshot.patch)
         self._keeps_cells = snapshots.is_on(settings)
 
     def _record_known(self, known: Known, settings: Mapping[str, str] | None) -> None:

@@ -830,6 +830,8 @@ def resume(
     active._resumed = True
     last_step = live.last_step(recording.path)
     active._next_step = 0 if last_step is None else last_step + 1
+    active.provenance = Provenance(repo, recording)
+    active.provenance.resume(active._record)
     return active
 
 

@@ -65,6 +65,15 @@ def _is_left_behind(change: Change) -> bool:
     return change.is_untracked and not _LEFT_BEHIND.isdisjoint(change.path.split("/"))
 
 
+def changed_since(top: Path, tree: WorkTree, when: float) -> Iterator[str]:
+    """What differs from HEAD and was written after some time (seconds since 1970): programs may have read it before."""
+    for change in tree.changes:
+        with contextlib.suppress(OSError):
+            about = (top / change.path).lstat()
+            if stat.S_ISREG(about.st_mode) and when < about.st_mtime <= time.time():
+                yield change.path
+
+
 def take(repo: Repository, settings: Mapping[str, str], tree: WorkTree, until: Deadline) -> Snapshot:
     """Write the code to a commit that is kept. Never an error: what went wrong is the `problem`."""
     try:
@@ -284,7 +293,7 @@ def _patch(repo: Repository, settings: Mapping[str, str], old: str, new: str) ->
 
 # --- who names them -------------------------------------------------------------------------------------------------
 
-_NAMED = re.compile(rb'^ *snapshot: "?([0-9a-f]{40,64})"?$', re.MULTILINE)
+_NAMED = re.compile(rb'(?:^|[ {,-])snapshot: "?([0-9a-f]{40,64})\b', re.MULTILINE)
 
 
 def named_in(repo: Repository, commit: str, paths: Iterable[str]) -> list[str]:

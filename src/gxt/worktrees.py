@@ -12,7 +12,7 @@ from gxt import codehistory, git, render, snapshots
 from gxt.errors import NotFoundError, UsageError
 from gxt.git import Repository, Talk
 from gxt.model import Run
-from gxt.showing import one_line
+from gxt.showing import one_line, quoted
 
 
 def commit_of(run: Run) -> str:
@@ -58,6 +58,11 @@ def edited(run: Run) -> list[str]:
     """The files whose text in the snapshot is another than ran."""
     found = run.source.get("edited")
     return [str(path) for path in found] if isinstance(found, list) else []
+
+
+def went_on(run: Run) -> list[str]:
+    """The commands that went on with a run after it had ended, with other code than its own."""
+    return [quoted(str(one.get("command", "a notebook"))) for one in codehistory.went_on(run)]
 
 
 def changed_submodules(run: Run) -> list[str]:
@@ -113,7 +118,9 @@ def missing(run: Run, opened: Opened) -> Iterator[str]:
     if more := run.source.get("left_out_more"):
         yield f"not kept with the run: {more} more files"
     for path in edited(run):
-        yield f"not as it ran: {one_line(path)} was edited after the program had read it"
+        yield f"not as it ran: {one_line(path)} was changed after the program had begun"
+    for command in went_on(run):
+        yield f"not all that ran: the run went on with other code, by {command}"
     for path in changed_submodules(run):
         yield f"not kept with the run: uncommitted changes in the submodule {one_line(path)}"
     folder = shlex.quote(str(opened.folder))

@@ -252,7 +252,7 @@ def test_files_that_were_edited_after_they_were_read_are_named(gxt: Gxt, work: P
     (work / "features.py").write_text("SPEED = 18\n")
     (work / "train.py").write_text("import gxt, features\nopen('features.py', 'a').write('#')\ngxt.start_run()\n")
     run_python(str(work / "train.py"), cwd=work)
-    assert "features.py was edited after the program had read it" in gxt("code", "@last").out
+    assert "features.py was changed after the program had begun" in gxt("code", "@last").out
     assert gxt("code", "@last", "--json").json["edited"] == ["features.py"]
     opened = gxt("checkout", "@last", "--code", str(tmp_path / "there"))
     assert "not as it ran: features.py" in opened.err

@@ -93,7 +93,9 @@ def _lines(run: Run, changes: Sequence[FileChange]) -> Iterator[str]:
         yield output.paint("not kept", "bold")
         yield from (f"  {one_line(file)}" for file in render.not_kept(left_out))
     for path in map(one_line, worktrees.edited(run)):
-        yield f"{path} was edited after the program had read it: what ran is an older text"
+        yield f"{path} was changed after the program had begun: what ran may be an older text"
+    for command in worktrees.went_on(run):
+        yield f"the run went on with other code, by {command}"
     for path in map(one_line, worktrees.changed_submodules(run)):
         yield f"the submodule {path} had changes of its own, which are not kept"
 
@@ -115,6 +117,7 @@ def _json(run: Run, changes: Sequence[FileChange], trouble: GxtError | None) -> 
         ],
         "left_out": worktrees.not_kept(run),
         "edited": worktrees.edited(run),
+        "resumed": source.get("resumed") or [],
         "submodules": source.get("submodules") or {},
         "problem": str(source["problem"]) if "problem" in source else trouble.message if trouble else None,
     }

@@ -51,6 +51,9 @@ _OID = _Kind("the id of a commit", _matches(COMMIT.pattern))
 _MAPPING = _Kind("a mapping", lambda value: isinstance(value, dict))
 _TEXTS = _Kind("a mapping to text", lambda value: isinstance(value, dict) and all(map(_is_scalar, value.values())))
 _LIST = _Kind("a list of text", lambda value: isinstance(value, list) and all(map(_is_scalar, value)))
+_MAPPINGS = _Kind(
+    "a list of mappings", lambda value: isinstance(value, list) and all(isinstance(one, dict) for one in value)
+)
 _COUNTS = _Kind("a list of whole numbers", lambda value: isinstance(value, list) and all(map(_is_whole, value)))
 _SHA256 = _Kind("sha256: and 64 hexadecimal digits", _matches("sha256:[0-9a-f]{64}"))
 _MD5 = _Kind("md5: and 32 hexadecimal digits", _matches(r"md5:[0-9a-f]{32}(\.dir)?"))
@@ -65,6 +68,7 @@ _SOURCE = {
     "dirty": _FLAG,
     "left_out_more": _COUNT,
     "edited": _LIST,
+    "resumed": _MAPPINGS,
     "masked": _COUNTS,
 }
 _ENVIRONMENT = {
