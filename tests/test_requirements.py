@@ -14,6 +14,7 @@ import yaml
 
 from gxt.environment import requirements
 from gxt.environment.requirements import CONDA, FORMATS, REQUIREMENTS, UV
+from gxt.errors import UsageError
 from gxt.model import Run
 from helpers import run_python
 
@@ -123,6 +124,8 @@ def test_the_command(work: Path) -> None:
 def test_pip_takes_the_requirements_of_this_environment(work: Path) -> None:
     run_id = run_python("-m", "gxt", "log", "-m", "a=1").stdout.strip()
     run_python("-m", "gxt", "env", run_id, "-o", "requirements.txt")
+    refused = run_python("-m", "gxt", "env", run_id, "-o", "uv.lock", check=False)
+    assert refused.returncode == 2 and "-o pyproject.toml" in refused.stderr and not Path("uv.lock").exists()
     # All of it is installed here, so that pip has nothing to fetch.
     command = [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--dry-run", "-r", "requirements.txt"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -174,3 +177,22 @@ def test_uv_locks_and_installs_just_these_versions(work: Path) -> None:
     code = "import importlib.metadata as m; print(*sorted(f'{d.name}=={d.version}' for d in m.distributions()))"
     found = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert found == ["alpha==1.0", "beta==1.0"]
+
+
+@pytest.mark.parametrize("name", ["uv.lock", "pylock.toml", "pylock.dev.toml", "Pipfile", "poetry.lock", "setup.cfg"])
+def test_names_of_other_formats_are_refused(name: str) -> None:
+    for asked in (None, *FORMATS):
+        with pytest.raises(UsageError, match="another format"):
+            requirements.form_of(name, asked)
+
+
+def test_a_name_and_its_format() -> None:
+    forms = {"": "requirements", "req.in": "requirements", "pinned": "requirements", "e.YAML": "conda", "p.toml": "uv"}
+    assert {name: requirements.form_of(name) for name in forms} == forms
+    assert requirements.form_of("", "uv") == requirements.form_of("pinned", "uv") == "uv"
+    assert requirements.form_of("packages.json", "conda") == "conda"
+    for name, asked in (("pyproject.toml", "requirements"), ("requirements.txt", "conda"), ("environment.yml", "uv")):
+        with pytest.raises(UsageError, match="no name for the format"):
+            requirements.form_of(name, asked)
+    with pytest.raises(UsageError, match="which format"):
+        requirements.form_of("packages.json")

@@ -40,7 +40,7 @@ def env_command(ctx: click.Context, run: str, target: str | None, form: str | No
     packages = requirements.read(data or b"")
     if not packages:
         raise NotFoundError(f"run {found.name} has recorded no packages", "environment.txt would have them")
-    text = requirements.write(found, packages, form or _form_of(target))
+    text = requirements.write(found, packages, requirements.form_of(Path(target or "").name, form))
     if target is None or target == "-":
         click.echo(text, nl=False)
     else:
@@ -50,9 +50,3 @@ def env_command(ctx: click.Context, run: str, target: str | None, form: str | No
         click.echo(target)
     for remark in requirements.remarks(packages):
         output.note(f"gxt: {remark}")
-
-
-def _form_of(target: str | None) -> str:
-    """The format that a file's name calls for."""
-    forms = {".yml": requirements.CONDA, ".yaml": requirements.CONDA, ".toml": requirements.UV}
-    return forms.get(Path(target or "").suffix.lower(), requirements.REQUIREMENTS)

@@ -9,12 +9,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 from typing import NamedTuple
 
+from gxt.errors import UsageError
 from gxt.model import Run
+from gxt.showing import quoted
 
 REQUIREMENTS, CONDA, UV = "requirements", "conda", "uv"
 FORMATS = (REQUIREMENTS, CONDA, UV)
+
+_BY_SUFFIX = {".yml": CONDA, ".yaml": CONDA, ".toml": UV, ".txt": REQUIREMENTS, ".in": REQUIREMENTS, "": REQUIREMENTS}
+_EXAMPLES = {REQUIREMENTS: "requirements.txt", CONDA: "environment.yml", UV: "pyproject.toml"}
+_OTHERS = re.compile(
+    r".*\.lock|pipfile.*|pylock(\..+)?\.toml|pixi\.toml|conda-lock.*\.ya?ml|setup\.(py|cfg)|package(-lock)?\.json"
+)
 
 _LINE = re.compile(
     r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]*)"
@@ -45,6 +54,32 @@ def read(data: bytes) -> list[Package]:
     lines = data.decode("utf-8", "replace").splitlines()
     matches = (_LINE.fullmatch(line.strip()) for line in lines)
     return [Package(match["name"], match["version"], match["origin"] or "") for match in matches if match]
+
+
+def form_of(name: str, asked: str | None = None) -> str:
+    """The one of FORMATS that a file of a name is to have; an empty name is no file.
+
+    Raises:
+        UsageError: files of that name have another format than the one that is asked for, or than any of ours.
+
+    >>> form_of("environment.yml"), form_of("pinned", CONDA)
+    ('conda', 'conda')
+    """
+    if _OTHERS.fullmatch(name.lower()):
+        hint = "-o pyproject.toml is what `uv lock` makes it of" if name in ("uv.lock", "pylock.toml") else _NAMES
+        raise UsageError(f"{quoted(name)} is the name of another format than gxt writes", hint)
+    suffix = PurePath(name).suffix.lower()
+    by_name = _BY_SUFFIX.get(suffix)
+    if by_name is None and asked is None:
+        raise UsageError(f"which format {quoted(name)} is to have is not known", f"--format says it; {_NAMES}")
+    if asked is not None and suffix and by_name not in (None, asked):
+        raise UsageError(
+            f"{quoted(name)} is no name for the format {asked}", f"such as -o {_EXAMPLES[asked]}, or without --format"
+        )
+    return asked or by_name or REQUIREMENTS
+
+
+_NAMES = "-o " + ", -o ".join(_EXAMPLES.values())
 
 
 def write(run: Run, packages: Sequence[Package], form: str) -> str:
