@@ -103,6 +103,9 @@ def test_what_was_taken_out_of_a_command_without_a_sign_is_missed() -> None:
 def test_a_command_of_ones_own() -> None:
     made = replaying.plan(run("gxt log -m a=1"), {"lr": "2"}, ["python", "other.py", "--lr", "1"])
     assert made.command == ["python", "other.py", "--lr", "2"] and made.starts_python
+    with pytest.raises(UsageError) as caught:
+        replaying.plan(run(None), {}, asked="gxt reproduce")
+    assert "gxt reproduce" in str(caught.value.hint)
     assert replaying.plan(run("python -c 'print(1)'"), {}).command == ["python", "-c", "print(1)"]
 
 

@@ -120,8 +120,8 @@ def test_a_command_that_takes_too_long(trained: Run, monkeypatch: pytest.MonkeyP
     before = time.monotonic()
     found = gxt.reproduce(trained, timeout=3, metrics=["rmse"], quiet=True)
     assert time.monotonic() - before < 30
-    assert found.held is False and (found.run.status, found.exit_code) == ("killed", 143)
-    assert found.metrics[0].status == "identical"  # as far as it came
+    assert found.held is None and (found.run.status, found.exit_code) == ("killed", 143)
+    assert found.summary == "cannot be told: the command was ended before its own end, 1 identical"  # as far as it came
 
 
 def test_a_notebook_shows_what_the_command_prints(trained: Run, work: Path) -> None:
@@ -249,6 +249,33 @@ def test_folders_that_went_with_the_machine_are_forgotten_too(repo: Repository, 
 def test_a_folder_that_is_kept_is_nobodys_leftover(trained: Run, repo: Repository) -> None:
     found = gxt.reproduce(trained, keep=True, quiet=True)
     assert found.run.status == "finished" and temporary.clear(repo) == [] and len(leftovers()) == 2
+
+
+def test_folders_of_failed_commands_stay_for_a_day_and_only_a_few(
+    trained: Run, repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = []
+    for _ in range(5):
+        with temporary.place(repo) as place:
+            git("worktree", "add", "-q", "--detach", str(place.folder))
+            place.lingers = True
+            kept.append(place.root)
+    assert [root.exists() for root in kept] == [False, False, True, True, True] and len(leftovers()) == 6
+    assert store.leftovers(repo) == []  # nobody has to do anything about them
+    later = time.time() + 86_401
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert store.clean_up(repo) == sorted(kept[2:]) and leftovers() == []
+
+
+def test_a_name_that_the_program_gives_is_no_matter_when_it_is_run_again(
+    trained: Run, work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_script(
+        work / "train.py", "import gxt\nwith gxt.start_run(run_name='base', tags={'a': 1}): gxt.log_metric('rmse', 1)\n"
+    )
+    run_python("train.py", cwd=work)
+    found = gxt.reproduce("@last")
+    assert found.held and found.run.tags == {"a": "1"} and "Warning" not in capsys.readouterr().out
 
 
 # --- what is there ----------------------------------------------------------------------------------------------------

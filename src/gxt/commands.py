@@ -17,7 +17,7 @@ from typing import IO, NamedTuple
 from gxt import layout
 from gxt.appender import Appender
 from gxt.errors import UsageError
-from gxt.fluent import EXPERIMENT_VARIABLE, RUN_ID_VARIABLE, TRACKING_URI_VARIABLE
+from gxt.fluent import AGAIN_VARIABLE, EXPERIMENT_VARIABLE, RUN_ID_VARIABLE, TRACKING_URI_VARIABLE
 from gxt.model import FAILED, FINISHED, KILLED
 from gxt.recorder import ActiveRun
 
@@ -64,7 +64,7 @@ class Command:
 
     Attributes:
         is_apart: whether it is in a session of its own: then Ctrl-C on the terminal reaches us alone, and what it is
-            told, all that it has started is told too.
+            told, all that it has started is told too. So is what is run again.
         told: the first signal that asked us to end.
     """
 
@@ -106,6 +106,8 @@ class Command:
             # Python buffers what it prints into a pipe, and the log would lag behind the metrics.
             "PYTHONUNBUFFERED": os.environ.get("PYTHONUNBUFFERED", "1"),
         }
+        if self.is_apart:
+            environment[AGAIN_VARIABLE] = run.run_id
         if folder is not None and not folder.is_dir():
             raise UsageError(f"there is no folder {folder.name} to run it in")
         try:

@@ -36,6 +36,8 @@ from gxt.system import check_available
 RUN_ID_VARIABLE = "GXT_RUN_ID"
 TRACKING_URI_VARIABLE = "GXT_TRACKING_URI"
 EXPERIMENT_VARIABLE = "GXT_EXPERIMENT_NAME"
+AGAIN_VARIABLE = "GXT_RUN_AGAIN"
+"""The run that a program is run again for: it has a name of its own, whatever the program says."""
 _VARIABLES = (RUN_ID_VARIABLE, TRACKING_URI_VARIABLE, EXPERIMENT_VARIABLE)
 
 
@@ -235,7 +237,8 @@ def start_run(
             run.commit_every(seconds)
     elif joined is not None:
         run = joined
-        if run_name or tags or description:
+        is_again = os.environ.get(AGAIN_VARIABLE) == run.run_id
+        if (run_name or tags or description) and not is_again:
             warnings.warn(GxtWarning(f"joined the run {run.name} of the parent process; its name stays"), stacklevel=2)
     else:
         parent = parent_run_id or (active.run_id if active else outer)

@@ -81,12 +81,14 @@ class Opened(NamedTuple):
         commit: what is checked out there.
         pointers: the files in Git LFS of which only the pointers are there.
         submodules: the submodules that the code has; their folders are empty.
+        nested: repositories in it that .gitmodules does not name, so that git cannot bring them; likewise.
     """
 
     folder: Path
     commit: str
     pointers: Sequence[str]
     submodules: Sequence[str]
+    nested: Sequence[str] = ()
 
 
 def open_at(repo: Repository, settings: Mapping[str, str], run: Run, folder: Path, talk: Talk) -> Opened:
@@ -103,7 +105,21 @@ def open_at(repo: Repository, settings: Mapping[str, str], run: Run, folder: Pat
         raise UsageError(f"{folder} has files in it already", "name another folder")
     commit = fetched(repo, settings, run, talk)
     git.add_worktree(repo, folder, commit, settings)
-    return Opened(folder, commit, git.lfs_pointers(folder), git.submodules_at(repo, commit))
+    submodules, nested = submodules_in(repo, commit, folder)
+    return Opened(folder, commit, git.lfs_pointers(folder), submodules, nested)
+
+
+def submodules_in(repo: Repository, commit: str, folder: Path) -> tuple[list[str], list[str]]:
+    """The submodules of a commit that is checked out in a folder, and the repositories in it that are none."""
+    paths = git.submodules_at(repo, commit)
+    named = git.named_submodules(folder) if paths else set()
+    return [path for path in paths if path in named], [path for path in paths if path not in named]
+
+
+def without(nested: Sequence[str]) -> str:
+    """That repositories inside are not there: .gitmodules does not name them."""
+    are = "is empty: .gitmodules does not name it" if len(nested) == 1 else "are empty: .gitmodules does not name them"
+    return f"{names_of(nested)} {are}, so there is no URL to bring {'it' if len(nested) == 1 else 'them'} from"
 
 
 def missing(run: Run, opened: Opened) -> Iterator[str]:
@@ -124,6 +140,8 @@ def missing(run: Run, opened: Opened) -> Iterator[str]:
     for path in changed_submodules(run):
         yield f"not kept with the run: uncommitted changes in the submodule {one_line(path)}"
     folder = shlex.quote(str(opened.folder))
+    if opened.nested:
+        yield without(opened.nested)
     if opened.submodules:
         yield f"submodules are empty; `git -C {folder} submodule update --init --recursive` brings them"
     if opened.pointers:

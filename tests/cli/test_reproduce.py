@@ -138,6 +138,7 @@ def test_what_does_not_hold(gxt: Gxt, lesson: Path) -> None:
 
 def test_data_that_has_changed_or_gone(gxt: Gxt, lesson: Path) -> None:
     train(lesson)
+    then = last(lesson)
     runs = len(catalog.listing(_repo(lesson)).runs)
     data = lesson / "data" / "trips.csv"
     data.write_text(data.read_text() + "9.0\n")
@@ -146,11 +147,13 @@ def test_data_that_has_changed_or_gone(gxt: Gxt, lesson: Path) -> None:
     assert len(catalog.listing(_repo(lesson)).runs) == runs
     assert "its content has changed" in gxt("rerun", "@last").err
     data.unlink()
-    gone = gxt("reproduce", "@last", code=1)
+    gone = gxt("reproduce", "@last", code=8)
     assert (
         "data/trips.csv, which it read, is not here" in gone.err and "the command failed with exit code 1" in gone.out
     )
-    assert "did not hold: 2 missing" in gone.out or "did not hold: 1 missing" in gone.out
+    assert "cannot be told: the command failed, " in gone.out
+    found = gxt("reproduce", then.id, "--json", code=8).json
+    assert (found["held"], found["status"], found["exit_code"]) == (None, "failed", 1)
 
 
 def _repo(folder: Path) -> Repository:
@@ -179,7 +182,9 @@ def test_a_rerun_with_changes(gxt: Gxt, lesson: Path) -> None:
     assert now.name == "slower" and now.params["lr"] == 0.25 and now.source["rerun_of"] == then.id
     assert now.source["command"].endswith("train.py --lr 0.25") and "reproduces" not in now.source
     assert now.source["snapshot"] == then.source["snapshot"] and "lr: 0.5 → 0.25" in done.out
-    assert "no argument for the param depth" in gxt("rerun", then.id, "-p", "depth=3", code=2).err
+    refused = gxt("rerun", then.id, "-p", "depth=3", code=2).err
+    assert "no argument for the param depth" in refused and f"gxt rerun {then.id} --" in refused
+    assert f"gxt reproduce {then.id} -- " in gxt("reproduce", then.id, "-p", "depth=3", code=2).err
     gxt("rerun", then.id, "--", "python", "train.py", "--lr", "0.125")
     assert last(lesson).params["lr"] == 0.125
     assert gxt("table", "--where", f"code.rerun_of = '{then.id}'", "--json").json[0]["params"] == {"lr": 0.125}
@@ -192,12 +197,12 @@ def test_a_command_that_fails_leaves_its_folder(gxt: Gxt, lesson: Path) -> None:
     )
     train(lesson)
     then = last(lesson)
-    done = gxt("reproduce", "@last", code=1)
+    done = gxt("reproduce", "@last", code=8)
     assert "the command failed with exit code 3; then, it finished" in done.out
     assert (last(lesson).status, last(lesson).exit_code) == ("failed", 3)
     (folder,) = temporary_folders()
     kept = folder / "work"
-    assert f"kept {kept}" in done.err and (kept / "train.py").exists()
+    assert f"kept {kept} for a day" in done.err and (kept / "train.py").exists()
     git("worktree", "remove", "--force", str(kept))
     assert gxt("rerun", then.id, code=3).code == 3
 
@@ -256,7 +261,7 @@ def test_data_beside_the_repository_and_files_that_nothing_names(gxt: Gxt, lesso
     (lesson / "data" / "factor").write_text("2")
     write_script(lesson / "train.py", "factor = float(open('data/factor').read())\n" + TRAIN)
     train(lesson, "--data", "../data/trips.csv")
-    failed = gxt("reproduce", "@last", code=1)
+    failed = gxt("reproduce", "@last", code=8)
     assert "FileNotFoundError" in failed.err
     git("worktree", "prune")
     runs = catalog.listing(_repo(lesson), order_by=["started"]).runs
@@ -282,6 +287,56 @@ def test_files_that_were_left_out_come_from_the_work_tree(gxt: Gxt, lesson: Path
     assert last(lesson).metrics["size"].last == 2013
     (lesson / "extra.txt").write_text("x" * 1999)
     assert "extra.txt is not what run" in gxt("reproduce", "@last", code=2).err
+    (lesson / "extra.txt").unlink()
+    gone = gxt("reproduce", "@last", code=8).err
+    assert "extra.txt, which was left out of the snapshot, is not here" in gone and "it read" not in gone
+
+
+def test_a_folder_that_was_left_out_is_there_by_links(gxt: Gxt, lesson: Path) -> None:
+    code = """
+    import glob, os, gxt
+    with gxt.start_run():
+        gxt.log_metric("files", sum(len(files) for folder, _, files in os.walk(".") if "img" in folder))
+        gxt.log_metric("found", len(glob.glob("img/*/*.png")))
+    """
+    write_script(lesson / "train.py", code)
+    (lesson / "img" / "0").mkdir(parents=True)
+    (lesson / "img" / "0" / "tracked.png").write_text("code\n")
+    git("add", "train.py", "img")
+    git("commit", "-q", "-m", "images")
+    git("config", "gxt.snapshotMaxFiles", "10")
+    for number in range(60):
+        (lesson / "img" / str(number % 3)).mkdir(exist_ok=True)
+        (lesson / "img" / str(number % 3) / f"{number}.png").write_text(f"{number}\n")
+    train(lesson)
+    assert last(lesson).source["left_out"] == {"img": {"problem": "60 files that git does not track"}}
+    done = gxt("reproduce", "@last")
+    assert last(lesson).metrics["found"].last == 61 and "held: 2 identical" in done.out
+    assert "img is taken as it is here; what it was is not known" in done.err
+    assert "img is large, and linked: the command must not write to it" in done.err
+    assert temporary_folders() == []
+    assert len(list((lesson / "img").rglob("*.png"))) == 61
+    shutil.rmtree(lesson / "img")
+    assert "img, which was left out of the snapshot, is not here" in gxt("reproduce", "@last", code=1).err
+
+
+def test_a_repository_inside_takes_no_submodule_away(gxt: Gxt, lesson: Path) -> None:
+    git("config", "--global", "protocol.file.allow", "always")
+    for name in ("lib", "nested"):
+        folder = (lesson.parent if name == "lib" else lesson) / name
+        git("init", "-q", str(folder))
+        (folder / "l.py").write_text("VALUE = 3\n")
+        git("add", ".", cwd=folder)
+        git("commit", "-q", "-m", "inner", cwd=folder)
+    git("submodule", "--quiet", "add", str(lesson.parent / "lib"), "lib")
+    git("commit", "-q", "-m", "with a submodule")
+    write_script(
+        lesson / "train.py", "import gxt\nfrom lib.l import VALUE\nwith gxt.start_run(): gxt.log_metric('v', VALUE)\n"
+    )
+    train(lesson)
+    done = gxt("reproduce", "@last")
+    assert "held: 1 identical" in done.out and "submodules are empty" not in done.err
+    assert "nested is empty: .gitmodules does not name it, so there is no URL to bring it from" in done.err
 
 
 def test_the_code_imports_itself_and_not_what_is_installed_as_editable(gxt: Gxt, lesson: Path) -> None:
@@ -365,6 +420,7 @@ def test_an_environment_with_the_recorded_packages(
     assert "value 1" in done.err and "mine" in done.err and "making an environment with 1 package," in done.err
     assert "taxidep==1.0" in str(catalog.read_file(_repo(lesson), last(lesson), "environment.txt"))
     assert "making an environment" not in gxt("rerun", then.id, "--env", "venv").err  # it is there already
+    check_kept(gxt)
     # What is installed as editable from the work tree is imported from the old code; and gxt is there, again and again.
     (lesson / "lib" / "mine").mkdir(parents=True)
     (lesson / "lib" / "mine" / "__init__.py").write_text("VALUE = 5\n")
@@ -387,6 +443,21 @@ def test_an_environment_with_the_recorded_packages(
     assert "the recorded packages could not be installed" in refused and "taxidep" in refused
     put_on_branch(path, None)
     assert "did not record its packages" in gxt("rerun", then.id, "--env", "venv", code=2).err
+
+
+def check_kept(gxt: Gxt) -> None:
+    """The one environment that there is goes on demand, or once nobody has used it for a month."""
+    (folder,) = (Path(os.environ["XDG_CACHE_HOME"]) / "gxt" / "environments").glob("*/")
+    known = gxt("gc", "--json").json["environments"]
+    assert (known["removed"], known["kept"]) == ([], 1) and known["size"] > 10_000
+    assert "kept 1 environment of --env venv, " in gxt("gc").out
+    copy = Path(shutil.copytree(folder, folder.with_name("0123456789abcdef"), symlinks=True))
+    old = (copy / "whole").stat().st_mtime - 31 * 86_400
+    os.utime(copy / "whole", (old, old))
+    assert gxt("gc", "--json").json["environments"]["removed"] == [str(copy)]
+    assert folder.exists() and not copy.exists()
+    shutil.copytree(folder, copy, symlinks=True)
+    assert "removed 2 environments of --env venv, " in gxt("gc", "--environments").out and not folder.exists()
 
 
 def test_a_notebook(gxt: Gxt, lesson: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -431,7 +502,7 @@ def test_a_child_that_is_killed(lesson: Path) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 1 and last(lesson).status == "killed" and "exit code 143" in done.stdout
+    assert done.returncode == 8 and last(lesson).status == "killed" and "exit code 143" in done.stdout
 
 
 def test_an_argument_that_looks_masked_is_run_again(gxt: Gxt, lesson: Path) -> None:

@@ -46,7 +46,9 @@ _OPTIONS = [
     click.option("-n", "--name", metavar="NAME", help="The new run's name. Default: one such as calm-otter."),
     click.option("--timeout", metavar="TIME", help="End the command after that long: 30s, 5m, 1h."),
     click.option("--dry-run", is_flag=True, help="Only say what would be run, and where it would differ from then."),
-    click.option("--keep", is_flag=True, help="Keep the folder it ran in; it is kept too where the command fails."),
+    click.option(
+        "--keep", is_flag=True, help="Keep the folder it ran in. Where the command fails, it stays for a day."
+    ),
 ]
 
 
@@ -98,7 +100,7 @@ def reproduce_command(
     The code is checked out as it was, uncommitted changes included, in a folder of its own; the recorded command is run
     there, and recorded as a new run of the experiment that says which one it reproduces. Datasets that git ignores come
     from the work tree, once their digest is that of then. Exits with 0 where every metric held, with 1 where not, and
-    with 2 or more where that cannot be told.
+    with 2 or more where that cannot be told: with 8 where the command failed or was ended early.
 
     This runs what the run names, with your rights: look at a run of somebody else with --dry-run before. What the
     command prints goes to standard error. COMMAND is run in place of the recorded one.
@@ -122,7 +124,7 @@ def reproduce_command(
         output.page(render.json_text(found.to_dict()))
     else:
         _report(found)
-    return {True: 0, False: 1, None: 2}[found.held]
+    return found.verdict_code
 
 
 @click.command("rerun")

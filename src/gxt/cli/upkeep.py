@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,9 @@ from gxt.cli.params import complete_run, json_option, repository
 from gxt.errors import UsageError
 from gxt.git import Repository
 from gxt.model import KILLED, Run, now
+
+if TYPE_CHECKING:
+    from gxt.replaying import Kept
 
 
 @click.command("init")
@@ -192,18 +195,25 @@ def recover_command(ctx: click.Context, runs: Sequence[str], everything: bool) -
 
 
 @click.command("gc")
+@click.option(
+    "--environments", is_flag=True, help="Take away all environments of --env venv. None of them may be in use."
+)
 @json_option
 @click.pass_context
-def gc_command(ctx: click.Context, as_json: bool) -> None:
+def gc_command(ctx: click.Context, environments: bool, as_json: bool) -> None:
     """Pack the objects, and clear away what crashes left behind.
 
     This is `git gc` with your own settings, after runs that crashed or wait are committed. gxt packs in the
     background by itself, unless git config gc.auto=0 or maintenance.auto=false forbid it.
+
+    Environments that `gxt reproduce --env venv` made, for any repository, are taken away where they have not been used
+    for 30 days.
     """
     repo = repository(ctx)
     before = git.count_objects(repo)
     with store.committing(repo):
         removed = store.clean_up(repo)  # first: it may be what fills the disk
+    from gxt import replaying  # here for start-up time
     from gxt.datasets.digests import Digests  # here for start-up time
 
     if (digests := Digests.beside(repo)) is not None:
@@ -211,12 +221,18 @@ def gc_command(ctx: click.Context, as_json: bool) -> None:
     committed = store.commit_pending(repo)
     git.collect_garbage(repo, progress=sys.stderr.isatty())  # runs that end meanwhile do not wait for it
     after = git.count_objects(repo)
+    forgotten, kept = replaying.forget(0.0) if environments else replaying.forget(), replaying.kept()
     if as_json:
         state = {
             "committed": [run.id for run in committed],
             "removed": [str(path) for path in removed],
             "before": before._asdict(),
             "after": after._asdict(),
+            "environments": {
+                "removed": [str(one.folder) for one in forgotten],
+                "kept": len(kept),
+                "size": sum(one.size for one in kept),
+            },
         }
         click.echo(render.json_text(state), nl=False)
         return
@@ -228,6 +244,10 @@ def gc_command(ctx: click.Context, as_json: bool) -> None:
     output.say(f"after:  {_objects(after)}")
     if after.size < before.size:
         output.say(f"{render.size(before.size - after.size)} less")
+    if forgotten:
+        output.say(f"removed {_environments(forgotten)}")
+    if kept:
+        output.say(f"kept {_environments(kept)}; --environments takes them away")
 
 
 @click.command("prune")
@@ -285,6 +305,10 @@ def _prune_remote(repo: Repository, remote: str, dry_run: bool, yes: bool, as_js
     output.say(
         f"{remote} keeps {_count(found.named, 'snapshot')} that {'a run names' if found.named == 1 else 'runs name'}"
     )
+
+
+def _environments(some: Sequence[Kept]) -> str:
+    return f"{_count(len(some), 'environment')} of --env venv, {render.size(sum(one.size for one in some))}"
 
 
 def _objects(counts: git.ObjectCounts) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from gxt.errors import GitError
 from gxt.git.process import call, git_error, one_line, run
 from gxt.git.repository import Repository
-from gxt.git.worktrees import OPTIONS, check_out_by
+from gxt.git.worktrees import OPTIONS, check_out_by, gitlinks
 
 _FOUND = re.compile(r"^# first bad commit: \[([0-9a-f]+)\]", re.MULTILINE)
 _POSSIBLE = re.compile(r"^# possible first bad commit: \[([0-9a-f]+)\]", re.MULTILINE)
@@ -84,9 +84,22 @@ def check_out(folder: Path, commit: str, settings: Mapping[str, str]) -> None:
         GitError: git cannot write them.
     """
     check_out_by(OPTIONS, ["checkout", "-q", "--force", "--detach", commit], folder, settings)
-    clean = ["clean", "-q", "-ffdx"]  # what the last test left: stale bytecode, outputs
-    in_submodules = ["submodule", "--quiet", "foreach", "--recursive", "git reset -q --hard && git clean -q -ffdx"]
-    for args in (clean, in_submodules):
-        code, _, err = call([*OPTIONS, *args], folder)
-        if code:
-            raise git_error(args, err)
+    _clean(folder)
+    tracked = call(["ls-tree", "-r", "-z", commit], folder)[1]
+    for path in gitlinks(tracked):  # `foreach` at the top fails of one that .gitmodules does not name
+        if (folder / path / ".git").exists():
+            _succeed(folder / path, "reset", "-q", "--hard")
+            _clean(folder / path)
+            again = "git reset -q --hard && git clean -q -ffdx"
+            _succeed(folder / path, "submodule", "--quiet", "foreach", "--recursive", again)
+
+
+def _clean(folder: Path) -> None:
+    """Take away what the last test left: stale bytecode, outputs."""
+    _succeed(folder, "clean", "-q", "-ffdx")
+
+
+def _succeed(folder: Path, *args: str) -> None:
+    code, _, err = call([*OPTIONS, *args], folder)
+    if code:
+        raise git_error(args, err)

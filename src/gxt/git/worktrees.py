@@ -102,19 +102,34 @@ def submodules_at(repo: Repository, commit: str) -> list[str]:
 
 def submodule_commits(repo: Repository, commit: str) -> dict[str, str]:
     """The commits that a commit has its submodules at, by their paths."""
-    out = run(repo, "ls-tree", "-r", "-z", commit)
-    lines = out.decode("utf-8", "surrogateescape").split("\0")[:-1]
+    return gitlinks(run(repo, "ls-tree", "-r", "-z", commit))
+
+
+def gitlinks(tree: bytes) -> dict[str, str]:
+    """The commits of other repositories that a tree names, by their paths, as `git ls-tree -r -z` lists it."""
+    lines = tree.decode("utf-8", "surrogateescape").split("\0")[:-1]
     links = [line.split("\t", 1) for line in lines if line.startswith("160000 ")]
     return {path: about.split(" ")[2] for about, path in links}
 
 
-def update_submodules(folder: Path, talk: Talk) -> str | None:
-    """Check the submodules of a work tree out, theirs too; why not, where git cannot."""
-    args = [*OPTIONS, "submodule", "--quiet", "update", "--init", "--recursive"]
+def named_submodules(folder: Path) -> set[str]:
+    """The paths that the .gitmodules of a work tree names; without it, git knows no URL of what is there."""
+    listed = ["config", "-z", "--file", ".gitmodules", "--get-regexp", r"^submodule\..*\.path$"]
+    _, out, _ = call([*OPTIONS, *listed], folder)  # no such file, and none in it, are failures
+    return {item.split("\n", 1)[1].rstrip("/") for item in os.fsdecode(out).split("\0") if "\n" in item}
+
+
+def update_submodules(folder: Path, paths: Sequence[str], talk: Talk) -> dict[str, str]:
+    """Check submodules of a work tree out, each by itself, and theirs too; why not, by path, where git cannot."""
     environment = {} if talk.asks else {"GIT_TERMINAL_PROMPT": "0"}
-    with start(args, folder, environment=environment, asks=talk.asks) as process:
-        _, err = process.communicate()
-    return git_error(["submodule"], err.decode("utf-8", "replace").strip()).message if process.returncode else None
+    failed = {}
+    for path in paths:
+        args = [*OPTIONS, "--literal-pathspecs", "submodule", "--quiet", "update", "--init", "--recursive", "--", path]
+        with start(args, folder, environment=environment, asks=talk.asks) as process:
+            _, err = process.communicate()
+        if process.returncode:
+            failed[path] = git_error(["submodule"], err.decode("utf-8", "replace").strip()).message
+    return failed
 
 
 def show_diff(repo: Repository, old: str, new: str, options: Sequence[str] = (), paths: Sequence[str] = ()) -> int:

@@ -10,7 +10,7 @@ calls       what Python and the command line call
 from gxt.environment.interpreters import Interpreter, look_at
 from gxt.replaying.again import CURRENT, REPRODUCES, RERUN_OF, VENV, Rehearsal, Watch, Wish, in_folder, rehearse
 from gxt.replaying.calls import check_metrics, reproduce, reproduction, rerun, rerun_of
-from gxt.replaying.environments import make_environment
+from gxt.replaying.environments import Kept, forget, kept, make_environment
 from gxt.replaying.outcome import Reproduction, Rerun, exact
 from gxt.replaying.plan import Plan, Replacement, arguments_in, parse_changes, plan
 from gxt.replaying.supplies import Supply, supply
@@ -27,6 +27,7 @@ __all__ = [
     "RERUN_OF",
     "VENV",
     "Interpreter",
+    "Kept",
     "Plan",
     "Rehearsal",
     "Replacement",
@@ -39,9 +40,11 @@ __all__ = [
     "arguments_in",
     "check_metrics",
     "exact",
+    "forget",
     "held",
     "in_folder",
     "is_compared",
+    "kept",
     "look_at",
     "make_environment",
     "parse_changes",

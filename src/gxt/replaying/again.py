@@ -62,6 +62,11 @@ class Wish:
     keep: bool = False
     timeout: float | None = None
 
+    @property
+    def asked(self) -> str:
+        """The command that asks for it."""
+        return "gxt reproduce" if self.link == REPRODUCES else "gxt rerun"
+
 
 @dataclass(frozen=True)
 class Watch:
@@ -155,7 +160,8 @@ def again(repo: Repository, then: Run, wish: Wish, watch: Watch) -> Done:
         if then.exit_code is not None:
             _take_over_params(then, run, wish.changes)
         run.end(ended.status, exit_code_of(ended.code))
-        scene.place.stays = wish.keep or (ended.code != 0 and ended.told is None)
+        scene.place.stays = wish.keep
+        scene.place.lingers = ended.code != 0 and ended.told is None
         if ended.told is not None:
             watch.said(f"{ended.status}, and kept with what it had: {run.name} ({run.run_id}) in {run.experiment}")
             commands.end_as_told(ended.told)
@@ -165,7 +171,7 @@ def again(repo: Repository, then: Run, wish: Wish, watch: Watch) -> Done:
 @contextmanager
 def _scene(repo: Repository, then: Run, wish: Wish, watch: Watch, is_rehearsal: bool = False) -> Iterator[_Scene]:
     """A temporary folder with the run's code, its submodules too, and its data."""
-    made = plan(then, wish.changes, wish.command)
+    made = plan(then, wish.changes, wish.command, wish.asked)
     _check_alone(then, wish)
     settings = git.config(repo)
     top = Path(os.path.realpath(repo.work_tree)) if repo.work_tree is not None else None
@@ -173,10 +179,10 @@ def _scene(repo: Repository, then: Run, wish: Wish, watch: Watch, is_rehearsal: 
         place.folder = _mirrored(place.root, top, then, watch) or place.folder
         opened = worktrees.open_at(repo, settings, then, place.folder, watch.talk("git"))
         if opened.submodules:
-            why = git.update_submodules(opened.folder, watch.talk("the submodules"))
-            opened = opened._replace(submodules=opened.submodules if why else ())
-            if why:
-                watch.said(why)
+            failed = git.update_submodules(opened.folder, opened.submodules, watch.talk("the submodules"))
+            opened = opened._replace(submodules=list(failed))
+            for path, why in failed.items():
+                watch.said(f"{path}: {why}")
         for remark in worktrees.missing(then, opened):
             watch.said(remark)
         supplies = supply(then, top, opened.folder, wish.also)
@@ -194,6 +200,8 @@ def _scene(repo: Repository, then: Run, wish: Wish, watch: Watch, is_rehearsal: 
             if place.stays:
                 where = shlex.quote(str(opened.folder))
                 watch.said(f"kept {opened.folder}; `git worktree remove --force {where}` takes it away")
+            elif place.lingers:
+                watch.said(f"kept {opened.folder} for a day, for you to look at; --keep keeps it for longer")
 
 
 def _check_alone(then: Run, wish: Wish) -> None:
@@ -226,10 +234,12 @@ def _mirrored(root: Path, top: Path | None, then: Run, watch: Watch) -> Path | N
 def _remark_on_data(then: Run, supplies: Sequence[Supply], wish: Wish, watch: Watch) -> None:
     for one in supplies:
         if one.state == GONE:
-            watch.said(f"{one.path}, which it read, is not here; the command goes on without it")
+            why = "was left out of the snapshot" if one.left_out else "it read"
+            watch.said(f"{one.path}, which {why}, is not here; the command goes on without it")
         elif one.state == CHANGED and wish.link == REPRODUCES:
+            verb = "had" if one.left_out else "read"
             raise UsageError(
-                f"{one.path} is not what run {then.name} read: its content has changed",
+                f"{one.path} is not what run {then.name} {verb}: its content has changed",
                 "bring it back as it was; `gxt rerun` takes it as it is",
             )
         elif one.state == CHANGED:

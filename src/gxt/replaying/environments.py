@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +21,8 @@ from gxt.errors import NotFoundError
 from gxt.showing import one_line
 
 OURS = "git-gxt"
+_WHOLE = "whole"
+_OLD = 30 * 86_400.0  # seconds
 
 
 class Requirements(NamedTuple):
@@ -46,7 +50,7 @@ def make_environment(packages: bytes, version: str | None, said: Callable[[str],
     """The Python of a virtual environment with these packages, made now or before.
 
     By uv where that is installed, else by venv and pip. It is kept in the user's cache directory, one for each list of
-    packages.
+    packages, until nobody has used it for 30 days (`forget`).
 
     Args:
         packages: as environment.txt has them.
@@ -73,15 +77,73 @@ def make_environment(packages: bytes, version: str | None, said: Callable[[str],
     folder.parent.mkdir(parents=True, exist_ok=True)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     with FileLock(f"{folder}.lock"):
-        if not (folder / "whole").exists():
+        if not (folder / _WHOLE).exists():
             many = f"{len(wanted.lines)} package{'' if len(wanted.lines) == 1 else 's'}"
             said(f"making an environment with {many}, which is kept for the next time")
             shutil.rmtree(folder, ignore_errors=True)
             _make(folder, python, wanted, version, uv, base)
-            (folder / "whole").touch()
+        (folder / _WHOLE).touch()  # the time tells when it was used last
     if wanted.left_out:
         said(f"not installed, since they came from a folder: {', '.join(wanted.left_out)}")
     return str(python)
+
+
+# --- those that are kept ----------------------------------------------------------------------------------------------
+
+
+class Kept(NamedTuple):
+    """An environment in the user's cache directory: its folder, its bytes, and when it was used last, in seconds since
+    1970."""
+
+    folder: Path
+    size: int
+    used: float
+
+
+def kept() -> list[Kept]:
+    """The environments that there are, also those that were not finished."""
+    return [Kept(folder, _size(folder), _used(folder)) for folder in _folders()]
+
+
+def forget(unused_for: float = _OLD) -> list[Kept]:
+    """Take away environments that nobody has used for so many seconds, 30 days by default. Returns those; one that is
+    just being made stays."""
+    from filelock import FileLock, Timeout  # here for start-up time
+
+    gone = []
+    for folder in _folders():
+        if time.time() - _used(folder) >= unused_for:
+            with contextlib.suppress(Timeout, OSError), FileLock(f"{folder}.lock", timeout=0):
+                about = Kept(folder, _size(folder), _used(folder))
+                (folder / _WHOLE).unlink(missing_ok=True)  # first: what is half there is made anew
+                shutil.rmtree(folder)
+                gone.append(about)
+    return gone
+
+
+def _folders() -> list[Path]:
+    with contextlib.suppress(OSError):
+        return sorted(path for path in _cache().iterdir() if path.is_dir())
+    return []
+
+
+def _used(folder: Path) -> float:
+    whole = folder / _WHOLE
+    with contextlib.suppress(OSError):
+        return (whole if whole.exists() else folder).stat().st_mtime
+    return time.time()
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(parent, name)).st_size
+    return total
+
+
+# --- making one -------------------------------------------------------------------------------------------------------
 
 
 def _make(

@@ -13,6 +13,9 @@ from gxt.replaying.verdicts import DIFFERS, HELD, IDENTICAL, MISSING, NEW, Verdi
 from gxt.replaying.verdicts import held as all_held
 from gxt.showing import one_line
 
+FAILED_CODE = 8
+"""What `gxt reproduce` exits with where the command failed: no GxtError has it."""
+
 _STATUSES = (IDENTICAL, HELD, DIFFERS, MISSING, NEW)
 
 
@@ -78,11 +81,25 @@ class Reproduction(Again):
 
     @property
     def held(self) -> bool | None:
-        """Whether every metric held and the command did not fail; None where there was nothing to compare."""
-        has_run = (self.exit_code == 0 or self.then.status != FINISHED) and self.run.status != KILLED
-        if not (has_run and all_held(self.metrics)):
-            return False
-        return True if is_compared(self.metrics) else None
+        """Whether every metric held; None where the command failed or was ended, or there was nothing to compare."""
+        if self._why_untold or not is_compared(self.metrics):
+            return None
+        return all_held(self.metrics)
+
+    @property
+    def _why_untold(self) -> str:
+        """Why the metrics tell nothing: the command did not come to its end. Nothing where it did."""
+        if self.run.status == KILLED:
+            return "the command was ended before its own end"
+        return "the command failed" if self.exit_code and self.then.status == FINISHED else ""
+
+    @property
+    def verdict_code(self) -> int:
+        """What `gxt reproduce` exits with: 0 where all held, 1 where not, 8 where the command failed or was ended, 2
+        where there was nothing to compare."""
+        if self._why_untold:
+            return FAILED_CODE
+        return {True: 0, False: 1, None: 2}[self.held]
 
     @property
     def summary(self) -> str:
@@ -94,7 +111,7 @@ class Reproduction(Again):
         counts = {status: sum(one.status == status for one in self.metrics) for status in _STATUSES}
         said = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "no metric to compare"
         word = {True: "held", False: "did not hold", None: "cannot be told"}[self.held]
-        return f"{word}: {said}"
+        return f"{word}: {', '.join(filter(None, [self._why_untold, said]))}"
 
     def to_dict(self) -> dict[str, Any]:
         """As `gxt reproduce --json` gives it."""

@@ -71,13 +71,14 @@ def parse_changes(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def plan(run: Run, changes: Mapping[str, str], command: Sequence[str] = ()) -> Plan:
+def plan(run: Run, changes: Mapping[str, str], command: Sequence[str] = (), asked: str = "gxt rerun") -> Plan:
     """How to run a run again.
 
     Args:
         changes: params, and what they are to be. Each has to stand in the command as `--NAME VALUE`, `--NAME=VALUE` or
             `NAME=VALUE`; `-` and `_` are the same.
         command: the command to run in place of the recorded one.
+        asked: how somebody asks for this, whom errors tell how to ask otherwise.
 
     Raises:
         UsageError: nothing that could be run is recorded, secrets in it are masked, or a param has no place in it.
@@ -88,7 +89,7 @@ def plan(run: Run, changes: Mapping[str, str], command: Sequence[str] = ()) -> P
     if not command and not recorded and entrypoint.endswith(".ipynb"):
         _check_inside(entrypoint)
         return Plan((), entrypoint, dict(changes), PurePosixPath(entrypoint).parent, ())
-    words = list(command) or _words(run, recorded, entrypoint)
+    words = list(command) or _words(run, recorded, entrypoint, asked)
     secret = {} if command else _masked(run, words)
     replaced: list[Replacement] = []
     for name, value in changes.items():
@@ -97,13 +98,13 @@ def plan(run: Run, changes: Mapping[str, str], command: Sequence[str] = ()) -> P
             whole = shlex.join([*words, f"--{name}", value])
             raise UsageError(
                 f"the command has no argument for the param {name}: {shlex.join(words)}",
-                f"give the whole command after --: gxt rerun {run.id} -- {whole}",
+                f"give the whole command after --: {asked} {run.id} -- {whole}",
             )
         replaced += placed
     if any(words[i] == word for i, word in secret.items()):
         raise UsageError(
             f"the command was recorded without its secrets: {recorded}",
-            f"give the whole command after --: gxt rerun {run.id} -- {words[0]} …; what programs read from environment "
+            f"give the whole command after --: {asked} {run.id} -- {words[0]} …; what programs read from environment "
             "variables needs nothing",
         )
     return Plan(words, None, {}, cwd, replaced)
@@ -123,7 +124,7 @@ def _check_inside(path: str) -> None:
 _INTERACTIVE = re.compile(r"-[iBbEIOPqRsSuvxX?]*")
 
 
-def _words(run: Run, command: str, entrypoint: str) -> list[str]:
+def _words(run: Run, command: str, entrypoint: str, asked: str) -> list[str]:
     try:
         words = shlex.split(command) if "\0" not in command else []
     except ValueError:
@@ -134,13 +135,13 @@ def _words(run: Run, command: str, entrypoint: str) -> list[str]:
         )
         raise UsageError(
             f"run {run.name} has no command to run again: {why}",
-            f"give one after --: gxt rerun {run.id} -- python train.py",
+            f"give one after --: {asked} {run.id} -- python train.py",
         )
     own = PurePosixPath(words[0]).name
     if own in ("gxt", "git-gxt") and words[1:2] != ["run"]:
         raise UsageError(
             f"run {run.name} was recorded by `{' '.join(words[:2])}`, which computes nothing",
-            f"the command that did may follow --: gxt rerun {run.id} -- python train.py",
+            f"the command that did may follow --: {asked} {run.id} -- python train.py",
         )
     if is_python(words[0]) and all(word == "-" or _INTERACTIVE.fullmatch(word) for word in words[1:]):
         raise UsageError(f"run {run.name} was recorded from what somebody typed: `{command}` has no program to run")

@@ -11,11 +11,11 @@ import itertools
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from gxt import datasets, large, worktrees
+from gxt import datasets, large, snapshots, worktrees
 from gxt.errors import GxtError, UsageError
 from gxt.model import Run
 
@@ -31,19 +31,21 @@ class Supply(NamedTuple):
         path: as inputs.yaml has it, or relative to the top of the work tree.
         state: SAME, CHANGED or GONE by its digest; UNKNOWN where none was recorded.
         brought: whether it was brought to the folder, or was there with the code.
-        linked: whether it is a link to the user's own.
+        linked: whether it is a link to the user's own, or links to its files.
+        left_out: whether it was left out of the snapshot; whether the run read it is not known.
     """
 
     path: str
     state: str
     brought: bool = True
     linked: bool = False
+    left_out: bool = False
 
 
 def supply(run: Run, top: Path | None, folder: Path, also: Sequence[str] = ()) -> list[Supply]:
     """Bring what a run read into a folder with its code, from the user's work tree.
 
-    Those are its inputs, files that were too large for the snapshot, and what else somebody names.
+    Those are its inputs, what was left out of the snapshot, and what else somebody names.
 
     Args:
         top: the user's work tree.
@@ -64,7 +66,7 @@ def supply(run: Run, top: Path | None, folder: Path, also: Sequence[str] = ()) -
             found[source] = _input(source, digest if isinstance(digest, str) else None, bringer)
     for path, about in worktrees.not_kept(run).items():
         if path not in found:
-            found |= _left_out(path, about.get("size"), bringer)
+            found |= _left_out(path, about, bringer)
     return list(found.values())
 
 
@@ -98,20 +100,28 @@ def state_of(path: Path, digest: str | None) -> str:
     return SAME if now.get("digest") == digest else CHANGED
 
 
-def _left_out(path: str, size: object, bringer: _Bringer) -> dict[str, Supply]:
-    """A file that was too large for the snapshot, or whose kind holds secrets, such as .env."""
-    if bringer.top is None or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+def _left_out(path: str, about: Mapping[str, Any], bringer: _Bringer) -> dict[str, Supply]:
+    """A file that was too large for the snapshot, or whose kind holds secrets, such as .env; or a folder of too many.
+
+    A folder's files are linked: copies of that many would take long, and a link to the folder itself is not what
+    programs walk through that look for files.
+    """
+    inside = PurePosixPath(path)
+    if bringer.top is None or not inside.parts or inside.is_absolute() or ".." in inside.parts:
         return {}
     theirs, there = bringer.top / path, bringer.folder / path
     if bringer.leads_out(path):
-        return {path: Supply(path, UNKNOWN, brought=False, linked=True)}
+        return {path: Supply(path, UNKNOWN, brought=False, linked=True, left_out=True)}
+    if theirs.is_dir() and "size" not in about:
+        return {path: Supply(path, UNKNOWN, linked=bringer.bring(path, copies=False), left_out=True)}
     if not theirs.is_file():
-        return {path: Supply(path, GONE, brought=False)} if isinstance(size, int) else {}
-    if isinstance(size, int) and theirs.stat().st_size != size:
-        return {path: Supply(path, CHANGED, brought=False)}
+        is_told = not theirs.exists() and about.get("problem") != snapshots.SECRET
+        return {path: Supply(path, GONE, brought=False, left_out=True)} if is_told else {}
+    if isinstance(about.get("size"), int) and theirs.stat().st_size != about["size"]:
+        return {path: Supply(path, CHANGED, brought=False, left_out=True)}
     if there.is_file() or there.is_symlink():  # as the commit has it
         there.unlink()
-    return {path: Supply(path, UNKNOWN, linked=bringer.bring(path))}
+    return {path: Supply(path, UNKNOWN, linked=bringer.bring(path), left_out=True)}
 
 
 def _inside(path: str, top: Path | None) -> str:
@@ -150,7 +160,7 @@ class _Bringer:
                 return True
         return False
 
-    def bring(self, inside: str) -> bool:
+    def bring(self, inside: str, copies: bool = True) -> bool:
         """Have a file or folder there too, if it is here; whether any of it is a link."""
         if self.top is None or self.leads_out(inside):
             return False
@@ -158,8 +168,12 @@ class _Bringer:
         if (self.top / inside).is_dir() and not os.path.lexists(self.folder / inside):
             (self.folder / inside).mkdir(parents=True)  # an empty one too
         for source, target in self._lacking(self.top / inside, self.folder / inside):
-            size = source.stat().st_size
             target.parent.mkdir(parents=True, exist_ok=True)
+            if not copies:
+                target.symlink_to(source.resolve())
+                linked = True
+                continue
+            size = source.stat().st_size
             with open(source, "rb") as stream, open(target, "xb") as out:
                 if large.cloned(stream, out):
                     shutil.copymode(source, target)
