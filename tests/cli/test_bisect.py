@@ -246,9 +246,13 @@ def test_submodules_are_there(gxt: Gxt, repo: Repository, tmp_path: Path, monkey
     git("commit", "-q", "-a", "-m", "bad", cwd=Path("inner"))
     git("push", "-q", "origin", "HEAD:refs/heads/other", cwd=Path("inner"))
     git("commit", "-q", "-a", "-m", "worse")
-    git("commit", "-q", "--allow-empty", "-m", "more")
-    found = gxt(*ASKED, "--good", "HEAD~2", "--json", *COMMAND).json
-    assert found["first_bad"]["subject"] == "worse" and git("worktree", "list").count("\n") == 0
+    git("init", "-q", "nested")
+    git("commit", "-q", "--allow-empty", "-m", "by mistake", cwd=Path("nested"))
+    git("-c", "advice.addEmbeddedRepo=false", "add", "nested")
+    git("commit", "-q", "-m", "more")
+    done = gxt(*ASKED, "--good", "HEAD~2", "--json", *COMMAND)
+    assert done.json["first_bad"]["subject"] == "worse" and git("worktree", "list").count("\n") == 0
+    assert "nested is empty: .gitmodules does not name it" in done.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -351,3 +355,139 @@ def test_data_that_has_changed_since_it_was_read_stops_it(gxt: Gxt, repo: Reposi
     assert gxt(*ASKED, "--good", ids[0], "--link", "data", "--json", *COMMAND).json["first_bad"]["commit"] == ids[5]
     Path("data/speed").unlink()
     assert "data/speed, which run" in gxt(*ASKED, "--good", ids[0], *COMMAND).err
+
+
+# --- where nothing tells ----------------------------------------------------------------------------------------------
+
+
+def test_without_a_command_an_end_that_no_run_tells_of_is_no_culprit(gxt: Gxt, repo: Repository) -> None:
+    ids = make_history(4)
+    record_at(repo, ids[2], 6.25)
+    done = gxt(*ASKED, code=3)
+    assert f"no recorded run tells whether HEAD ({ids[3][:9]}) is bad: rmse <= 6.5" in done.err
+    assert "first bad commit" not in done.out and "a command after --" in done.err
+    assert "whether v2" in gxt(*ASKED, "--good", tag("v2", ids[1]), "--bad", ids[3], code=3).err
+    assert gxt(*ASKED, "--no-check-ends", code=3).out == ""  # nobody has said that HEAD is bad
+    done = gxt(*ASKED, "--bad", ids[3], "--no-check-ends")
+    assert "not tested: taken as said" in done.out and f"first bad commit: {ids[3]}" in done.out
+
+
+def tag(name: str, commit: str) -> str:
+    git("tag", name, commit)
+    return name
+
+
+def test_commits_that_no_run_tells_of_are_said_once(gxt: Gxt, repo: Repository) -> None:
+    ids = make_history(8)
+    for number, rmse in ((0, 6.25), (1, 6.25), (7, 7.5)):
+        record_at(repo, ids[number], rmse)
+    done = gxt(*ASKED, code=1)
+    assert "skip" not in done.out and "no recorded run tells of more; the first bad one is among" in done.out
+    assert all(commit[:9] in done.out for commit in ids[2:]) and "a command after -- tests them" in done.err
+    found = gxt(*ASKED, "--good", ids[0], "--json", code=1).json
+    assert set(found["possible"]) == set(ids[2:]) and [s["commit"] for s in found["steps"]] == [ids[0], ids[7], ids[1]]
+
+
+def test_why_good_runs_do_not_count_is_said(gxt: Gxt, repo: Repository) -> None:
+    ids = make_history(4)
+    refused = gxt(*ASKED[:3], "-e", "nope", *COMMAND, code=3).err
+    assert "no experiment 'nope'" in refused and "--good COMMIT" in refused
+    record_at(repo, ids[1], 6.25, command="python train.py --name a")
+    record_at(repo, ids[2], 6.25, command="python train.py --name b")
+    record_at(repo, ids[2], 6.25, cwd="elsewhere")
+    record_at(repo, ids[3], 9.0, command="python other.py")
+    git("checkout", "-q", "-b", "aside", ids[0])
+    Path("model.py").write_text("ERROR = 1\n")
+    git("commit", "-q", "-a", "-m", "aside")
+    record_at(repo, git("rev-parse", "HEAD"), 6.25)
+    git("checkout", "-q", "main")
+    said = gxt(*ASKED, *COMMAND, code=3).err
+    assert "no recorded run of taxi is known to be good: rmse <= 6.5; of 4 that are, " in said
+    assert "2 ran another command (python train.py --name b)" in said and "1 ran in another folder (elsewhere)" in said
+    assert "1 ran code that is not in the history of HEAD" in said and "other.py" not in said
+
+
+# --- whose runs, on which data ----------------------------------------------------------------------------------------
+
+
+def test_the_experiment_is_that_of_the_commands_runs(gxt: Gxt, repo: Repository) -> None:
+    Path("data").mkdir()
+    Path("data/speed").write_text("18\n")
+    Path(".gitignore").write_text("data/\n__pycache__/\n")
+    ids = make_history(7)
+    chosen = TRAIN.replace("import gxt\n", "import gxt\ngxt.set_experiment('taxi')\n", 1)
+    chosen = chosen.replace("    gxt.log", "    gxt.log_input('data/speed')\n    open('data/speed')\n    gxt.log", 1)
+    command = ("--", PYTHON, "-c", chosen)
+    subprocess.run([PYTHON, "-c", chosen], check=True)  # a run of HEAD by hand, in the experiment that it chooses
+    record_at(repo, ids[0], 6.25, command="python elsewhere.py")
+    other = recorder.begin(repo, "another")
+    other.log_metric("rmse", 6.0)
+    other.end()
+    asked = ("bisect", "--metric", "rmse <= 6.5", "--good", ids[0])
+    done = gxt(*asked, "--json", *command)
+    assert done.json["first_bad"]["commit"] == ids[5] and done.json["experiment"] == "taxi"
+    assert "in taxi, whose runs have the metric; -e names another experiment" in done.err
+    assert {run.experiment for run in catalog.listing(repo).runs} == {"taxi", "another"}
+
+
+def test_of_several_experiments_one_has_to_be_named(gxt: Gxt, repo: Repository) -> None:
+    ids = make_history(2)
+    record_at(repo, ids[0], 6.25)
+    assert "in taxi, whose runs" in gxt(*ASKED[:3], code=3).err
+    other = recorder.begin(repo, "another")
+    other.log_metric("rmse", 6.0)
+    other.end()
+    refused = gxt(*ASKED[:3], code=2).err
+    assert "runs of several experiments have rmse" in refused and "-e another" in refused and "-e taxi" in refused
+    git("config", "gxt.experiment", "taxi")
+    assert "known to be good" not in gxt(*ASKED[:3], code=3).err
+
+
+def record_with_data(repo: Repository, commit: str, rmse: float) -> str:
+    """A run of a commit's code that read data/speed as it is."""
+    from gxt.capture import Known
+
+    about = {"command": f"{PYTHON} train.py", "commit": commit, "dirty": False, "snapshot": commit}
+    run = recorder.begin(repo, "taxi", origin=Known(about, {}))
+    run.log_input("data/speed")
+    run.log_metric("rmse", rmse)
+    run.end()
+    return run.run_id
+
+
+def test_runs_that_read_other_data_do_not_answer(gxt: Gxt, repo: Repository) -> None:
+    Path("data").mkdir()
+    Path("data/speed").write_text("18\n")
+    Path(".gitignore").write_text("data/\n")
+    ids = make_history(7)
+    for number in (0, 4):
+        record_with_data(repo, ids[number], 7.5)  # on other data, this was bad
+    Path("data/speed").write_text("19\n")
+    record_with_data(repo, ids[2], 6.25)
+    record_with_data(repo, ids[6], 7.5)
+    done = gxt(*ASKED, "--json", *COMMAND)
+    assert done.json["first_bad"]["commit"] == ids[5] and done.json["good"] == ids[2]
+    assert "2 recorded runs do not count, having read other data: data/speed" in done.err
+    alone = gxt(*ASKED, "--json", code=0)  # the latest ones agree, whatever there is by now
+    assert alone.json["first_bad"]["commit"] == ids[5] and "2 recorded runs do not count" in alone.err
+    Path("data/speed").write_text("20\n")
+    assert gxt(*ASKED, "--json").json["first_bad"]["commit"] == ids[5]
+    assert "its content has changed" in gxt(*ASKED, *COMMAND, code=2).err
+    linked = gxt(*ASKED, "--link", "data", "--json", *COMMAND)  # the runs of the bisection itself have no inputs
+    assert "4 recorded runs do not count" in linked.err and linked.json["good"] == ids[4]
+
+
+def test_data_that_git_tracks_is_code(gxt: Gxt, repo: Repository) -> None:
+    Path("data").mkdir()
+    ids = []
+    for number, error in enumerate((6.0, 6.0, 7.0, 7.0)):
+        Path("data/speed").write_text(f"{number}\n")
+        Path("train.py").write_text(TRAIN)
+        Path("model.py").write_text(f"ERROR = {error}\n")
+        git("add", ".")
+        git("commit", "-q", "-m", f"commit {number}")
+        ids.append(git("rev-parse", "HEAD"))
+        record_with_data(repo, ids[-1], error)
+    Path("data/speed").write_text("changed\n")
+    found = gxt(*ASKED, "--json", *COMMAND)
+    assert found.json["first_bad"]["commit"] == ids[2] and "do not count" not in found.err

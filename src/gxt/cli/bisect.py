@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,24 +29,25 @@ from gxt import (
     temporary,
     worktrees,
 )
-from gxt.bisecting import BAD, GOOD, SKIP, TAG, Answer, Outcome, Question, Recorded
+from gxt.bisecting import BAD, GOOD, TAG, Answer, Question, Recorded
+from gxt.bisecting.data import files_of
+from gxt.bisecting.recorded import OTHER_DATA
 from gxt.capture import Known
 from gxt.cli import output
+from gxt.cli.bisected import Teller, json_of, report
 from gxt.cli.moving import talk
 from gxt.cli.params import complete_experiment, json_option, repository
 from gxt.cli.run import sink_of
-from gxt.cli.runs import SHORT, commit_json, metric_text
+from gxt.cli.runs import SHORT
 from gxt.commands import Exit, exit_code_of
 from gxt.errors import GxtError, NotFoundError, UsageError
 from gxt.git import CodeCommit, Repository, WorkTree
 from gxt.model import DEFAULT_EXPERIMENT, FAILED, Run
 from gxt.replaying import Interpreter, Plan, Supply, in_folder
 from gxt.replaying.plan import is_python
-from gxt.replaying.supplies import CHANGED, GONE, UNKNOWN, state_of
+from gxt.replaying.supplies import UNKNOWN
 from gxt.showing import one_line, quoted
 from gxt.temporary import Place
-
-_STYLES = {GOOD: "green", BAD: "red", SKIP: "yellow"}
 
 
 @click.command("bisect", context_settings={"allow_interspersed_args": False})
@@ -65,7 +65,7 @@ _STYLES = {GOOD: "green", BAD: "red", SKIP: "yellow"}
     "--experiment",
     metavar="NAME",
     shell_complete=complete_experiment,
-    help="Whose runs answer, and take the new ones. Default: as for `gxt run`.",
+    help="Whose runs answer, and take the new ones. Default: where the command's runs are, or those with the metric.",
 )
 @click.option(
     "--runs",
@@ -111,9 +111,10 @@ def bisect_command(
     `git bisect` in a work tree of its own, which goes again. Recorded runs of the experiment answer for the commits
     that have the same files, if they ran the same command; only between them is COMMAND run, and each run recorded.
     What it prints goes to standard error. Interrupted, the same command goes on. Without a COMMAND, recorded runs of
-    any command answer, and nothing is run.
+    any command answer, and nothing is run. Runs that read other data do not count.
 
-    Exits with 0 where the commit is found, with 1 where several cannot be told apart.
+    Exits with 0 where the commit is found, with 1 where several cannot be told apart, with 3 where nothing tells of
+    the good or the bad one.
 
     \b
     gxt bisect --metric 'rmse <= 6.5' -- python train.py
@@ -121,29 +122,91 @@ def bisect_command(
     """
     repo = repository(ctx)
     settings = git.config(repo)
-    name = experiment or os.environ.get(fluent.EXPERIMENT_VARIABLE) or settings.get("gxt.experiment")
-    name = name or DEFAULT_EXPERIMENT
+    name = _experiment(repo, settings, experiment, condition, command, is_new=bool(command and good))
     expression = bisecting.parse_condition(repo, name, condition)
     question = Question(condition, expression, name, command, _inside(repo), runs, fail_is_bad)
     recorded = Recorded(repo, question)
+    linked = _links(repo, links)
+    if command:
+        recorded.data.check(linked)
+    _remark_on_data(recorded)
     end = _commit(repo, bad or "HEAD")
     known_end = bisecting.check_end(recorded, end, BAD, bad or "HEAD")
-    begin = _commit(repo, good) if good else bisecting.latest_good(repo, recorded, end.id)
+    begin = _commit(repo, good) if good else bisecting.latest_good(repo, recorded, end.id, bad or "HEAD")
     known = bisecting.check_end(recorded, begin, GOOD, good or begin.id[:SHORT])
-    teller = _Teller(question, as_json)
-    is_checked = check_ends and bool(command)
+    teller = Teller(question, as_json)
+    is_end_checked = check_ends or bad is None  # who says nothing of HEAD may be wrong about it
+    if not command:
+        _check_known(question, begin, known, GOOD, good if check_ends else None)
+        _check_known(question, end, known_end, BAD, bad or "HEAD" if is_end_checked else None)
     with _place(repo, end, settings) as place:
-        tester = _Tester(repo, settings, recorded, place, _links(repo, links)) if command else None
-        known = _end(recorded, begin, GOOD, known, tester if is_checked else None, teller)
-        # Who says nothing of HEAD may be wrong about it.
-        known_end = _end(recorded, end, BAD, known_end, tester if is_checked or bad is None else None, teller)
+        tester = _Tester(repo, settings, recorded, place, linked) if command else None
+        known = _end(recorded, begin, GOOD, known, tester if check_ends else None, teller)
+        known_end = _end(recorded, end, BAD, known_end, tester if is_end_checked else None, teller)
         outcome = bisecting.bisect(repo, place.folder, begin.id, end.id, recorded, tester, teller.tells)
     outcome.answers[:0] = [answer for answer in (known, known_end) if answer is not None]
     if as_json:
-        output.page(render.json_text(_json(repo, question, outcome)))
+        output.page(render.json_text(json_of(repo, question, outcome)))
     else:
-        _report(repo, question, outcome)
+        report(repo, question, outcome)
     return 0 if outcome.first_bad is not None else 1
+
+
+def _experiment(
+    repo: Repository,
+    settings: Mapping[str, str],
+    asked: str | None,
+    condition: str,
+    command: Sequence[str],
+    is_new: bool,
+) -> str:
+    """Whose runs answer.
+
+    Args:
+        asked: what -e says.
+        is_new: whether a new experiment would do: that of the runs to come.
+
+    Raises:
+        NotFoundError: there is none of that name.
+        UsageError: runs of several have the metric.
+    """
+    if asked is not None:
+        if not is_new and asked not in {one.name for one in catalog.all_experiments(repo)}:
+            new = "; a new one takes --good COMMIT" if command else ""
+            raise NotFoundError(f"no experiment {quoted(asked)}", f"`gxt list` shows them{new}")
+        return asked
+    said = os.environ.get(fluent.EXPERIMENT_VARIABLE)
+    otherwise = said or settings.get("gxt.experiment") or DEFAULT_EXPERIMENT
+    found = said or bisecting.find_experiment(repo, condition, command, _inside(repo), otherwise)
+    if found != otherwise:
+        output.note(f"gxt: in {one_line(found)}, whose runs have the metric; -e names another experiment")
+    return found
+
+
+def _remark_on_data(recorded: Recorded) -> None:
+    """Say which recorded runs are not asked since they read other data, and what is not here."""
+    others = [(run, source) for run, why, source in recorded.passed_over if why == OTHER_DATA]
+    if others:
+        them = "1 recorded run does" if len(others) == 1 else f"{len(others)} recorded runs do"
+        paths = worktrees.names_of(list(dict.fromkeys(source for _, source in others)))
+        output.note(f"gxt: {them} not count, having read other data: {paths}")
+    for source in recorded.data.gone:
+        output.note(f"gxt: {one_line(source)}, which run {recorded.data.readers[source].name} read, is not here")
+
+
+def _check_known(question: Question, commit: CodeCommit, known: Answer | None, result: str, name: str | None) -> None:
+    """Raises NotFoundError where nothing tells of an end of the search: no recorded run, no command, and nobody's word.
+
+    Args:
+        name: what the end is called; None where somebody's word is to be taken.
+    """
+    if known is None and name is not None:
+        where = name if name == commit.id else f"{one_line(name)} ({commit.id[:SHORT]})"
+        raise NotFoundError(
+            f"no recorded run tells whether {where} is {result}: {question.text}",
+            f"a command after -- tests it; --{result} COMMIT names another; "
+            f"`--{result} {one_line(name)} --no-check-ends` takes your word",
+        )
 
 
 def _end(
@@ -152,7 +215,7 @@ def _end(
     result: str,
     known: Answer | None,
     tester: _Tester | None,
-    teller: _Teller,
+    teller: Teller,
 ) -> Answer | None:
     """What there is to say of an end of the search: from recorded runs, or by running the command where a tester is
     given; else it is taken as said.
@@ -217,46 +280,6 @@ def _links(repo: Repository, paths: Sequence[str]) -> list[str]:
     return found
 
 
-def _recorded_inputs(recorded: Recorded, repo: Repository, top: Path | None, links: Sequence[str]) -> list[str]:
-    """The files of the work tree that recorded runs of the experiment read.
-
-    Raises:
-        UsageError: one is not what the latest of them read, and is not among the `links`, which are taken as they are.
-    """
-    if top is None or recorded.question.experiment not in {one.name for one in catalog.all_experiments(repo)}:
-        return []
-    runs = catalog.listing(repo, [recorded.question.experiment], order_by=["started:desc"], limit=100).runs
-    latest: dict[str, tuple[Run, object]] = {}
-    for run in runs:
-        for about in run.inputs.values():
-            source = str(about.get("source") or "")
-            if (
-                source
-                and "://" not in source
-                and not source.startswith("/")
-                and ".." not in PurePosixPath(source).parts
-            ):
-                latest.setdefault(source, (run, about.get("digest")))
-    for source, (run, digest) in sorted(latest.items()):
-        if any(PurePosixPath(source).is_relative_to(link) for link in links):
-            continue
-        state = state_of(top / source, digest if isinstance(digest, str) else None)
-        if state == CHANGED:
-            raise UsageError(
-                f"{one_line(source)} is not what run {run.name} read: its content has changed",
-                f"bring it back as it was; --link {shlex.quote(source)} takes it as it is",
-            )
-        if state == GONE:
-            output.note(f"gxt: {source}, which run {run.name} read, is not here")
-    return [path.relative_to(top).as_posix() for source in sorted(latest) for path in _named(top, source)]
-
-
-def _named(top: Path, source: str) -> list[Path]:
-    """The files that an input's source names: one, or what fits a pattern."""
-    is_pattern = any(sign in source for sign in "*?[") and not (top / source).exists()
-    return sorted(top.glob(source)) if is_pattern else [top / source]
-
-
 @dataclass
 class _Tester:
     """Runs the command on a commit's code, and records it."""
@@ -274,9 +297,8 @@ class _Tester:
             raise UsageError(f"no such command: {word}")
         self.python = replaying.look_at(_program(word)) if is_python(word) else None
         self.top = Path(os.path.realpath(self.repo.work_tree)) if self.repo.work_tree is not None else None
-        self.links = list(
-            dict.fromkeys([*self.links, *_recorded_inputs(self.recorded, self.repo, self.top, self.links)])
-        )
+        read = files_of(self.recorded.data, self.top) if self.top is not None else []
+        self.links = list(dict.fromkeys([*self.links, *read]))
 
     @property
     def folder(self) -> Path:
@@ -285,10 +307,11 @@ class _Tester:
     def __call__(self, commit: CodeCommit) -> Run:
         question = self.recorded.question
         git.check_out(self.folder, commit.id, self.settings)
-        if git.submodules_at(self.repo, commit.id):
-            why = git.update_submodules(self.folder, talk("the submodules"))
-            if why:
-                output.note(f"gxt: {why}")
+        submodules, nested = worktrees.submodules_in(self.repo, commit.id, self.folder)
+        if nested:
+            output.note(f"gxt: {worktrees.without(nested)}")
+        for path, why in git.update_submodules(self.folder, submodules, talk("the submodules")).items():
+            output.note(f"gxt: {one_line(path)}: {why}")
         if pointers := git.lfs_pointers(self.folder):
             why = "could not bring them" if git.has_lfs() else "is not installed"
             output.note(f"gxt: pointers alone, since git-lfs {why}: {worktrees.names_of(pointers)}")
@@ -358,106 +381,3 @@ class _Tester:
 def _program(word: str) -> str:
     """A Python by its whole path: a relative one is of the user's own folder."""
     return str(Path(word).absolute()) if "/" in word else shutil.which(word) or word
-
-
-# --- what is said of it -----------------------------------------------------------------------------------------------
-
-
-class _Teller:
-    """Says how far it has come."""
-
-    def __init__(self, question: Question, as_json: bool) -> None:
-        self._question, self._is_quiet = question, as_json
-
-    def begins(self, result: str, commit: CodeCommit, known: Answer | None) -> None:
-        """One end of the search, which somebody named or recorded runs tell of."""
-        self.tells(known if known is not None else Answer(commit, result, []), None, is_said=known is None)
-
-    def tells(self, answer: Answer, steps: int | None, is_said: bool = False) -> None:
-        """An answer, and about how many are to come; or, if it `is_said`, what nobody has tested."""
-        if self._is_quiet:
-            return
-        result = output.paint(f"{answer.result:<4}", _STYLES[answer.result])
-        remark = "not tested: taken as said" if is_said else f"about {steps} to go" if steps else ""
-        more = output.paint(f"  ({remark})", "bright_black") if remark else ""
-        commit = answer.commit
-        output.say(
-            f"{result}  {commit.id[:SHORT]} {one_line(commit.subject)}  {_told(self._question, answer)}{more}".rstrip()
-        )
-
-
-def _told(question: Question, answer: Answer) -> str:
-    said = [answer.why] if answer.why else []
-    for run in answer.runs:
-        values = [] if answer.why else _values(question, run)
-        said.append(" ".join([*values, f"({run.name or run.id})"]))
-    if answer.runs:
-        said.append("recorded" if not answer.ran else f"ran {answer.ran}" if answer.ran > 1 else "ran")
-    return ", ".join(said)
-
-
-def _values(question: Question, run: Run) -> list[str]:
-    """The values that the condition is about."""
-    found = []
-    for one in dict.fromkeys(bisecting.fields_of(question.expression)):
-        value = one.value(run)
-        if one.kind == "metrics" and not one.part and one.name in run.metrics:
-            found.append(metric_text(run, one.name))
-        elif value is not None:
-            found.append(f"{str(one).removeprefix('metrics.')} {one_line(str(value))}")
-    return found
-
-
-def _report(repo: Repository, question: Question, outcome: Outcome) -> None:
-    first = outcome.first_bad
-    output.say("")
-    if first is None:
-        output.say("only commits are left that could not be tested; the first bad one is among")
-        for commit in outcome.possible:
-            output.say(f"  {commit.id[:SHORT]} {one_line(commit.subject)}")
-        if question.command:
-            output.note("what git ignores is not there when the command runs; --link PATH brings it")
-        return
-    output.say(f"{output.paint('first bad commit:', 'bold')} {output.paint(first.id, 'yellow')}")
-    output.say(f"  {one_line(first.subject)} ({one_line(first.author)})")
-    for change in _changes(repo, first):
-        counts = "binary" if change.added is None else f"+{change.added} -{change.removed}"
-        output.say(f"  {one_line(change.path)}  {counts}")
-    for word, answer in (("before", outcome.of(first.parents)), ("since", outcome.of([first.id]))):
-        if answer is not None:
-            output.say(f"{word:<6}  {answer.commit.id[:SHORT]}  {_told(question, answer)}")
-
-
-def _changes(repo: Repository, commit: CodeCommit) -> list[git.FileChange]:
-    before = commit.parents[0] if commit.parents else git.empty_tree(git.config(repo))
-    return git.changed_files(repo, before, commit.id)
-
-
-def _json(repo: Repository, question: Question, outcome: Outcome) -> dict[str, Any]:
-    first = outcome.first_bad
-    before = outcome.of(first.parents) if first else None
-    since = outcome.of([first.id]) if first else None
-    return {
-        "condition": question.text,
-        "experiment": question.experiment,
-        "tag": question.id,
-        "good": outcome.good,
-        "bad": outcome.bad,
-        "first_bad": commit_json(first) if first else None,
-        "files": [change._asdict() for change in _changes(repo, first)] if first else [],
-        "before": [run.id for run in before.runs] if before else [],
-        "since": [run.id for run in since.runs] if since else [],
-        "possible": [commit.id for commit in outcome.possible],
-        "steps": [_step_json(answer) for answer in outcome.answers],
-    }
-
-
-def _step_json(answer: Answer) -> dict[str, Any]:
-    return {
-        "commit": answer.commit.id,
-        "subject": answer.commit.subject,
-        "result": answer.result,
-        "runs": [run.id for run in answer.runs],
-        "ran": answer.ran,
-        "why": answer.why,
-    }
