@@ -302,6 +302,7 @@ def test_what_is_asked_for_wrongly(gxt: Gxt, repo: Repository) -> None:
     assert f"{ids[1]} is bad by what was recorded" in done.err
     assert "no run has 'rmze'" in gxt("bisect", "--metric", "rmze < 1", "-e", "taxi", *COMMAND, code=3).err
     assert "no such command" in gxt(*ASKED, "--good", ids[0], "--", "no-such-program", code=2).err
+    assert "--metric is empty" in gxt("bisect", "--metric", " ", *COMMAND, code=2).err
     done = gxt(*ASKED, "--good", ids[0], "--", "./not-there-yet", code=1)
     assert "cannot be tested: no such command: ./not-there-yet" in done.err
 
@@ -443,13 +444,13 @@ def test_of_several_experiments_one_has_to_be_named(gxt: Gxt, repo: Repository) 
     assert "known to be good" not in gxt(*ASKED[:3], code=3).err
 
 
-def record_with_data(repo: Repository, commit: str, rmse: float) -> str:
-    """A run of a commit's code that read data/speed as it is."""
+def record_with_data(repo: Repository, commit: str, rmse: float, path: str = "data/speed") -> str:
+    """A run of a commit's code that read a file as it is."""
     from gxt.capture import Known
 
     about = {"command": f"{PYTHON} train.py", "commit": commit, "dirty": False, "snapshot": commit}
     run = recorder.begin(repo, "taxi", origin=Known(about, {}))
-    run.log_input("data/speed")
+    run.log_input(path)
     run.log_metric("rmse", rmse)
     run.end()
     return run.run_id
@@ -491,3 +492,13 @@ def test_data_that_git_tracks_is_code(gxt: Gxt, repo: Repository) -> None:
     Path("data/speed").write_text("changed\n")
     found = gxt(*ASKED, "--json", *COMMAND)
     assert found.json["first_bad"]["commit"] == ids[2] and "do not count" not in found.err
+
+
+def test_data_outside_of_the_work_tree_is_compared_too(gxt: Gxt, repo: Repository, tmp_path: Path) -> None:
+    outside = tmp_path / "speed"
+    outside.write_text("18\n")
+    ids = make_history(7)
+    record_with_data(repo, ids[4], 7.5, str(outside))
+    outside.write_text("19\n")
+    done = gxt(*ASKED, "--good", ids[2], "--json", *COMMAND)
+    assert done.json["first_bad"]["commit"] == ids[5] and "1 recorded run does not count" in done.err

@@ -37,11 +37,12 @@ class Data:
         return None
 
     def check(self, links: Sequence[str]) -> None:
-        """Raises UsageError where a file is not what the latest run read, and is none of the `links`, nor in one."""
+        """Raises UsageError where a file of the work tree is not what the latest run read, and is none of the `links`,
+        nor in one."""
         for source, run in sorted(self.readers.items()):
-            then = dict(_inputs(run)).get(source)
-            is_linked = any(PurePosixPath(source).is_relative_to(link) for link in links)
-            if not is_linked and then is not None and self.digests.get(source, then) != then:
+            path, then = PurePosixPath(source), dict(_inputs(run)).get(source)
+            is_passed_over = path.is_absolute() or any(path.is_relative_to(link) for link in links)
+            if not is_passed_over and then is not None and self.digests.get(source, then) != then:
                 raise UsageError(
                     f"{one_line(source)} is not what run {run.name} read: its content has changed",
                     f"bring it back as it was; --link {shlex.quote(source)} takes it as it is",

@@ -53,7 +53,8 @@ def reproduce(
         with_paths: files or folders of the work tree that neither the code nor the run's inputs have.
         name: the new run's.
         keep: whether the folder stays.
-        timeout: how long the command may take, in seconds or as "30m"; then it is ended, and nothing has held.
+        timeout: how long the command may take, in seconds or as "30m"; then it is ended, and whether it
+            held cannot be told.
         metrics: look at these alone.
         tolerance: values that differ by no more hold: "1%" of what was, or 0.05 in the metric's own unit; or a mapping
             of metrics to such. Default: a billionth of what was.

@@ -122,7 +122,7 @@ def forget(unused_for: float = _OLD) -> list[Kept]:
 
 
 def _folders() -> list[Path]:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, RuntimeError):  # there is no cache, or no home
         return sorted(path for path in _cache().iterdir() if path.is_dir())
     return []
 
