@@ -143,7 +143,8 @@ def missing(run: Run, opened: Opened) -> Iterator[str]:
     if opened.nested:
         yield without(opened.nested)
     if opened.submodules:
-        yield f"submodules are empty; `git -C {folder} submodule update --init --recursive` brings them"
+        named = f" -- {shlex.join(opened.submodules)}" if opened.nested else ""  # git fails of all where one has no URL
+        yield f"submodules are empty; `git -C {folder} submodule update --init --recursive{named}` brings them"
     if opened.pointers:
         way = f"try `git -C {folder} lfs pull`" if git.has_lfs() else "git-lfs is not installed"
         are = "pointer is" if len(opened.pointers) == 1 else "pointers are"

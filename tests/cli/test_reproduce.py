@@ -337,6 +337,10 @@ def test_a_repository_inside_takes_no_submodule_away(gxt: Gxt, lesson: Path) -> 
     done = gxt("reproduce", "@last")
     assert "held: 1 identical" in done.out and "submodules are empty" not in done.err
     assert "nested is empty: .gitmodules does not name it, so there is no URL to bring it from" in done.err
+    there = lesson.parent / "there"
+    assert "submodule update --init --recursive -- lib` brings" in gxt("checkout", "@last", "--code", str(there)).err
+    git("submodule", "--quiet", "update", "--init", "--recursive", "--", "lib", cwd=there)
+    assert (there / "lib" / "l.py").exists()
 
 
 def test_the_code_imports_itself_and_not_what_is_installed_as_editable(gxt: Gxt, lesson: Path) -> None:
