@@ -59,7 +59,7 @@ def make_file(path: str) -> str:
     return path
 
 
-def record_at(repo: Repository, commit: str, rmse: float, command: str = f"{PYTHON} train.py", **source: str) -> str:
+def record_at(repo: Repository, commit: str, rmse: float, command: str = f"{PYTHON} train.py", **source: object) -> str:
     """A run of a commit's code, as if it had been recorded then."""
     from gxt.capture import Known
 
@@ -502,3 +502,11 @@ def test_data_outside_of_the_work_tree_is_compared_too(gxt: Gxt, repo: Repositor
     outside.write_text("19\n")
     done = gxt(*ASKED, "--good", ids[2], "--json", *COMMAND)
     assert done.json["first_bad"]["commit"] == ids[5] and "1 recorded run does not count" in done.err
+
+
+def test_runs_of_which_not_all_was_kept_do_not_answer(gxt: Gxt, repo: Repository) -> None:
+    ids = make_history()
+    record_at(repo, ids[6], 6.0, dirty=True, left_out={"model.py": {"size": 6_000_000}})
+    record_at(repo, ids[7], 6.0, edited=["model.py"])
+    found = gxt(*ASKED, "--good", ids[0], "--json", *COMMAND).json
+    assert found["first_bad"]["commit"] == ids[FIRST_BAD]

@@ -17,6 +17,7 @@ from gxt.showing import one_line, shortened
 _FURTHEST = 20_000  # commits that are looked through for a good one
 _LONGEST = 60  # characters of what is said of a run
 OTHER_DATA = "read other data"
+_NOT_ALL = "ran changes that were not kept", ""
 
 
 class Recorded:
@@ -35,6 +36,7 @@ class Recorded:
         found = catalog.listing(repo, [question.experiment]).runs if question.experiment in known else []
         found = sorted(found, key=lambda run: (run.started or 0, run.id))
         said = {run.id: _why_silent(question, run) for run in found}
+        said |= dict.fromkeys(codehistory.inexact(repo, [run for run in found if said[run.id] is None]), _NOT_ALL)
         readers = [run for run in found if said[run.id] is None] if not question.command else found
         self.data = data_of(repo, readers, is_read=bool(question.command))
         for run in found:
