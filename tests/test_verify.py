@@ -599,6 +599,18 @@ def test_the_tables_of_the_format_are_those_that_are_looked_at(heading: str, kno
     assert table and set(re.findall(r"^\| `(\w+)` \|", table[0], re.MULTILINE)) == set(known)
 
 
+def test_code_that_a_run_went_on_with(repo: Repository, work: Path) -> None:
+    run_id = record(repo)
+    (work / "train.py").write_text("changed\n")
+    recorder.resume(repo, run_id).end("finished")
+    assert words(look(repo), "code") == [OK]
+    later = store.read_run(repo, run_id).source["resumed"][0]["snapshot"]
+    git("update-ref", "-d", f"refs/gxt/code/{later}")
+    git("gc", "-q", "--prune=now")
+    first, second = of(look(repo), "code")
+    assert first.status == OK and second.status == FAILED and later[:12] in second.what
+
+
 def test_code_below_the_code_of_another_run(repo: Repository, work: Path, tmp_path: Path) -> None:
     git("init", "-q", "--bare", str(tmp_path / "there"))
     git("remote", "add", "origin", str(tmp_path / "there"))

@@ -154,6 +154,13 @@ def went_on(run: Run) -> list[Mapping[str, Any]]:
     return [one for one in entries if code is None or _code_in(one) != code or one.get("edited")]
 
 
+def later_codes(run: Run) -> list[str]:
+    """The commits with the code of each time that a run went on after it had ended."""
+    resumed = run.source.get("resumed")
+    entries = [one for one in resumed if isinstance(one, Mapping)] if isinstance(resumed, list) else []
+    return [code for one in entries if (code := _code_in(one)) is not None and _COMMIT_ID.fullmatch(code)]
+
+
 def inexact(repo: Repository, runs: Iterable[Run]) -> set[str]:
     """The runs, by their ids, of which more ran than the commit of their code has: changes that were not kept, or not
     as they ran. Files that git does not track and that were too large are taken for data."""

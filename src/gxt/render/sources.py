@@ -24,6 +24,10 @@ def source_pair(key: str, value: Any) -> tuple[str, Any]:
         return name, f"{value} more files"
     if key == "edited" and isinstance(value, list):
         return name, _listed([str(path) for path in value])
+    if key == "masked" and isinstance(value, list):
+        return name, f"{len(value)} of the command's words"
+    if key == "resumed" and isinstance(value, list):
+        return name, _listed([_resumed(about) for about in value])
     if key == "submodules" and isinstance(value, Mapping):
         return name, _listed([_submodule(str(path), about) for path, about in value.items()])
     return name, value
@@ -47,6 +51,12 @@ def _submodule(path: str, about: Any) -> str:
     known = about if isinstance(about, Mapping) else {}
     commit = f" at {str(known['commit'])[:12]}" if known.get("commit") else ""
     return f"{path}{commit}{' with changes of its own, not kept' if known.get('dirty') else ''}"
+
+
+def _resumed(about: Any) -> str:
+    known = about if isinstance(about, Mapping) else {}
+    code = f" with the code {str(known['snapshot'])[:12]}" if known.get("snapshot") else ""
+    return f"{known.get('at', '')} by {known.get('command') or 'a notebook'}{code}".strip()
 
 
 def _listed(items: list[str]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from gxt import git, sharing, snapshots
-from gxt.codehistory import base_of, code_of
+from gxt.codehistory import base_of, code_of, later_codes
 from gxt.errors import GitError
 from gxt.git import Repository, Talk
 from gxt.model import Run
@@ -16,7 +16,8 @@ from gxt.verify.findings import CODE, FAILED, OK, UNCHECKED, Finding
 
 def examine(repo: Repository, settings: Mapping[str, str], runs: Sequence[Run], talk: Talk) -> Iterator[Finding]:
     """Whether the code of each run is to be had, and how; remotes are asked for what is not here."""
-    named = list(dict.fromkeys(commit for run in runs for commit in (_named(run), base_of(run)) if commit))
+    named = [commit for run in runs for commit in (_named(run), base_of(run), *later_codes(run)) if commit]
+    named = list(dict.fromkeys(named))
     here = {commit for commit, found in zip(named, git.resolve(repo, named), strict=True) if found is not None}
     loose = git.unreached(repo, sorted(here))
     remotes = _ask_remotes(repo, settings, talk) if len(here) < len(named) else _Remotes({}, {}, [])
@@ -31,6 +32,7 @@ def examine(repo: Repository, settings: Mapping[str, str], runs: Sequence[Run], 
             yield _missing(run, commit, remotes, shallow)
         else:
             yield _there(run, commit, heads.get(commit), commit in loose)
+        yield from (_missing(run, later, remotes, shallow) for later in later_codes(run) if later not in here)
 
 
 def _named(run: Run) -> str | None:
