@@ -183,6 +183,12 @@ def test_verdicts() -> None:
     assert replaying.held(replaying.verdicts(with_metrics(), with_metrics(a=[1.0]), lambda name: None, {}))
 
 
+def test_the_best_value_counts_where_it_is_not_the_last_one_in_either_run() -> None:
+    then, now = with_metrics(loss=[1.0, 0.5, 0.333]), with_metrics(loss=[1.0, -5.0, 0.333])
+    assert statuses(then, now) == statuses(now, then) == {"loss": "identical", "loss.min": "differs"}
+    assert statuses(with_metrics(), now) == {"loss": "new", "loss.min": "new"}
+
+
 def test_tolerances() -> None:
     then, now = with_metrics(loss=[100.0], acc=[0.5]), with_metrics(loss=[101.0], acc=[0.6])
     assert statuses(then, now) == {"loss": "differs", "acc": "differs"}

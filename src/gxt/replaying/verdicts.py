@@ -45,7 +45,7 @@ Goal = Callable[[str], str | None]
 def verdicts(
     then: Run, now: Run, goal: Goal, tolerances: Mapping[str, Tolerance], names: Sequence[str] = ()
 ) -> list[Verdict]:
-    """A verdict on each metric's last value, and on its best where that is another, by name.
+    """A verdict on each metric's last value, and on its best where that is another, then or now; by name.
 
     Args:
         tolerances: by metric; "" for all others.
@@ -61,16 +61,21 @@ def verdicts(
     for name in sorted(names or {*then.metrics, *now.metrics}):
         tolerance = tolerances.get(name, tolerances.get("", DEFAULT))
         before, after = then.metrics.get(name), now.metrics.get(name)
-        for part in _parts(before or after, goal(name)):
+        for part in _parts([before, after], goal(name)):
             old, new = (getattr(summary, part) if summary is not None else None for summary in (before, after))
             found.append(_verdict(name if part == "last" else f"{name}.{part}", old, new, tolerance))
     return found
 
 
-def _parts(summary: Summary | None, goal: str | None) -> Iterator[str]:
+def _parts(summaries: Sequence[Summary | None], goal: str | None) -> Iterator[str]:
+    """The values to compare: the best one too where it is not the last in one of the two runs."""
     yield "last"
-    if summary is not None and goal is not None and getattr(summary, goal) != summary.last:
+    if goal is not None and any(one is not None and _is_other(getattr(one, goal), one.last) for one in summaries):
         yield goal
+
+
+def _is_other(value: float, last: float) -> bool:
+    return value != last and not (math.isnan(value) and math.isnan(last))
 
 
 def _verdict(name: str, then: float | None, now: float | None, tolerance: Tolerance) -> Verdict:
