@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import gxt.git
-from gxt import edits, live, recorder, sharing, store
+from gxt import edits, live, recorder, sharing, store, verify
 from gxt.errors import FormatError, GitError, GxtError, NotFoundError
 from gxt.git import Repository, Talk
 from gxt.model import Run
@@ -426,6 +426,9 @@ def test_a_rewritten_branch_can_be_taken_over(rewritten: tuple[Repository, str, 
     assert done.kept is not None
     assert secret in ids(repo.common_dir, done.kept)
     assert not sync(repo).sent
+    assert [one.where for one in verify.verify(repo, None, Talk()).failed] == [done.kept]
+    git("update-ref", "-d", done.kept, cwd=repo.common_dir)
+    assert verify.verify(repo, None, Talk()).failed == []
 
 
 def test_what_a_rewriting_changed_in_a_run_stays_changed(clone: Clone, hub: Path) -> None:

@@ -329,6 +329,22 @@ def test_a_branch_that_was_set_back(repo: Repository) -> None:
     assert any(one.status == UNCHECKED and "was rewritten" in one.what for one in of(look(repo), "history"))
 
 
+def test_a_commit_by_git_alone_that_was_taken_away_again(repo: Repository) -> None:
+    run = record(repo, name="one")
+    before = git("rev-parse", "gxt")
+    put_on_branch(f"{RUN}/{run}/params.yaml", "alpha: 2\n")
+    lost = git("rev-parse", "gxt")
+    git("update-ref", "refs/heads/gxt", before)  # where gxt left it
+    (finding,) = look(repo).failed
+    assert (finding.check, finding.where) == ("history", "refs/heads/gxt") and lost[:12] in finding.what
+    record(repo, name="two")
+    assert [one.what for one in look(repo).failed] == [finding.what]
+    forget = re.search("`(git reflog .*?)`", finding.advice)
+    assert forget is not None
+    subprocess.run(forget[1].split(), check=True)
+    assert look(repo).failed == []
+
+
 def test_a_remote_that_was_rewritten(repo: Repository, tmp_path: Path) -> None:
     git("init", "-q", "--bare", str(tmp_path / "there"))
     git("remote", "add", "origin", str(tmp_path / "there"))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from gxt.git.objects import TreeFile, blob_id, read_batch, read_objects
 from gxt.git.process import ask, run
+from gxt.git.refs import resolve
 from gxt.git.remotes import remote_error, talk_to
 from gxt.git.repository import Repository, Talk
 
@@ -105,6 +106,15 @@ def reflog(repo: Repository, ref: str) -> list[Seen]:
     if found and code == 0 and (first := out.decode().strip()) not in {entry.commit for entry in found}:
         found.append(Seen(first, found[-1].time, ""))
     return found
+
+
+def in_histories(repo: Repository, commits: Sequence[str], others: Sequence[str]) -> set[str]:
+    """Those of some commits that any of others has in its history, as far as git has these."""
+    there = [found for found in resolve(repo, commits) if found is not None]
+    if not there or not others:
+        return set()
+    asked = "".join(f"{other}\n" for other in others) + "".join(f"^{commit}\n" for commit in there)
+    return set(others) - set(run(repo, "rev-list", "--stdin", stdin=asked.encode()).decode().split())
 
 
 def not_in_history(repo: Repository, commit: str, others: Sequence[str]) -> set[str]:

@@ -20,7 +20,7 @@ from gxt.store.branches import (
     runs_begun_on,
     switch_branch,
 )
-from gxt.store.commits import change, check_not_checked_out, clean_up, last_commit, leftovers
+from gxt.store.commits import change, check_not_checked_out, clean_up, last_commit, leftovers, noted_as_lost
 from gxt.store.contents import (
     artifact_settings,
     behind_pointer,
@@ -105,6 +105,7 @@ __all__ = [
     "make_branch",
     "mark_deleted",
     "missing_runs",
+    "noted_as_lost",
     "objects",
     "open_file",
     "purge",

@@ -16,6 +16,7 @@ from gxt.store.commits import (
     commit_at_tip,
     compare_with_last,
     is_as_left,
+    note_lost,
     remember,
 )
 from gxt.store.locking import committing
@@ -214,4 +215,5 @@ def replace_tip(repo: Repository, commit: str, plan: Callable[[str], tuple[Chang
         else:
             git.move_ref(repo, at.ref, at.local_commit, new)
         remember(repo, at.ref, new)
+        note_lost(repo, at.ref, at.local_commit)
         return new, kept

@@ -120,7 +120,7 @@ def _remove_stale_locks(repo: Repository, ref: str) -> list[Path]:
     return [lock for name in _locked_with(ref) if (lock := git.remove_stale_lock(repo, name))]
 
 
-_LAST = "last.json"
+_LAST, _LOST = "last.json", "lost.json"
 
 
 def _last_commits(repo: Repository) -> dict[str, str]:
@@ -138,6 +138,17 @@ def last_commit(repo: Repository, ref: str) -> str:
     return _last_commits(repo).get(ref, "")
 
 
+def note_lost(repo: Repository, ref: str, commit: str) -> None:
+    """Note that whoever uses this clone has been told, or need not be, that a run branch has lost a commit."""
+    with contextlib.suppress(OSError):  # then `gxt verify` goes on telling
+        textmap.write(root(repo) / _LOST, textmap.read(root(repo) / _LOST) | {commit: ref})
+
+
+def noted_as_lost(repo: Repository) -> list[str]:
+    """The commits that run branches have lost, and that was told."""
+    return list(textmap.read(root(repo) / _LOST))
+
+
 def is_as_left(repo: Repository, at: Tip) -> bool:
     """Whether the branch stands where this clone's last commit left it."""
     return at.local_commit is not None and at.local_commit == _last_commits(repo).get(at.ref)
@@ -153,6 +164,7 @@ def compare_with_last(repo: Repository, at: Tip) -> None:
     if at.local_commit is None and git.ref_exists(repo, at.ref):
         return  # it is damaged, which git says in its own words
     there = git.resolve(repo, [last])[0] is not None
+    note_lost(repo, at.ref, last)
     if there and at.commit is not None and not missing_runs(repo, at.commit, last):
         return  # its commits were written anew, and every run is there
     branch = at.ref.removeprefix("refs/heads/")

@@ -40,17 +40,16 @@ def _of_ref(repo: Repository, ref: str, commit: str, known: str) -> Iterator[Fin
         yield Finding(HISTORY, FAILED, ref, what, _ways(ref, commit, known))
         return
     log = git.reflog(repo, ref)
-    # What was there before this clone had all of it has been told, and taken, by then.
-    until = next((at for at, entry in enumerate(log) if entry.commit == known), len(log))
     lost = git.not_in_history(repo, commit, list({entry.commit for entry in log}))
-    is_well = True
-    for status, entries in ((FAILED, log[:until]), (UNCHECKED, log[until:])):
-        gone = next((entry for entry in entries if entry.commit in lost), None)  # the latest of those in a line has all
+    told = git.in_histories(repo, store.noted_as_lost(repo), sorted(lost))
+    for status, some in ((FAILED, lost - told), (UNCHECKED, told)):
+        gone = next((entry for entry in log if entry.commit in some), None)  # the latest of those in a line has all
         if gone is not None:
             when = format_time(gone.time * 1000)[:10]
             what = f"was rewritten: it has no longer {gone.commit[:12]}, which it had on {when}"
-            yield Finding(HISTORY, status, ref, what, _ways(ref, commit, gone.commit))
-            is_well = False
+            forget = f"`git reflog expire --expire-unreachable=now {ref}` takes it as it is"
+            yield Finding(HISTORY, status, ref, what, f"{_ways(ref, commit, gone.commit)}; {forget}")
+    is_well = not lost
     if is_well and (known or len(log) > 1):
         yield Finding(HISTORY, OK, ref, f"{commit[:12]} goes on from all that it was seen at")
     elif is_well:
