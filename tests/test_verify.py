@@ -307,8 +307,62 @@ def test_a_snapshot_is_one_of_the_commit_that_the_run_names(repo: Repository, fu
     git("commit", "-q", "--allow-empty", "-m", "another")
     other = git("rev-parse", "HEAD")
     put_on_branch(path, git("show", f"gxt:{path}").replace(snapshot[1], other) + "\n")
-    (finding,) = of(look(repo, full), "code")
+    finding = of(look(repo, full), "code")[0]
     assert finding.status == FAILED and "no snapshot of changes" in finding.what
+
+
+LONG = "".join(f"line = {number}\n" for number in range(400))
+
+
+@pytest.fixture
+def patched(repo: Repository, work: Path) -> str:
+    """The path of a code.patch that has a text, a binary file, another mode, and leaves out what is too long."""
+    git("config", "gxt.snapshotMaxPatch", "2000")
+    (work / "train.py").write_text("print('changed')\n")
+    (work / "new file.py").write_text("x = 1\n")
+    (work / "image.bin").write_bytes(bytes(range(256)))
+    (work / "long.py").write_text(LONG)
+    (work / "run.sh").write_text("true\n")
+    (work / "run.sh").chmod(0o755)
+    return f"{RUN}/{record(repo, name='patched')}/code.patch"
+
+
+def test_a_patch_is_what_the_snapshot_changes(repo: Repository, patched: str) -> None:
+    git("config", "--unset", "gxt.snapshotMaxPatch")
+    before = git_bytes("show", f"gxt:{patched}")
+    assert b"Left out: diff --git a/long.py" in before and b"Binary" in before
+    assert words(look(repo), "code") == [OK]
+    tip = git("rev-parse", "gxt")
+    for old, new, status in [
+        (b"+print('changed')", b"+print('other')", FAILED),
+        (b"-print('training')", b"-print('nothing')", FAILED),
+        (b"new file mode 100755", b"new file mode 100644", FAILED),
+        (b"Left out: diff --git a/long.py b/long.py", b"Left out: diff --git a/other b/other", FAILED),
+        (re.search(rb"diff --git a/new file.py[^@]*@@.*\n.*\n", before)[0], b"", FAILED),  # type: ignore[index]
+        (b"@@ -1 +1 @@", b"@@ -1 +1 @@ def main():", UNCHECKED),
+    ]:
+        assert old in before
+        put_on_branch(patched, before.replace(old, new))
+        (finding,) = [one for one in of(look(repo), "code") if one.where == patched]
+        assert (finding.status, finding.run) == (status, patched.split("/")[2]), new
+        git("update-ref", "refs/heads/gxt", tip)
+    put_on_branch(patched, b"nothing was changed\n")
+    assert FAILED in words(look(repo), "code")
+    assert not list(Path(".git/gxt").glob("aside-*")) and not git("for-each-ref", "refs/gxt/aside")
+
+
+def test_a_patch_before_the_first_commit_and_of_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git("init", "-q", str(tmp_path / "new"))
+    monkeypatch.chdir(tmp_path / "new")
+    git("config", "gxt.snapshotMaxPatch", "300")
+    for number in range(120):
+        Path(f"part{number}.py").write_text(f"number = {number}\n")
+    repo = find_repository(tmp_path / "new")
+    path = f"{RUN}/{record(repo)}/code.patch"
+    assert words(look(repo), "code") == [OK]
+    text = git("show", f"gxt:{path}")
+    put_on_branch(path, re.sub("keeps 300 bytes", "keeps 301 bytes", text.replace("number = 0", "number = 7")) + "\n")
+    assert words(look(repo), "code") == [OK, FAILED]
 
 
 # --- history --------------------------------------------------------------------------------------------------------

@@ -7,10 +7,11 @@ GIT_INDEX_FILE cannot be taken out, and because importing it takes longer than r
 `repository` says what a repository is, `finding` finds one, `settings` reads and writes its configuration; `refs`,
 `history`, `patches` and `merges` answer by commits, `objects` by content, `signing` by signatures, `trust` by logs;
 `commits` and `notes` write; `remotes`, `partial`, `bundles` and `lfs` bring and send; `status` says what a work tree
-has that HEAD has not, `snapshots` writes it as a commit, `worktrees` checks one out elsewhere, `bisecting` looks for
-the first bad one; `upkeep` packs and cleans up.
+has that HEAD has not, `snapshots` writes it as a commit, `applying` says what a patch makes of one, `worktrees` checks
+one out elsewhere, `bisecting` looks for the first bad one; `upkeep` packs and cleans up.
 """
 
+from gxt.git.applying import compare_patch
 from gxt.git.bisecting import Bisection, bisect_mark, bisect_start, check_out, halving
 from gxt.git.bundles import bundle_refs, create_bundle, create_bundle_of, fetch_bundle, missing_for_bundle
 from gxt.git.commits import IN_COMMIT, Content, Entry, commit_files
@@ -224,6 +225,7 @@ __all__ = [
     "commits_at",
     "commits_between",
     "commits_that_change",
+    "compare_patch",
     "config",
     "config_values",
     "count_commits",

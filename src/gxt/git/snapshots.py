@@ -92,7 +92,7 @@ def _write(
     is_again: bool,
 ) -> Written | None:
     (folder / "objects").mkdir(parents=True)
-    own = _own_objects(repo, folder)
+    own = own_objects(repo, folder)
     nodes, failed = _read_files(repo, changes, own, deadline)
     wanted = {change.path: nodes.get(change.path) for change in changes if change.path not in failed}
     heads = {change.path: change.head for change in changes if change.head is not None}
@@ -108,7 +108,7 @@ def _write(
     return Written(made, failed, submodules)
 
 
-def _own_objects(repo: Repository, folder: Path) -> dict[str, str]:
+def own_objects(repo: Repository, folder: Path) -> dict[str, str]:
     """What has git put objects into a folder of ours, where nobody prunes them."""
     theirs = str(repo.common_dir / "objects")
     if os.pathsep in theirs or theirs.startswith('"'):

@@ -5,6 +5,7 @@ folders     run.yaml and the rest against the run's folder, and the objects that
 form        the documents and files of a run against docs/format.md
 signed      the signatures of the commits that recorded or changed a run
 code        the commits of the code that runs name
+patches     code.patch against these commits
 history     the run branch against where it was seen before
 """
 
@@ -17,7 +18,7 @@ from gxt import git, store
 from gxt.cache import Progress
 from gxt.errors import NotFoundError
 from gxt.git import Repository, Talk
-from gxt.verify import artifacts, code, folders, history, signed
+from gxt.verify import artifacts, code, folders, history, patches, signed
 from gxt.verify.findings import CHECKS, FAILED, FOLDER, HISTORY, OK, UNCHECKED, Finding, worst
 
 __all__ = ["CHECKS", "FAILED", "FOLDER", "HISTORY", "OK", "UNCHECKED", "Finding", "Report", "verify", "worst"]
@@ -78,4 +79,5 @@ def verify(
     )
     findings += artifacts.examine(repo, looked, every=ids is None)
     findings += code.examine(repo, settings, looked.runs, talk)
+    findings += patches.examine(repo, settings, looked)
     return Report({run_id: looked.names[run_id] for run_id in looked.places}, findings, tip.commit)

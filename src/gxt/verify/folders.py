@@ -28,6 +28,7 @@ class Looked(NamedTuple):
         runs: those whose documents can be read.
         pointers: the large artifacts of each run: path in its folder, and the pointer.
         changes: what the commits of the branch changed in each folder.
+        patches: the blobs of the code.patch of runs, by the run's id.
     """
 
     findings: list[Finding]
@@ -36,6 +37,7 @@ class Looked(NamedTuple):
     runs: list[Run]
     pointers: dict[str, dict[str, Pointer]]
     changes: dict[str, Changes]
+    patches: dict[str, str]
 
 
 _DEPTH = 3  # experiments/<experiment>/<run>
@@ -107,7 +109,12 @@ def examine(
         findings += _taken_away(place, run_id, some, changes.get(place))
     clean = places.keys() - {finding.run for finding in findings if finding.status == FAILED}
     findings += [Finding(FOLDER, OK, places[run_id], run=run_id) for run_id in sorted(clean)]
-    return Looked(findings, places, names, runs, pointers, changes)
+    patches = {
+        place.rpartition("/")[2]: some[layout.CODE_PATCH].oid
+        for place, some in files.items()
+        if layout.CODE_PATCH in some and some[layout.CODE_PATCH].is_file
+    }
+    return Looked(findings, places, names, runs, pointers, changes, patches)
 
 
 def _advice(text: str) -> str:
