@@ -52,6 +52,7 @@ ORDER = [
     "snapshots",
     "remotecode",
     "worktrees",
+    "asread",
     "loaded",
     "capture",
     "environment",

@@ -18,7 +18,8 @@ def edited(base: Path) -> list[str]:
     have read since; relative to the folder, sorted.
 
     Python writes down which text of a module it compiled (PEP 552), and does so again when the module is reloaded:
-    where that is the text on the disk, it counts as read.
+    where that is the text on the disk, it counts as read. So does a module that its file would
+    make just as it is, where Python writes nothing down (PYTHONDONTWRITEBYTECODE).
 
     >>> edited(Path("/home/ada/taxi"))  # doctest: +SKIP
     ['features.py']
@@ -34,7 +35,7 @@ def edited(base: Path) -> list[str]:
             about = os.stat(path)
         except OSError:
             continue
-        if began < about.st_mtime <= now and (name == "__main__" or not _is_compiled(path, about)):
+        if began < about.st_mtime <= now and (name == "__main__" or not _is_read(name, path, about)):
             found.add(Path(os.path.relpath(os.path.realpath(path), os.path.realpath(base))).as_posix())
     return sorted(found)
 
@@ -45,6 +46,15 @@ def _files() -> Iterator[tuple[str, str]]:
         file = getattr(module, "__dict__", {}).get("__file__")
         if isinstance(file, str) and file.endswith(".py"):
             yield name, file
+
+
+def _is_read(name: str, path: str, about: os.stat_result) -> bool:
+    if _is_compiled(path, about):
+        return True
+    from gxt.asread import is_as_read  # here for start-up time
+
+    module = sys.modules.get(name)
+    return module is not None and is_as_read(module, path)
 
 
 def _is_compiled(path: str, about: os.stat_result) -> bool:
