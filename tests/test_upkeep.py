@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gxt import catalog, store
+from gxt import catalog, doctor, store
 from gxt import git as gxt_git
 from gxt.errors import GitError, GxtWarning
 from gxt.git import Repository, upkeep
@@ -179,7 +179,7 @@ def test_leftovers_of_killed_commits_are_cleared_away_and_others_are_not(repo: R
     record(repo)
     folder = repo.common_dir / "objects" / "pack"
     tmp = store.root(repo) / "tmp"
-    stale = [folder / "tmp_pack_abc123", folder / "pack-1.keep", repo.common_dir / "fast_import_crash_99"]
+    stale = [folder / "tmp_pack_abc123", folder / "pack-1.keep"]
     fresh = [folder / "tmp_pack_def456", folder / "pack-2.keep"]
     for path in (*stale, *fresh):
         path.write_bytes(b"fast-import")
@@ -193,6 +193,31 @@ def test_leftovers_of_killed_commits_are_cleared_away_and_others_are_not(repo: R
     removed = store.clean_up(repo)
     assert sorted(removed) == sorted([*stale, tmp / "done-old"])
     assert all(path.exists() for path in (*fresh, mine, tmp / "done-new"))
+
+
+@pytest.mark.parametrize(
+    ("script", "is_ours"),
+    [
+        ("", True),
+        ("commit refs/heads/gxt\nmark :1\ncommitter A <a@example.com> 1 +0000\ndata 99\n", True),
+        ("commit refs/gxt/hold/1\ncommitter A <a@example.com> 1 +0000\ndata 1\nx\n", True),
+        ("commit refs/heads/main\ncommitter A <a@example.com> 1 +0000\ndata 1\nx\n", False),
+        ("what is this\n", False),
+    ],
+)
+def test_a_report_of_git_that_a_kill_left_goes_and_others_stay(repo: Repository, script: str, is_ours: bool) -> None:
+    process = subprocess.Popen(
+        ["git", "fast-import", "--quiet", "--done"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.communicate(script)
+    report = repo.common_dir / f"fast_import_crash_{process.pid}"
+    assert report.exists()
+    found = [one.what for one in doctor.examine(repo).findings if one.where == "left behind by a crash"]
+    assert found == ([str(report)] if is_ours else [])
+    assert store.clean_up(repo) == ([report] if is_ours else [])
+    alive = repo.common_dir / f"fast_import_crash_{os.getpid()}"
+    alive.write_text("fatal: stream ends early\n")
+    assert store.clean_up(repo) == []
 
 
 def test_a_killed_commit_leaves_nothing_that_stays(repo: Repository, work: Path) -> None:

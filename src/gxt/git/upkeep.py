@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -145,14 +146,17 @@ def remove_stale_lock(repo: Repository, ref: str) -> Path | None:
     return None
 
 
-def leftovers(repo: Repository) -> list[Path]:
-    """What a killed `git fast-import` left: half packs, and marks that keep packs from being put together."""
+def leftovers(repo: Repository, ref: str) -> list[Path]:
+    """What a `git fast-import` that was killed, or left alone, has left: half packs, marks that keep packs from being put
+    together, and its reports; of these, those of commits to `ref` and to refs of gxt's own."""
     found = []
     folder = repo.common_dir / "objects" / "pack"
-    for file in [*folder.glob("tmp_*"), *folder.glob("*.keep"), *repo.common_dir.glob("fast_import_crash_*")]:
+    for file in [*folder.glob("tmp_*"), *folder.glob("*.keep"), *repo.common_dir.glob(f"{_REPORT}*")]:
         with contextlib.suppress(OSError):
             if file.suffix == ".keep":
                 stale = _age(file) > _STALE_KEEP and file.read_bytes().strip() == b"fast-import"
+            elif file.name.startswith(_REPORT):
+                stale = _is_written(file) and _is_about(file.read_bytes(), ref)
             else:
                 stale = _age(file) > _STALE_TEMPORARY
             if stale:
@@ -160,19 +164,44 @@ def leftovers(repo: Repository) -> list[Path]:
     return found
 
 
-def remove_leftovers(repo: Repository) -> list[Path]:
+_REPORT = "fast_import_crash_"  # and the process id
+_BRANCH = re.compile(rb"^(\S+):\n  status      : ", re.MULTILINE)
+
+
+def _is_written(report: Path) -> bool:
+    """Whether the process that wrote it, as the last that it did, is gone."""
+    if os.name != "posix" or _age(report) > _STALE_LOCK:
+        return _age(report) > _STALE_LOCK
+    try:
+        os.kill(int(report.name.removeprefix(_REPORT)), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError):
+        pass
+    return False
+
+
+def _is_about(report: bytes, ref: str) -> bool:
+    branches = [name.decode("utf-8", "replace") for name in _BRANCH.findall(report)]
+    # Without any branch it was left before it had been told of one; what fails for its input has a command.
+    return all(name == ref or name.startswith("refs/gxt/") for name in branches) and (
+        bool(branches) or b"fatal: stream ends early" in report
+    )
+
+
+def remove_leftovers(repo: Repository, ref: str) -> list[Path]:
     """Take that away, and refs of commits that were to be signed. Returns what was taken.
 
     For a caller that keeps others from committing meanwhile.
     """
     removed = []
     if any((repo.common_dir / UNSIGNED).glob("*")):
-        for ref in run(repo, "for-each-ref", "--format=%(refname)", UNSIGNED).decode().split():
-            drop_ref(repo, ref)
-            removed.append(repo.common_dir / ref)
+        for unsigned in run(repo, "for-each-ref", "--format=%(refname)", UNSIGNED).decode().split():
+            drop_ref(repo, unsigned)
+            removed.append(repo.common_dir / unsigned)
     if any((repo.common_dir / HOLD).glob("*")):
         drop_old_holds(repo)
-    for file in leftovers(repo):
+    for file in leftovers(repo, ref):
         with contextlib.suppress(OSError):
             file.unlink()
             removed.append(file)

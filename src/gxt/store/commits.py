@@ -100,15 +100,23 @@ def check_not_checked_out(repo: Repository, ref: str, settings: Mapping[str, str
 
 def leftovers(repo: Repository) -> list[Path]:
     """What processes that were killed in the middle of a commit left behind."""
-    locks = [lock for name in _locked_with(ref_of(git.config(repo))) if (lock := git.stale_lock(repo, name))]
-    return [*live.leftovers(root(repo)), *git.leftovers(repo), *abandoned(repo), *temporary.abandoned(repo), *locks]
+    ref = ref_of(git.config(repo))
+    locks = [lock for name in _locked_with(ref) if (lock := git.stale_lock(repo, name))]
+    return [
+        *live.leftovers(root(repo)),
+        *git.leftovers(repo, ref),
+        *abandoned(repo),
+        *temporary.abandoned(repo),
+        *locks,
+    ]
 
 
 def clean_up(repo: Repository) -> list[Path]:
     """Take away what processes that were killed in the middle of a commit left behind. Returns what was taken."""
-    removed = live.remove_leftovers(root(repo)) + git.remove_leftovers(repo) + remove_abandoned(repo)
+    ref = ref_of(git.config(repo))
+    removed = live.remove_leftovers(root(repo)) + git.remove_leftovers(repo, ref) + remove_abandoned(repo)
     removed += temporary.clear(repo)
-    return removed + _remove_stale_locks(repo, ref_of(git.config(repo)))
+    return removed + _remove_stale_locks(repo, ref)
 
 
 def _locked_with(ref: str) -> tuple[str, str]:
