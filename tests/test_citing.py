@@ -56,6 +56,8 @@ def test_a_run_alone() -> None:
         (f"6.30&nbsp;<!-- {TOKEN} -->", "6.30"),
         (f"| 6.30 | `{TOKEN}` |", "6.30"),
         (f"6.30\n{TOKEN}", "6.30"),
+        (f"6.30{TOKEN}", "6.30"),
+        (f"6.30 min{TOKEN}", ""),
         (f"93.1 % ({TOKEN})", "93.1%"),
         (rf"93.1\% ({TOKEN})", "93.1%"),
         (f"\u22120.5 ({TOKEN})", "\u22120.5"),
@@ -366,10 +368,16 @@ def test_notebooks(indent: int | None) -> None:
     assert citing._agreeing(found.before, 0.0063) and not citing._agreeing(found.before, 6.3)
 
 
-@pytest.mark.parametrize("data", [b"%PDF-1.7", b"PK\x03\x04 broken"])
+@pytest.mark.parametrize("data", [b"%PDF-1.7", b"PK\x03\x04 broken", b"\xd0\xcf\x11\xe0\0\0"])
 def test_documents_without_text(data: bytes) -> None:
     with pytest.raises(FormatError):
         citing.text_of(data, "paper")
+
+
+@pytest.mark.parametrize("name", ["paper.docx", "Paper.ODT"])
+def test_a_document_of_a_word_processor_that_is_none(name: str) -> None:
+    with pytest.raises(FormatError, match="cannot be read"):
+        citing.text_of(TOKEN.encode(), name)
 
 
 def test_an_archive_that_is_no_document(tmp_path: Path) -> None:

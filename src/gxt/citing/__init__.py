@@ -70,7 +70,8 @@ _TOKEN = re.compile(
     rf"gxt:(?P<run>{RUN_ID.pattern})@(?P<commit>[0-9a-f]{{7,64}})"
     rf"(?::(?P<metric>{_METRIC})(?<![./-])(?::(?P<part>{'|'.join(PARTS)})\b)?)?"
 )
-_BEGINNING = re.compile(r"(?<![A-Za-z0-9])gxt:\s*(?=\d{8})", re.IGNORECASE)
+# Within a word, as where the space before it was forgotten, only what can be nothing else.
+_BEGINNING = re.compile(rf"(?<![A-Za-z])gxt:\s*(?=\d{{8}})|gxt:(?={RUN_ID.pattern}@)", re.IGNORECASE)
 
 
 def token(citation: Citation) -> str:

@@ -25,13 +25,17 @@ def text_of(data: bytes, name: str) -> str:
     as Latin-1 mostly is.
 
     Raises:
-        FormatError: nobody can find text in it as it is: a PDF, a broken archive.
+        FormatError: nobody can find text in it as it is: a PDF, a broken archive, bytes of another kind.
     """
     if data.startswith(b"%PDF"):
         raise FormatError(f"{name}: the text of a PDF cannot be checked", "check what it was made from")
     if data.startswith(b"PK\x03\x04"):
         return _of_archive(data, name)
+    if name.lower().endswith((".docx", ".odt")):
+        raise FormatError(f"{name} cannot be read: it is no document of Word or OpenDocument", "save it once more")
     text = _decoded(data)
+    if "\0" in text:
+        raise FormatError(f"{name}: there is no text in it", "check what it was made from")
     return _of_notebook(text) if re.search(r"\A\s*\{", text) and '"nbformat"' in text else text
 
 

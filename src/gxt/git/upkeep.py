@@ -147,8 +147,8 @@ def remove_stale_lock(repo: Repository, ref: str) -> Path | None:
 
 
 def leftovers(repo: Repository, ref: str) -> list[Path]:
-    """What a `git fast-import` that was killed, or left alone, has left: half packs, marks that keep packs from being put
-    together, and its reports; of these, those of commits to `ref` and to refs of gxt's own."""
+    """What a `git fast-import` that was killed, or left alone, has left: half packs, marks that keep packs from being
+    put together, and its reports; of these, those of commits to `ref` and to refs of gxt's own."""
     found = []
     folder = repo.common_dir / "objects" / "pack"
     for file in [*folder.glob("tmp_*"), *folder.glob("*.keep"), *repo.common_dir.glob(f"{_REPORT}*")]:
