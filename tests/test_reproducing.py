@@ -120,8 +120,10 @@ def test_a_command_that_takes_too_long(trained: Run, monkeypatch: pytest.MonkeyP
     before = time.monotonic()
     found = gxt.reproduce(trained, timeout=3, metrics=["rmse"], quiet=True)
     assert time.monotonic() - before < 30
+    assert list(found.lines()) == ["the command took longer than the timeout, and was ended"]
+    assert found.timed_out and found.to_dict()["timed_out"] is True
     assert found.held is None and (found.run.status, found.exit_code) == ("killed", 143)
-    assert found.summary == "cannot be told: the command was ended before its own end, 1 identical"  # as far as it came
+    assert found.summary == "cannot be told: the command was ended at the timeout, 1 identical"  # as far as it came
 
 
 def test_a_notebook_shows_what_the_command_prints(trained: Run, work: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gxt import codehistory, git, render, snapshots
-from gxt.errors import NotFoundError, UsageError
+from gxt.errors import GitError, NotFoundError, UsageError
 from gxt.git import Repository, Talk
 from gxt.model import Run
 from gxt.showing import one_line, quoted
@@ -104,7 +105,11 @@ def open_at(repo: Repository, settings: Mapping[str, str], run: Run, folder: Pat
     if folder.is_dir() and any(folder.iterdir()):
         raise UsageError(f"{folder} has files in it already", "name another folder")
     commit = fetched(repo, settings, run, talk)
-    git.add_worktree(repo, folder, commit, settings)
+    try:
+        git.add_worktree(repo, folder, commit, settings)
+    except GitError:
+        _check_room(repo, commit, folder)
+        raise
     submodules, nested = submodules_in(repo, commit, folder)
     return Opened(folder, commit, git.lfs_pointers(folder), submodules, nested)
 
@@ -120,6 +125,22 @@ def without(nested: Sequence[str]) -> str:
     """That repositories inside are not there: .gitmodules does not name them."""
     are = "is empty: .gitmodules does not name it" if len(nested) == 1 else "are empty: .gitmodules does not name them"
     return f"{names_of(nested)} {are}, so there is no URL to bring {'it' if len(nested) == 1 else 'them'} from"
+
+
+_BLOCK = 4096  # bytes that a file takes at least
+
+
+def _check_room(repo: Repository, commit: str, folder: Path) -> None:
+    """Say that there was no room for the code, where that is so: git says only which file it could not write, and takes
+    away what it has written."""
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    blocks = sum(-(-file.size // _BLOCK) for file in git.list_files(repo, commit))
+    free = shutil.disk_usage(there).free
+    if blocks * _BLOCK > free:
+        raise GitError(
+            f"the code takes {render.size(blocks * _BLOCK)}, and {there} has room for {render.size(free)}",
+            "make room there, or name another folder; TMPDIR says where temporary ones are",
+        )
 
 
 def missing(run: Run, opened: Opened) -> Iterator[str]:

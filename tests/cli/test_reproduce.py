@@ -341,6 +341,31 @@ def test_a_repository_inside_takes_no_submodule_away(gxt: Gxt, lesson: Path) -> 
     assert "submodule update --init --recursive -- lib` brings" in gxt("checkout", "@last", "--code", str(there)).err
     git("submodule", "--quiet", "update", "--init", "--recursive", "--", "lib", cwd=there)
     assert (there / "lib" / "l.py").exists()
+    git("config", "--global", "--unset", "protocol.file.allow")
+    assert "lib: git submodule failed: transport 'file' not allowed" in gxt("reproduce", "@last", code=8).err
+
+
+@pytest.mark.parametrize(
+    ("large", "said"),
+    [
+        ("data/more.csv", "data cannot be brought to {disk}/gxt-again-"),
+        ("notes.txt", "gxt: the code takes 2.0 MB, and {disk}/gxt-again-"),
+    ],
+)
+def test_no_room_for_the_code_or_its_data(lesson: Path, tmp_path: Path, large: str, said: str) -> None:
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
+        pytest.skip("no disk can be mounted here")
+    (lesson / large).write_text(f"{7:04}\n" * 400_000)
+    git("add", ".")
+    git("commit", "-q", "--allow-empty", "-m", "more")
+    write_script(lesson / "train.py", "import gxt\nwith gxt.start_run(): gxt.log_input('data')\n")
+    train(lesson)
+    (disk := tmp_path / "disk").mkdir()
+    script = f"mount -t tmpfs -o size=1m none {disk} && TMPDIR={disk} exec gxt reproduce @last"
+    command = ["unshare", "-rm", "--propagation", "private", "sh", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.format(disk=disk) in done.stderr and "TMPDIR" in done.stderr, done.stderr
+    assert done.returncode in (1, 5) and len(catalog.listing(find(lesson)).runs) == 1
 
 
 def test_the_code_imports_itself_and_not_what_is_installed_as_editable(gxt: Gxt, lesson: Path) -> None:

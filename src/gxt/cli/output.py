@@ -211,7 +211,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 def show_full(error: OSError) -> int:
     """A file, most often standard output, that could not be written."""
     close_stdout()
-    return show_error(GxtError(f"{error.filename or 'the output'} cannot be written: {error.strerror}"))
+    named = error.filename or "the output, or a file,"  # the error does not tell which
+    return show_error(GxtError(f"{named} cannot be written: {error.strerror}"))
 
 
 def close_stdout() -> None:

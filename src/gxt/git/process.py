@@ -178,5 +178,11 @@ def git_error(args: Sequence[str], err: str) -> GitError:
     return GitError(f"git {command_of(args)} failed: {words}")
 
 
+def first_error(args: Sequence[str], err: str) -> GitError:
+    """As `git_error`, of a command whose first complaint is the cause, and whose last says only what came of it."""
+    first = next((line for line in err.splitlines() if line.startswith(("fatal:", "error:"))), None)
+    return git_error(args, err if first is None else first)
+
+
 def one_line(err: str) -> str:
     return " ".join(line.strip() for line in err.removeprefix("fatal: ").splitlines())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gxt.errors import GitError
 from gxt.git.lfs import has_lfs
-from gxt.git.process import ask, call, git_error, run, scrubbed_environment, start
+from gxt.git.process import ask, call, first_error, git_error, run, scrubbed_environment, start
 from gxt.git.repository import Repository, Talk
 
 # No hook of the user's runs; and a folder that is to have the code has all of it, whatever their own leaves out.
@@ -52,7 +52,7 @@ def check_out_by(options: Sequence[str], args: Sequence[str], cwd: Path, setting
     if code and "lfs" in err:
         code, _, err = call([*options, *_POINTERS_ONLY, *args], cwd)
     if code:
-        raise git_error(args, err)
+        raise first_error(args, err)
 
 
 def lfs_filters(settings: Mapping[str, str]) -> dict[str, str]:
@@ -128,7 +128,7 @@ def update_submodules(folder: Path, paths: Sequence[str], talk: Talk) -> dict[st
         with start(args, folder, environment=environment, asks=talk.asks) as process:
             _, err = process.communicate()
         if process.returncode:
-            failed[path] = git_error(["submodule"], err.decode("utf-8", "replace").strip()).message
+            failed[path] = first_error(["submodule"], err.decode("utf-8", "replace").strip()).message
     return failed
 
 

@@ -15,7 +15,7 @@ from gxt.gate.limits import Tolerance, parse_tolerance
 from gxt.git import Repository, Talk
 from gxt.history import AnyRun
 from gxt.model import Run, seconds_of
-from gxt.replaying.again import CURRENT, REPRODUCES, RERUN_OF, VENV, Watch, Wish, again
+from gxt.replaying.again import CURRENT, REPRODUCES, RERUN_OF, VENV, Done, Watch, Wish, again
 from gxt.replaying.echo import printer
 from gxt.replaying.outcome import Reproduction, Rerun
 from gxt.replaying.verdicts import verdicts
@@ -136,16 +136,21 @@ def reproduction(
     done = again(repo, then, wish, watch)
     known = dict(catalog.find_experiment(repo, then.experiment).goals) | dict(goals)
     found = verdicts(then, done.counterpart, lambda metric: stats.goal_of(metric, known), tolerances, metrics)
-    code = exit_code_of(done.exit.code)
-    return Reproduction(then, done.run, done.counterpart, code, tuple(remarks), tuple(done.pointers), tuple(found))
+    return Reproduction(*_of_all(then, done, remarks), tuple(found))
 
 
 def rerun_of(repo: Repository, then: Run, wish: Wish, watch: Watch, remarks: Sequence[str]) -> Rerun:
     """Run a run again with changes. Raises as `rerun` does."""
     done = again(repo, then, wish, watch)
+    return Rerun(*_of_all(then, done, remarks), catalog.find_experiment(repo, then.experiment).goals)
+
+
+def _of_all(
+    then: Run, done: Done, remarks: Sequence[str]
+) -> tuple[Run, Run, Run, int, tuple[str, ...], tuple[str, ...], bool]:
+    """What is said of every run that was run again, as `Again` has it."""
     code = exit_code_of(done.exit.code)
-    known = catalog.find_experiment(repo, then.experiment).goals
-    return Rerun(then, done.run, done.counterpart, code, tuple(remarks), tuple(done.pointers), known)
+    return then, done.run, done.counterpart, code, tuple(remarks), tuple(done.pointers), done.exit.is_late
 
 
 def check_metrics(then: Run, metrics: Sequence[str]) -> None:

@@ -30,6 +30,7 @@ class Again:
         exit_code: of the command, as a shell has it.
         remarks: what differed from then, and what was not kept, as it was said.
         pointers: files in Git LFS of which the command found only the pointers.
+        timed_out: whether the command was ended since it took longer than it was given.
     """
 
     then: Run
@@ -38,6 +39,7 @@ class Again:
     exit_code: int
     remarks: tuple[str, ...]
     pointers: tuple[str, ...]
+    timed_out: bool
 
     @property
     def other_inputs(self) -> list[str]:
@@ -50,7 +52,9 @@ class Again:
         """What is to be said of it besides its metrics, a line each."""
         if self.compared.id != self.run.id:
             yield f"compared with {self.compared.name} ({self.compared.id}), which it recorded"
-        if self.exit_code and self.then.status == FINISHED:
+        if self.timed_out:
+            yield "the command took longer than the timeout, and was ended"
+        elif self.exit_code and self.then.status == FINISHED:
             yield f"the command failed with exit code {self.exit_code}; then, it finished"
         if self.pointers:
             yield f"in Git LFS, and there as pointers alone: {worktrees.names_of(self.pointers)}"
@@ -89,6 +93,8 @@ class Reproduction(Again):
     @property
     def _why_untold(self) -> str:
         """Why the metrics tell nothing: the command did not come to its end. Nothing where it did."""
+        if self.timed_out:
+            return "the command was ended at the timeout"
         if self.run.status == KILLED:
             return "the command was ended before its own end"
         return "the command failed" if self.exit_code and self.then.status == FINISHED else ""
@@ -121,6 +127,7 @@ class Reproduction(Again):
             "compared_with": self.compared.id,
             "status": self.run.status,
             "exit_code": self.exit_code,
+            "timed_out": self.timed_out,
             "held": self.held,
             "metrics": [verdict.to_dict() for verdict in self.metrics],
             "other_inputs": self.other_inputs,

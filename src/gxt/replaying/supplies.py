@@ -6,6 +6,7 @@ file system can. What is large altogether is linked instead.
 
 from __future__ import annotations
 
+import errno
 import glob
 import itertools
 import os
@@ -133,6 +134,9 @@ def _inside(path: str, top: Path | None) -> str:
     return full.relative_to(top).as_posix()
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
 class _Bringer:
     """Copies files from one folder to another, where they are not there yet, or links them."""
 
@@ -161,13 +165,26 @@ class _Bringer:
         return False
 
     def bring(self, inside: str, copies: bool = True) -> bool:
-        """Have a file or folder there too, if it is here; whether any of it is a link."""
+        """Have a file or folder there too, if it is here; whether any of it is a link.
+
+        Raises:
+            GxtError: it cannot be read, or there is no room for it.
+        """
         if self.top is None or self.leads_out(inside):
             return False
+        try:
+            return self._bring(self.top, inside, copies)
+        except OSError as error:
+            raise GxtError(
+                f"{inside} cannot be brought to {self.folder}: {error.strerror or error}",
+                "TMPDIR names another folder for temporary work trees" if error.errno in _FULL else None,
+            ) from None
+
+    def _bring(self, top: Path, inside: str, copies: bool) -> bool:
         linked = False
-        if (self.top / inside).is_dir() and not os.path.lexists(self.folder / inside):
+        if (top / inside).is_dir() and not os.path.lexists(self.folder / inside):
             (self.folder / inside).mkdir(parents=True)  # an empty one too
-        for source, target in self._lacking(self.top / inside, self.folder / inside):
+        for source, target in self._lacking(top / inside, self.folder / inside):
             target.parent.mkdir(parents=True, exist_ok=True)
             if not copies:
                 target.symlink_to(source.resolve())
