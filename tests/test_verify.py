@@ -537,6 +537,15 @@ def test_files_that_are_links_or_gone(repo: Repository, full: str, file: str) ->
     assert odd(repo, full) == []
 
 
+@pytest.mark.parametrize(
+    ("file", "status"), [("notes.md", UNCHECKED), ("sub/run.yaml", UNCHECKED), (".gitattributes", FAILED)]
+)
+def test_files_that_no_run_has(repo: Repository, full: str, file: str, status: str) -> None:
+    put_on_branch(f"{RUN}/{full}/{file}", "*.yaml merge=ours\n")
+    assert [(one.where, one.status) for one in odd(repo, full)] == [(f"{RUN}/{full}/{file}", status)]
+    assert {one.run for one in look(repo).failed} == ({full} if status == FAILED else set())
+
+
 def test_names_of_artifacts_that_no_run_may_have(repo: Repository, full: str) -> None:
     put_on_branch(f"{RUN}/{full}/artifacts/aux.txt", "x")
     assert any("device" in one.what for one in look(repo, full).failed)

@@ -107,3 +107,14 @@ def read_attributes(data: bytes) -> set[str]:
     """
     matches = map(_LINE.fullmatch, data.decode("utf-8", "replace").splitlines())
     return {(match["quoted"] or match["plain"]).replace("[[]", "[") for match in matches if match}
+
+
+def other_attributes(data: bytes) -> list[str]:
+    """The lines in a .gitattributes that `write_attributes` writes for no path, but for comments.
+
+    >>> other_attributes(b"# Mine\n*.yaml merge=ours\n")
+    ['*.yaml merge=ours']
+    """
+    lines = map(str.strip, data.decode("utf-8", "replace").splitlines())
+    ours = _HEAD.splitlines()
+    return [line for line in lines if line and line[0] != "#" and line not in ours and not _LINE.fullmatch(line)]

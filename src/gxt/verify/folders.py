@@ -11,7 +11,8 @@ from gxt.cache import Progress
 from gxt.errors import FormatError, GitError
 from gxt.git import Changes, Repository, TreeFile
 from gxt.model import RUN_ID, Run, experiment_name
-from gxt.pointers import Pointer, may_be_pointer, read_attributes, read_pointer
+from gxt.pointers import Pointer, may_be_pointer, other_attributes, read_attributes, read_pointer
+from gxt.showing import one_line, shortened
 from gxt.verify import form
 from gxt.verify.findings import FAILED, FOLDER, OK, UNCHECKED, Finding
 from gxt.verify.form import Odd
@@ -186,8 +187,11 @@ def _of_attributes(
     contents: Mapping[str, bytes],
     pointers: Mapping[str, Pointer],
 ) -> Iterator[Finding]:
-    attributes = contents.get(layout.GITATTRIBUTES)
-    for path in sorted(read_attributes(attributes) if attributes is not None else ()):
+    attributes = contents.get(layout.GITATTRIBUTES, b"")
+    for line in other_attributes(attributes):
+        what = f"has a line that gxt writes for no large artifact: {shortened(one_line(line), 80)}"
+        yield Finding(FOLDER, FAILED, f"{place}/{layout.GITATTRIBUTES}", what, doctor.BY_HAND, run_id)
+    for path in sorted(read_attributes(attributes)):
         if path not in pointers:
             what = f"names {path}, which is {'no pointer' if path in files else 'not there'}"
             yield Finding(FOLDER, FAILED, f"{place}/{layout.GITATTRIBUTES}", what, doctor.BY_HAND, run_id)
