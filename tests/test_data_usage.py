@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,23 @@ def test_whether_data_is_still_here(repo: Repository, work: Path, saw: Saw, monk
     (work / "data" / "other.txt").unlink()
     (work / "data" / "b.csv").unlink()
     assert here(repo, run_id) == expected | {"data": "changed", "*.csv": "changed", "other.txt": "gone"}
+
+
+def test_a_folder_with_a_link_that_may_not_be_followed(
+    repo: Repository, work: Path, tmp_path: Path, saw: Saw, powerless: list[str]
+) -> None:
+    (work / "data").mkdir()
+    (work / "data" / "a.csv").write_text("x\n")
+    saw("a", "data")
+    (tmp_path / "theirs").mkdir()
+    (work / "data" / "b.csv").symlink_to(tmp_path / "theirs" / "b.csv")
+    (tmp_path / "theirs").chmod(0)
+    command = [*powerless, sys.executable, "-m", "gxt"]
+    shown = subprocess.run([*command, "data", "@last", "--json"], capture_output=True, text=True, check=True)
+    logged = subprocess.run([*command, "log", "--input", "data"], capture_output=True, text=True, check=False)
+    (tmp_path / "theirs").chmod(0o700)
+    assert json.loads(shown.stdout)["inputs"][0]["here"] == "unreadable"
+    assert logged.returncode == 2 and "b.csv' cannot be read: Permission denied" in logged.stderr
 
 
 def test_which_runs_saw_the_same_data(repo: Repository, work: Path, saw: Saw) -> None:

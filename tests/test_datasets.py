@@ -78,6 +78,7 @@ def test_links_are_followed(work: Path) -> None:
     assert (name, found["files"]) == ("current", 1) and found["source"].endswith("/current")
     (work / "v1" / "again").symlink_to(".")  # a folder in itself is looked at once
     (work / "v1" / "nowhere").symlink_to("missing")
+    (work / "v1" / "loop").symlink_to("loop")
     os.mkfifo(work / "v1" / "pipe")
     assert describe("current")[1]["digest"] == found["digest"]
     (work / "more").mkdir()
@@ -118,8 +119,12 @@ def test_what_is_no_dataset(work: Path) -> None:
     with pytest.raises(UsageError, match="cannot record a object"):
         describe(object())
     (work / "link").symlink_to("missing")
-    with pytest.raises(UsageError, match="leads nowhere"):
-        describe("link")
+    (work / "loop").symlink_to("loop")
+    for link in ("link", "loop"):
+        with pytest.raises(UsageError, match="leads nowhere"):
+            describe(link)
+    with pytest.raises(UsageError, match="cannot be read: File name too long"):
+        describe("x" * 300)
     with pytest.raises(UsageError, match="neither a file nor a folder"):
         describe("/dev/null")
 

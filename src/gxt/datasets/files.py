@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
@@ -51,15 +52,22 @@ def members(text: str) -> tuple[Path, list[Member]]:
     matches. Links are followed; what is neither file nor folder, or a link that leads nowhere, is passed over.
 
     Raises:
-        UsageError: there is nothing.
+        UsageError: there is nothing, or the system does not say what is there.
     """
     path = Path(os.path.abspath(text))
+    try:
+        return path, _members(path, text)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _members(path: Path, text: str) -> list[Member]:
     if path.is_file():
-        return path, [Member(path.name, path)]
+        return [Member(path.name, path)]
     if path.is_dir():
-        return path, sorted(_below(path, ""))
+        return sorted(_below(path, ""))
     if glob.has_magic(text) and not os.path.lexists(path):
-        return path, _matching(path, text)
+        return _matching(path, text)
     if path.exists():
         raise UsageError(f"dataset {text!r} is neither a file nor a folder")
     why = "it is a link that leads nowhere" if path.is_symlink() else f"looked in {Path.cwd()}"
@@ -103,10 +111,21 @@ def _below(folder: Path, prefix: str, above: frozenset[tuple[int, int]] = frozen
         return
     for entry in entries:
         name = prefix + entry.name
-        if entry.is_file():
+        kind = _kind(entry)
+        if kind == stat.S_IFREG:
             yield Member(name, Path(entry.path))
-        elif entry.is_dir():
+        elif kind == stat.S_IFDIR:
             yield from _below(Path(entry.path), f"{name}/", above | {here} if here[1] else above)
+
+
+def _kind(entry: os.DirEntry[str]) -> int | None:
+    """S_IFREG or S_IFDIR of what an entry is or leads to; None of all else, and of a link that leads nowhere."""
+    try:
+        return stat.S_IFREG if entry.is_file() else stat.S_IFDIR if entry.is_dir() else None
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # it leads to itself
+            return None
+        raise _unreadable(Path(entry.path), error) from None
 
 
 def size_of(members: Sequence[Member]) -> int:
