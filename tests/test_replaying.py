@@ -18,7 +18,7 @@ from gxt.gate.limits import Tolerance
 from gxt.model import Run, Summary
 from gxt.replaying.environments import requirements_of
 from gxt.replaying.plan import is_python
-from gxt.replaying.supplies import supply
+from gxt.replaying.supplies import GONE, supply
 
 ID = "20261123-083000-3f9a1c2e"
 
@@ -156,6 +156,8 @@ def test_paths_lead_into_the_other_folder(tmp_path: Path) -> None:
     assert moved("python train.py", cwd="sub") == ["/py", "train.py"]
     assert moved("python /home/bob/taxi/sub/train.py", entrypoint="sub/train.py")[1] == f"{folder}/sub/train.py"
     assert moved("./run.sh")[0] == f"{top}/run.sh"  # ignored by git: a program of the user's own
+    assert moved(f"python {'x' * 300}")[1] == "x" * 300  # no file can be called that
+    assert moved(f"./{'x' * 300}")[0] == f"./{'x' * 300}"
 
 
 # --- verdicts ---------------------------------------------------------------------------------------------------------
@@ -255,3 +257,17 @@ def test_nothing_is_written_or_removed_through_a_link_in_the_code(tmp_path: Path
     assert sorted(path.name for path in folder.iterdir()) == ["conf", "gone", "new"]
     assert found["conf/rc"].linked and not found["conf/rc"].brought
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_names_that_no_file_can_have_are_of_none(tmp_path: Path) -> None:
+    top, folder = (tmp_path / name for name in ("work", "code"))
+    for place in (top, folder):
+        place.mkdir()
+        (place / "loop").symlink_to("loop")
+    long = "x" * 300
+    inputs = {"a": f"/{long}", "b": long, "c": f"{long}/*.csv", "d": f"{long}/x", "e": "loop/x"}
+    then = run(left_out={f"{long}y": {"size": 1}, f"{long}z": {"problem": "x"}})
+    found = supply(
+        replace(then, inputs={name: {"source": s, "digest": "sha256:0"} for name, s in inputs.items()}), top, folder
+    )
+    assert {one.path: one.state for one in found} == {**dict.fromkeys(inputs.values(), GONE), f"{long}y": GONE}

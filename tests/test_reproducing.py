@@ -19,7 +19,7 @@ from gxt import catalog, doctor, store, temporary
 from gxt.errors import NotFoundError, UsageError
 from gxt.git import Repository
 from gxt.model import Run
-from helpers import git, run_python, write_script
+from helpers import git, put_on_branch, run_python, write_script
 
 TRAIN = """
 import argparse, os, time, gxt
@@ -338,6 +338,20 @@ def test_the_folder_that_it_ran_in(trained: Run, work: Path, monkeypatch: pytest
         gxt.reproduce("@last", quiet=True)
     assert "--with sub" in str(caught.value.hint)
     assert gxt.reproduce("@last", with_paths="sub", quiet=True).held
+
+
+def test_names_too_long_for_the_system_are_of_nothing(trained: Run, repo: Repository) -> None:
+    path = f"experiments/{trained.experiment}/{trained.id}"
+    long = "x" * 300
+    put_on_branch(
+        f"{path}/inputs.yaml", f"a: {{source: /{long}/a.csv}}\nb: {{digest: 'sha256:0', source: {long}.csv}}\n"
+    )
+    assert gxt.reproduce(trained.id, metrics="rmse", quiet=True).held
+    about = (catalog.read_file(repo, trained, "run.yaml") or b"").decode()
+    put_on_branch(f"{path}/run.yaml", about.replace("\nsource:\n", f"\nsource:\n  cwd: {long}\n"))
+    with pytest.raises(UsageError, match=f"ran in the folder {long}, which its code does not have"):
+        gxt.reproduce(trained.id, quiet=True)
+    assert leftovers() == []
 
 
 def test_words_are_passed_on_as_they_are(trained: Run, work: Path, repo: Repository) -> None:

@@ -187,8 +187,8 @@ def _scene(repo: Repository, then: Run, wish: Wish, watch: Watch, is_rehearsal: 
             watch.said(remark)
         supplies = supply(then, top, opened.folder, wish.also)
         _remark_on_data(then, supplies, wish, watch)
-        if not (opened.folder / made.cwd).is_dir():
-            is_here = top is not None and (top / made.cwd).is_dir()
+        if not os.path.isdir(opened.folder / made.cwd):
+            is_here = top is not None and os.path.isdir(top / made.cwd)
             raise UsageError(
                 f"run {then.name} ran in the folder {made.cwd}, which its code does not have",
                 f"--with {shlex.quote(str(made.cwd))} brings yours, with the files in it" if is_here else None,
@@ -221,7 +221,7 @@ def _mirrored(root: Path, top: Path | None, then: Run, watch: Watch) -> Path | N
     if top is None:
         return None
     sources = [Path(str(about.get("source") or "")) for about in then.inputs.values()]
-    outside = [path for path in sources if path.is_absolute() and path.exists() and not path.is_relative_to(top)]
+    outside = [path for path in sources if path.is_absolute() and os.path.exists(path) and not path.is_relative_to(top)]
     for path in outside:
         link = root.joinpath(*path.parts[1:])
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -303,7 +303,7 @@ def _installed(made: Plan, folder: Path, top: Path | None) -> str:
     word = made.command[0] if made.starts_python else "python"
     if "/" in word:
         places = [Path(base, word) for base in (folder / made.cwd, folder, top) if base is not None]
-        there = next((str(place) for place in places if place.is_file()), None)
+        there = next((str(place) for place in places if os.path.isfile(place)), None)
         if there is not None:
             return there
     names = dict.fromkeys((Path(word).name, "python", "python3"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -205,15 +206,15 @@ def arguments_in(
 
     def places(word: str) -> list[Path]:
         theirs = [top / word] if top is not None and not is_code(PurePosixPath(word).as_posix()) else []
-        return [place for place in (folder / word, *theirs) if place.exists()]
+        return [place for place in (folder / word, *theirs) if os.path.exists(place)]
 
     words = [_moved(word, folder, top, entrypoint) for word in made.command]
     if made.starts_python and python is not None:
         words[0] = python
-    elif "/" in words[0] and not (here / words[0]).exists():
+    elif "/" in words[0] and not os.path.exists(here / words[0]):
         # The program, and a script such as .venv/bin/tool, were recorded relative to the top of the work tree.
         words[0] = next(map(str, places(words[0])), words[0])
-    if len(words) > 1 and made.starts_python and not words[1].startswith("-") and not (here / words[1]).exists():
+    if len(words) > 1 and made.starts_python and not words[1].startswith("-") and not os.path.exists(here / words[1]):
         tool = shutil.which(words[1]) if "/" not in words[1] else None
         words[1] = next(map(str, places(words[1])), tool or words[1])
     return words
@@ -224,7 +225,7 @@ def _moved(word: str, folder: Path, top: Path | None, entrypoint: str) -> str:
     if top is not None and f"{top}/" in word:
         moved = word.replace(f"{top}/", f"{folder}/")
         place = moved[moved.index(f"{folder}/") :]
-        return word if not Path(place).exists() and Path(place.replace(f"{folder}/", f"{top}/")).exists() else moved
-    if word.startswith("/") and entrypoint and word.endswith(f"/{entrypoint}") and not Path(word).exists():
+        return word if not os.path.exists(place) and os.path.exists(place.replace(f"{folder}/", f"{top}/")) else moved
+    if word.startswith("/") and entrypoint and word.endswith(f"/{entrypoint}") and not os.path.exists(word):
         return str(folder / entrypoint)  # of somebody else's work tree
     return word

@@ -2,6 +2,8 @@
 
 Each is copied, so that a program that writes where it read changes nothing of the user's; blocks are shared where the
 file system can. What is large altogether is linked instead.
+
+The names are what somebody's run says. os.path has no such file where one is too long for the system, and pathlib raises.
 """
 
 from __future__ import annotations
@@ -113,14 +115,14 @@ def _left_out(path: str, about: Mapping[str, Any], bringer: _Bringer) -> dict[st
     theirs, there = bringer.top / path, bringer.folder / path
     if bringer.leads_out(path):
         return {path: Supply(path, UNKNOWN, brought=False, linked=True, left_out=True)}
-    if theirs.is_dir() and "size" not in about:
+    if os.path.isdir(theirs) and "size" not in about:
         return {path: Supply(path, UNKNOWN, linked=bringer.bring(path, copies=False), left_out=True)}
-    if not theirs.is_file():
-        is_told = not theirs.exists() and about.get("problem") != snapshots.SECRET
+    if not os.path.isfile(theirs):
+        is_told = not os.path.exists(theirs) and about.get("problem") != snapshots.SECRET
         return {path: Supply(path, GONE, brought=False, left_out=True)} if is_told else {}
     if isinstance(about.get("size"), int) and theirs.stat().st_size != about["size"]:
         return {path: Supply(path, CHANGED, brought=False, left_out=True)}
-    if there.is_file() or there.is_symlink():  # as the commit has it
+    if os.path.isfile(there) or os.path.islink(there):  # as the commit has it
         there.unlink()
     return {path: Supply(path, UNKNOWN, linked=bringer.bring(path), left_out=True)}
 
@@ -160,7 +162,9 @@ class _Bringer:
         place = self.folder
         for part in fixed:
             place /= part
-            if place.is_symlink() and not place.resolve().is_relative_to(self.folder.resolve()):
+            if os.path.islink(place) and not Path(os.path.realpath(place)).is_relative_to(
+                os.path.realpath(self.folder)
+            ):
                 return True
         return False
 
@@ -182,7 +186,7 @@ class _Bringer:
 
     def _bring(self, top: Path, inside: str, copies: bool) -> bool:
         linked = False
-        if (top / inside).is_dir() and not os.path.lexists(self.folder / inside):
+        if os.path.isdir(top / inside) and not os.path.lexists(self.folder / inside):
             (self.folder / inside).mkdir(parents=True)  # an empty one too
         for source, target in self._lacking(top / inside, self.folder / inside):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -206,10 +210,10 @@ class _Bringer:
         return linked
 
     def _lacking(self, source: Path, target: Path) -> Iterator[tuple[Path, Path]]:
-        if source.is_file():
+        if os.path.isfile(source):
             if not os.path.lexists(target):
                 yield source, target
-        elif source.is_dir():
+        elif os.path.isdir(source):
             for folder, folders, files in os.walk(source):
                 folders[:] = sorted(name for name in folders if name != ".git")
                 for name in sorted(files):
