@@ -276,7 +276,12 @@ def test_urls_without_their_passwords(url: str, shown: str) -> None:
      "credentials", "db-password.txt", ".aws/config", ".ssh/config", ".ssh/work", ".config/gcloud/credentials.db",
      ".config/gh/hosts.yml", "terraform.tfvars", "x.tfstate.backup", ".bash_history", "_netrc", ".my.cnf", ".s3cfg",
      "auth.json", "cookies.txt", "vpn.ovpn", "AuthKey.p8", ".huggingface/token", ".streamlit/secrets.toml",
-     ".cargo/credentials.toml", "rclone.conf"],
+     ".cargo/credentials.toml", "rclone.conf", ".env~", ".env copy", "my.env.bak", "env.prod", "id_rsa.bak",
+     "id_rsa.old", "id_rsa~", "id_rsa copy", "token copy.txt", "token copy 2.txt", "kaggle (1).json",
+     "Copy of kaggle.json", "kaggle.json.orig", "kaggle.json.bak2", "kaggle-backup.json", ".#.env", "#.netrc#",
+     "x.pem.1", ".env.bak~", "secrets.yaml.20240131", ".kube/config.bak", ".kube/config~", ".aws/credentials.old",
+     "gcp-key.json", "key.txt", "key.json", ".Renviron", ".modal.toml", ".snowsql/config", ".dvc/config.local",
+     ".lakefs.yaml", "wandb/settings", "pip.conf", ".condarc", "local.settings.json", "..env.swp"],
 )  # fmt: skip
 def test_files_that_hold_secrets_by_custom(path: str) -> None:
     assert may_hold_secrets(path)
@@ -286,12 +291,16 @@ def test_files_that_hold_secrets_by_custom(path: str) -> None:
     "path",
     [".env.example", "secrets.py", "environment.yaml", "keys.csv", "env", "token.py", "tokens.json", "tokens.txt",
      "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "eos_token.json",
-     "acc_per_token.csv", "token_counts.csv", "config.json", "docker/config.json", "kube/config", "config",
-     "dem.asc", "id_rsa.pub", ".ssh/id_rsa.pub", "passwords.py", "password_strength.py", "password_strength.csv",
-     "key.py", "keys.py", "primary_key.sql", "keypoints.json", "first_pass.json", "chamber-of-secrets.txt",
-     "auth.py", "credentials.py", "secrets.example.yaml", "monkey.txt", "data/access.csv", "api.json",
-     "src/aws/config.py", "gcloud/a.py", "cookie_cutter.json", "pass.py", "settings.toml", "test_token.py",
-     "vocab/token_embeddings.npy"],
+     "acc_per_token.csv", "token_counts.csv", "config.json", "docker/config.json", "kube/config", "config", "dem.asc",
+     "id_rsa.pub", ".ssh/id_rsa.pub", "passwords.py", "password_strength.py", "password_strength.csv", "key.py",
+     "keys.py", "primary_key.sql", "keypoints.json", "first_pass.json", "chamber-of-secrets.txt", "auth.py",
+     "credentials.py", "secrets.example.yaml", "monkey.txt", "data/access.csv", "api.json", "src/aws/config.py",
+     "gcloud/a.py", "cookie_cutter.json", "pass.py", "settings.toml", "test_token.py", "vocab/token_embeddings.npy",
+     "train.py.bak", "train.py~", "model.old", "config.json.orig", "data copy.csv", "tokens.json.bak", ".env.example~",
+     "env.yaml", "env.py", "env.yml.bak", ".dvc/config", "wandb/run-1/config.yaml", "snowsql/config", "settings",
+     "config.local", "keys.csv.bak", "turkey.json", "settings.json", "public-key.txt", "sort_key.json",
+     "results (1).csv", "Copy of notes.txt", "keys.txt", "tiny_gpt.1", "~", "#", "a.", ".bak", "key",
+     "token_map copy.json", "hotkey.json"],
 )  # fmt: skip
 def test_code_and_data_with_names_of_the_kind(path: str) -> None:
     assert not may_hold_secrets(path)

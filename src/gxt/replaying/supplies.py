@@ -3,7 +3,7 @@
 Each is copied, so that a program that writes where it read changes nothing of the user's; blocks are shared where the
 file system can. What is large altogether is linked instead.
 
-The names are what somebody's run says. os.path has no such file where one is too long for the system, and pathlib raises.
+The names are what somebody's run says: os.path has no such file where one is too long for the system, pathlib raises.
 """
 
 from __future__ import annotations
