@@ -15,6 +15,7 @@ from gxt.masking.files import may_hold_secrets
 from gxt.masking.values import mask_value, mask_variable
 
 LETTERS = "Ab3dEfGh1jKlMn0pQrStUvWxYz2456789aBcDeFg"
+SIGNATURE = "9b1c2d3e4f5a69788796a5b4c3d2e1f0"
 TOKENS = [
     f"sk-{LETTERS}",
     f"sk-ant-api03-{LETTERS}-{LETTERS}AA",
@@ -39,7 +40,7 @@ TOKENS = [
     ["token", "api_key", "API-KEY", "apiKey", "dbPassword", "HF_TOKEN", "aws_secret_access_key", "password",
      "--secret", "client.secret", "credentials", "passwd", "private_key", "githubToken", "--wandb-key", "--pat",
      "github_pat", "--accesskey", "--access-key", "AccountKey", "PGPASSWORD", "db_pass", "pass", "password1",
-     "SECRET_KEY_BASE", "API_KEY_2", "api_keys", "accesstoken", "_password"],
+     "SECRET_KEY_BASE", "API_KEY_2", "api_keys", "accesstoken", "_password", "pw", "db_pw"],
 )  # fmt: skip
 def test_what_is_a_secret(name: str) -> None:
     assert masking.is_secret(name)
@@ -51,7 +52,7 @@ def test_what_is_a_secret(name: str) -> None:
      "-", "monkey", "api", "mask_token", "password_length", "--key-dim", "--token-count", "--num-keys",
      "--keypoints", "sort_key", "primary_key", "public_key", "query_key", "first_pass", "n_pass",
      "placeholder_token", "--no-password", "--patience", "path", "patch", "turkey", "hotkey", "author", "compass",
-     "bypass"],
+     "bypass", "cls_pw", "obj_pw"],
 )  # fmt: skip
 def test_what_is_no_secret(name: str) -> None:
     assert not masking.is_secret(name)
@@ -88,6 +89,78 @@ def test_values_are_masked(name: str, value: object, masked: object) -> None:
     assert mask_value(name, value) == masked
 
 
+@pytest.mark.parametrize(
+    ("value", "masked"),
+    [
+        ("Server=x;User Id=a;Password=p w;Timeout=3", "Server=x;User Id=a;Password=***;Timeout=3"),
+        (
+            "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=b==",
+            "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=***",
+        ),
+        ("user=a;pw=x", "user=a;pw=***"),
+        ("password=p w", "password=***"),
+        ("password: X", "password: ***"),
+        ("lr: 1\npassword: a b # c\nseed: 3", "lr: 1\npassword: ***\nseed: 3"),
+        ("db:\n  - password: a b\n    port: 3\n", "db:\n  - password: ***\n    port: 3\n"),
+        ("password: |\n  a\n\n  b\nlr: 1\n", "password: ***\nlr: 1\n"),
+        ("a:\n  passwords:\n  - x\n  - y\n  lr: 1", "a:\n  passwords:***\n  lr: 1"),
+        ("secrets:\n  a: x\n  b: y\nlr: 1", "secrets:***\nlr: 1"),
+        ("{'password': 'X', 'lr': 1}", "{'password': '***', 'lr': 1}"),
+        ("{'db': ({'password': ['X', 'y z']}, 1)}", "{'db': ({'password': ['***', '***']}, 1)}"),
+        ("Namespace(lr=1, password='X y', seed=3)", "Namespace(lr=1, password=***, seed=3)"),
+        ("{'password': X, 'at': <object>}", "{'password': ***, 'at': <object>}"),
+        (["--password", "X", "--lr", "3"], ["--password", "***", "--lr", "3"]),
+        (["mysql", "-pX", "db"], ["mysql", "-p***", "db"]),
+        ('["--password", "X"]', '["--password", "***"]'),
+        ("train --password X --lr 3", "train --password *** --lr 3"),
+        ("mysql -pX db", "mysql -p*** db"),
+        ("curl -u bob:X https://h/", "curl -u bob:*** https://h/"),
+        ("https://s3/b?X-Amz-Date=1&X-Amz-Signature=abc", "https://s3/b?X-Amz-Date=1&X-Amz-Signature=***"),
+        ("https://gcs/b?X-Goog-Signature=abc", "https://gcs/b?X-Goog-Signature=***"),
+        (f"sv=2021&sig={SIGNATURE}", "sv=2021&sig=***"),
+        ({"sig": SIGNATURE}, {"sig": "***"}),
+        ("X-Api-Key:k", "X-Api-Key:***"),
+        (str(b"password=X"), "b'password=***'"),
+        (str(b"{'password': 'X'}"), str(b"{'password': ***}")),
+    ],
+)
+def test_secrets_in_texts_of_any_kind_are_masked(value: object, masked: object) -> None:
+    assert mask_value("config", value) == masked
+    assert mask_value("config", masked) == masked
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["lr: 1\napi_key:\nseed: 3", "token: 5\npassword: null\n", "Token: {token}\nAnswer:",
+     "Do not say the secret: it is",
+     "user: {user}, password: {password}", "<token>=<password>", "pad_token=<pad>,eos_token=</s>", "token=[MASK]",
+     "{'pad_token': '<pad>', 'max_tokens': 5}", "sig=0.5", "signature=serving_default", "--sig 0.5", "cls_pw=1.0",
+     "pw=1.0", "max_tokens=512,temperature=0.2", "the password is wrong", "zip the files - then go",
+     "model.key=3 data.sort_key=date", "a=b;c=d", "{'a': 'it\\'s'}", "(1, 2)", "lambda x: x", "12:30:45", "key: value",
+     "C:\\data\\x", "gpt-4o", "bert-base", "s3://bucket/key=1/x", "{", "[", "{'a",
+     "Secret Santa", "auth: no", "1e-3", "sha256:0123", "use_auth_token=False", "Q: secret?\nA: none"],
+)  # fmt: skip
+def test_texts_without_secrets_stand(value: str) -> None:
+    assert mask_value("prompt", value) == value
+    assert mask_value("prompt", [value]) == [value]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("cls_pw", 1.0), ("obj_pw", "2.0"), ("pw", 0.5), ("sig", 0.3), ("sig", "0.123456789012345678901"),
+     ("signature", "serving_default"), ("stop", ["-", "token", "x"]), ("columns", ["token", "text", "secret"]),
+     ("grid", [-1, 0, 1]), ("weights", ["-1", "password", "0"])],
+)  # fmt: skip
+def test_hyperparameters_that_sound_alike_stand(name: str, value: object) -> None:
+    assert mask_value(name, value) == value
+
+
+@given(st.text(alphabet="pasword:=-{}'\"\n |#[(,;", max_size=40))
+def test_any_text_can_be_masked(text: str) -> None:
+    masked = mask_value("config", f"lr: 1\npassword: hunter2\n{text}")
+    assert "hunter2" not in masked and masked.startswith("lr: 1\n")
+
+
 @pytest.mark.parametrize("token", TOKENS)
 def test_a_token_is_known_by_its_shape(token: str) -> None:
     assert mask_value("note", token) == mask_value("note", [token])[0] == "***"
@@ -113,6 +186,9 @@ def test_what_only_looks_like_a_token(value: str) -> None:
     [
         (["train.py", "--token", "k"], ["train.py", "--token", "***"]),
         (["--token=k"], ["--token=***"]),
+        (["--pw=k", "pw=k", "--pw", "k"], ["--pw=***", "pw=***", "--pw", "***"]),
+        ([f"--sig={SIGNATURE}", "--sig", SIGNATURE], ["--sig=***", "--sig", "***"]),
+        (["--sig=0.5", "--signature", "serving_default"], ["--sig=0.5", "--signature", "serving_default"]),
         (["token=k"], ["token=***"]),
         (["--api-key", "k", "x"], ["--api-key", "***", "x"]),
         (["--password", "--verbose"], ["--password", "--verbose"]),

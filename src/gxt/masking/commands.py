@@ -9,9 +9,9 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from gxt.masking.assignments import is_harmless, mask_assigned
-from gxt.masking.names import MASK, is_secret
+from gxt.masking.names import MASK, is_secret, is_signature
+from gxt.masking.nested import Maskers, masked_json, masked_literal
 from gxt.masking.shapes import mask_text
-from gxt.masking.values import masked_json
 
 
 def mask_arguments(arguments: Sequence[str], *, is_script: bool = False) -> list[str]:
@@ -79,13 +79,13 @@ def _places(arguments: Sequence[str]) -> Iterator[_Place]:
 def _masked(place: _Place, is_script: bool) -> str:
     argument, option = place.argument, place.option
     given = place.several or (option.removesuffix("=") if _is_option(option) or _is_set(place) else "")
-    if given and "=" not in given and is_secret(given) and not argument.startswith("--"):
+    if given and "=" not in given and (is_secret(given) or is_signature(given)) and not argument.startswith("--"):
         return argument if is_harmless(given, argument, is_script) else MASK
     if (taken := _password(place)) is not None:
         return taken
     if option.startswith("-") and option.endswith("c") and place.program in _SHELLS:
         return _masked_script(argument)
-    if (masked := masked_json(argument)) is not None:
+    if (masked := masked_json(argument, MASKERS)) is not None:
         return masked
     is_code = option == "-c" and place.program == "python"
     return mask_text(mask_assigned(argument, is_script=is_script, is_code=is_code))
@@ -172,3 +172,31 @@ def _plain(word: str) -> str:
         return word if "$" in word else "".join(shlex.split(word)) if word[:1] != "#" else word
     except ValueError:
         return word
+
+
+# --- text of any kind -------------------------------------------------------------------------------------------------
+
+
+def mask_document(text: str) -> str:
+    """Text that somebody logged, masked: it may be JSON or YAML, what Python shows of a mapping, a connection string, a
+    command, a prompt.
+
+    >>> mask_document("Server=db;User Id=a;Password=x"), mask_document("mysql -px taxi")
+    ('Server=db;User Id=a;Password=***', 'mysql -p*** taxi')
+    """
+    if (masked := masked_json(text, MASKERS)) is not None:
+        return masked
+    if not _MAY_ASSIGN.search(text):
+        return mask_text(text)
+    if " -" in text and _KNOWN_PROGRAM.search(text):
+        text = _masked_script(text)
+    assigned = mask_assigned(text, is_document=True)
+    if assigned != text and (literal := masked_literal(text, MASKERS)) is not None:
+        return literal
+    return mask_text(assigned)
+
+
+_MAY_ASSIGN = re.compile("[=:-]")
+_KNOWN_PROGRAM = re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, (*_OPTIONS, *_REGISTRIES, 'curl')))})\s")
+MASKERS = Maskers(mask_document, mask_arguments)
+"""How texts and lists of words are masked that stand in others."""

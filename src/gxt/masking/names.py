@@ -54,7 +54,7 @@ def is_secret(name: str) -> bool:
         return before not in _HARMLESS_TOKENS
     if last in ("key", "keys"):
         return before in _SECRET_KEYS
-    if last == "pass":
+    if last in ("pass", "pw"):  # YOLO has the weights `cls_pw` and `obj_pw`
         return not before or before in _SECRET_PASSES
     one = last.removesuffix("s")
     if last in _SECRET_WORDS or one in _SECRET_WORDS - {"token"}:
@@ -68,7 +68,26 @@ def is_secret(name: str) -> bool:
 def may_count(name: str) -> bool:
     """Whether a number of that name counts something: one called `token` does, one called `password` may be one."""
     words = _words(name)
-    return bool(words) and words[-1] in ("token", "pat")
+    return bool(words) and words[-1] in ("token", "pat", "pw")
+
+
+_SIGNED = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/=%~_-]{20,}")
+
+
+def is_signature(name: str) -> bool:
+    """Whether a value of that name may be a signature, as the links to stores have it: `sig`, `X-Amz-Signature`. By its
+    name alone it may as well be a model's, or a sigma: see `looks_signed`."""
+    words = _words(name)
+    return bool(words) and words[-1] in ("sig", "signature")
+
+
+def looks_signed(value: str) -> bool:
+    """Whether a value may be a signature.
+
+    >>> looks_signed("9b1c2d3e4f5a69788796a5b4c3d2e1f0"), looks_signed("serving_default"), looks_signed("0.5")
+    (True, False, False)
+    """
+    return _SIGNED.fullmatch(value) is not None
 
 
 _ANYWHERE = frozenset("key keys token secret secrets password passwd credential credentials apikey".split())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import binascii
 import re
 
-from gxt.masking.names import MASK, is_secret
+from gxt.masking.names import MASK, is_secret, is_signature
 
 _URL_USER = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^\s/@:]*)(?P<password>:\S*)?@(?=[^\s@]*)")
 _URL_QUERY = re.compile(r"(?P<name>[?&][A-Za-z][\w.-]*=)(?P<value>[^\s&#]+)")
@@ -33,7 +33,7 @@ def mask_urls(text: str) -> str:
 
     def query(match: re.Match[str]) -> str:
         name = match["name"][1:-1]
-        return f"{match['name']}{MASK}" if is_secret(name) or name.lower() in ("sig", "signature") else match[0]
+        return f"{match['name']}{MASK}" if is_secret(name) or is_signature(name) else match[0]
 
     if "://" not in text:
         return text

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from gxt.masking.assignments import mask_assigned
-from gxt.masking.names import MASK, is_secret, is_secret_variable, may_count
+from gxt.masking.commands import MASKERS
+from gxt.masking.names import MASK, is_secret, is_secret_variable
+from gxt.masking.nested import mask_nested, masked_json
 from gxt.masking.shapes import mask_text
 
 
@@ -16,41 +17,7 @@ def mask_value(name: str, value: Any) -> Any:
     >>> mask_value("openai", {"key": "k", "model": "gpt-5"})
     {'key': '***', 'model': 'gpt-5'}
     """
-    if is_secret(name):
-        return _masked(name, value)
-    if isinstance(value, Mapping):
-        return {key: mask_value(f"{name}.{key}", item) for key, item in value.items()}
-    if isinstance(value, str):
-        return masked_json(value) or mask_text(value)
-    return [mask_value(name, item) for item in value] if isinstance(value, list) else value
-
-
-def _masked(name: str, value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _masked(name, item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_masked(name, item) for item in value]
-    if value is None or isinstance(value, bool) or value == "":
-        return value
-    return value if isinstance(value, (int, float)) and may_count(name) else MASK
-
-
-def masked_json(text: str) -> str | None:
-    """A text that is a list or mapping in JSON with its secrets masked; None where it is none.
-
-    >>> masked_json('{"db": {"password": {"old": "x"}}, "lr": 1}')
-    '{"db": {"password": {"old": "***"}}, "lr": 1}'
-    """
-    if text.strip()[:1] not in ("{", "[") or '"' not in text:
-        return None
-    import json  # here for start-up time
-
-    try:
-        value = json.loads(text)
-        masked = mask_value("", value)
-        return text if masked == value else json.dumps(masked, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return None
+    return mask_nested(name, value, MASKERS)
 
 
 def mask_variable(name: str, value: str) -> str:
@@ -62,7 +29,7 @@ def mask_variable(name: str, value: str) -> str:
     """
     if value and is_secret_variable(name) and (is_secret(name) or not _is_number(value)):
         return MASK
-    return masked_json(value) or mask_text(mask_assigned(value))
+    return masked_json(value, MASKERS) or mask_text(mask_assigned(value))
 
 
 def _is_number(text: str) -> bool:
