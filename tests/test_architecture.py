@@ -21,6 +21,7 @@ ORDER = [
     "cards",
     "model",
     "names",
+    "commandline",
     "yamlreader",
     "yamltext",
     "layout",

@@ -367,6 +367,24 @@ def test_words_are_passed_on_as_they_are(trained: Run, work: Path, repo: Reposit
     assert found.run.source["command"] == then.source["command"]
 
 
+def test_an_argument_that_is_not_utf_8_is_passed_on_as_it_is(trained: Run, work: Path, repo: Repository) -> None:
+    code = "import os, sys, gxt\nwith gxt.start_run(): print(os.fsencode(sys.argv[1])); gxt.log_metric('a', 1)\n"
+    write_script(work / "odd.py", code)
+    git("add", ".")
+    git("commit", "-q", "-m", "odd")
+    for command in (["python", "odd.py"], [sys.executable, "-m", "gxt", "run", "--", "python", "odd.py"]):
+        done = subprocess.run([*map(os.fsencode, command), b"it's lat\xe9"], capture_output=True, check=True)
+        then = catalog.find(repo, "@last")
+        assert str(then.source["command"]).endswith(r" odd.py $'it\x27s lat\xe9'")
+        found = gxt.reproduce(then, metrics=["a"] if then.metrics else None, quiet=True)
+        assert catalog.read_file(repo, found.run, "output.log") == done.stdout
+        assert found.run.source["command"] == then.source["command"]
+    shown = subprocess.run(
+        [sys.executable, "-m", "gxt", "reproduce", "@last", "--dry-run"], capture_output=True, check=True
+    )
+    assert rb"odd.py $'it\x27s lat\xe9'" in shown.stdout + shown.stderr
+
+
 def test_how_a_program_was_started(trained: Run, work: Path, repo: Repository) -> None:
     (work / "pkg").mkdir()
     write_script(work / "pkg" / "__main__.py", "import gxt\nwith gxt.start_run(): gxt.log_metric('a', 1)\n")

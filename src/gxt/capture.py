@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from gxt import git
+from gxt.commandline import typed
 from gxt.errors import GitError
 from gxt.git import Repository, WorkTree
 from gxt.masking import MASK, mask_text
@@ -149,7 +149,7 @@ def command_text(arguments: Sequence[str]) -> str:
 
 
 def _typed(words: Sequence[str]) -> str:
-    return clean_text(" ".join(word if word == MASK else shlex.quote(word) for word in words))
+    return clean_text(" ".join(word if word == MASK else typed([word]) for word in words))
 
 
 def _relative(file: str, base: Path | None) -> str:

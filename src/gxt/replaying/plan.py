@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from gxt.commandline import typed, words_of
 from gxt.errors import UsageError
 from gxt.masking import MASK
 from gxt.model import Run
@@ -96,9 +96,9 @@ def plan(run: Run, changes: Mapping[str, str], command: Sequence[str] = (), aske
     for name, value in changes.items():
         words, placed = _with_param(words, name, value)
         if not placed:
-            whole = shlex.join([*words, f"--{name}", value])
+            whole = typed([*words, f"--{name}", value])
             raise UsageError(
-                f"the command has no argument for the param {name}: {shlex.join(words)}",
+                f"the command has no argument for the param {name}: {typed(words)}",
                 f"give the whole command after --: {asked} {run.id} -- {whole}",
             )
         replaced += placed
@@ -127,7 +127,7 @@ _INTERACTIVE = re.compile(r"-[iBbEIOPqRsSuvxX?]*")
 
 def _words(run: Run, command: str, entrypoint: str, asked: str) -> list[str]:
     try:
-        words = shlex.split(command) if "\0" not in command else []
+        words = words_of(command) if "\0" not in command else []
     except ValueError:
         words = []
     if not words:
