@@ -126,6 +126,16 @@ def test_a_command_that_takes_too_long(trained: Run, monkeypatch: pytest.MonkeyP
     assert found.summary == "cannot be told: the command was ended at the timeout, 1 identical"  # as far as it came
 
 
+def test_nobody_waits_for_what_a_command_left_in_another_session(trained: Run, tmp_path: Path) -> None:
+    code = "import subprocess, sys, time\nprocess = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+    code += "open(sys.argv[1], 'w').write(str(process.pid))\ntime.sleep(60)\n"
+    before = time.monotonic()
+    found = gxt.reproduce(trained, command=["python", "-c", code, str(tmp_path / "pid")], timeout=2, quiet=True)
+    took = time.monotonic() - before
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    assert found.run.status == "killed" and took < 6
+
+
 def test_a_notebook_shows_what_the_command_prints(trained: Run, work: Path) -> None:
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")

@@ -33,6 +33,7 @@ _ENDING = [
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 _LONGEST_LINE = 1 << 16
 _IDLE = 5.0  # seconds
+_BRIEFLY = 0.5  # seconds
 _GRACE = 10.0  # seconds, from being asked to end to being made to
 
 Sink = Callable[[bytes], None]
@@ -155,6 +156,16 @@ class Command:
             else:
                 self._process.send_signal(number)
 
+    @property
+    def has_left_any(self) -> bool:
+        """Whether any process that it started is still in its session."""
+        try:
+            if hasattr(os, "killpg"):
+                os.killpg(self.process.pid, 0)
+        except OSError:
+            return False
+        return True
+
 
 @contextlib.contextmanager
 def commanding(is_apart: bool = False) -> Iterator[Command]:
@@ -183,9 +194,9 @@ def tee_until_exit(command: Command, run: ActiveRun, sinks: tuple[Sink, Sink], t
         for tee in tees:
             tee.start()
         is_late = _wait_for_exit(command, timeout)
-        for tee in tees:
-            _wait_for(tee)
-        if command.is_apart and (is_late or command.told is not None):
+        is_asked = command.is_apart and (is_late or command.told is not None)
+        _wait_for(tees, lambda: _IDLE if not is_asked or command.has_left_any else _BRIEFLY)
+        if is_asked:
             command.send(_KILL)  # what it started and left behind, in a folder that is to go
         return Exit(process.returncode, command.told, is_late)
     except BaseException:
@@ -241,12 +252,15 @@ class _Tee(threading.Thread):
             self._sink = None
 
 
-def _wait_for(tee: _Tee) -> None:
-    """Until the pipe has ended, or has been idle for a while: a grandchild may hold it open for long."""
-    before = -1
-    while tee.is_alive() and tee.passed != before:
-        before = tee.passed
-        tee.join(_IDLE)
+def _wait_for(tees: Sequence[_Tee], patience: Callable[[], float]) -> None:
+    """Until the pipes have ended, or been idle for so many seconds: a grandchild may hold them open for long."""
+    passed, since = -1, 0.0
+    while alive := [tee for tee in tees if tee.is_alive()]:
+        if (now := sum(tee.passed for tee in tees)) != passed:
+            passed, since = now, time.monotonic()
+        if time.monotonic() - since >= patience():
+            return
+        alive[0].join(_BRIEFLY / 5)
 
 
 def _log(log: Appender, data: bytes) -> None:
