@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import sysconfig
+import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -130,7 +132,7 @@ def test_what_a_python_has_is_asked_once(repo: Repository, work: Path, venv: Pat
     first = StartedPython([str(venv)], home)
     assert not first.ask()
     about = first.about()
-    assert about[1] == "theirs==1.5\n"
+    assert about[1] == "theirs==1.5\n" and first.about() == about
     again = StartedPython([str(venv)], home)
     assert again.ask() and again.about() == about
     (home / started.FILE).write_text("{spoiled")
@@ -149,6 +151,39 @@ def test_a_python_that_does_not_answer_costs_only_its_packages(
     values, packages = asked.about()
     assert values == {"python": None, "implementation": None, "prefix": None, "python_of": "unknown"}
     assert packages is None
+
+
+def asked(python: Path) -> tuple[float, str | None]:
+    """How long the packages of a Python are waited for, and they."""
+    question = StartedPython([str(python)], python.parent)
+    question.ask()
+    before = time.monotonic()
+    _, packages = question.about()
+    return time.monotonic() - before, packages
+
+
+def test_an_answer_without_an_end_is_not_read(work: Path) -> None:
+    python = executable(work / "python3.99", f"#!/bin/sh\necho $$ > {work}/pid\nexec yes {'x' * 1000}\n")
+    tracemalloc.start()
+    took, packages = asked(python)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert packages is None and most < 40 << 20 and took < 8
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((work / "pid").read_text()), 0)
+
+
+def test_what_a_wrapper_leaves_behind_is_ended_and_not_waited_for(work: Path, venv: Path) -> None:
+    script = f"#!/bin/sh\nsleep 60 &\necho $! > {work}/pid\n'{venv}' \"$@\"\n"
+    took, packages = asked(executable(work / "python3.99", script))
+    assert packages == "theirs==1.5\n" and took < 8
+    left = Path("/proc", (work / "pid").read_text().strip(), "stat")
+    for _ in range(100):
+        if not left.exists() or left.read_text().rpartition(")")[2].split()[0] == "Z":
+            break
+        time.sleep(0.02)
+    else:
+        pytest.fail("what the wrapper left behind still runs")
 
 
 @pytest.mark.skipif(not UV.exists(), reason="uv is not installed")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +16,8 @@ from gxt.environment import prefix_kind
 from gxt.errors import NotFoundError
 
 _PATIENCE = 60.0
+_LONGEST = 16 << 20  # bytes of an answer; that of a thousand packages has 100 KB
+_AFTERWARDS = 1.0  # seconds, in which what has ended may still be read
 
 
 class Interpreter(NamedTuple):
@@ -84,23 +88,42 @@ class Question:
             )
         except OSError as error:
             raise self._unusable(error.strerror or str(error)) from None
+        self._said = bytearray()
+        self._reader = threading.Thread(target=self._read_all, daemon=True)
 
     def answer(self, patience: float = _PATIENCE) -> Interpreter:
         """What it says within some seconds. Raises NotFoundError."""
+        if self._reader.ident is None:
+            self._reader.start()
         try:
-            out, _ = self._process.communicate(timeout=patience)
-            about: dict[str, Any] = json.loads(out.decode("utf-8", "replace").splitlines()[-1])
+            self._wait(patience)
+            if len(self._said) > _LONGEST:
+                raise self._unusable("it says too much")
+            about: dict[str, Any] = json.loads(self._said.decode("utf-8", "replace").splitlines()[-1])
             return _read(self._python[-1], about)
-        except (OSError, subprocess.TimeoutExpired, ValueError, IndexError, KeyError, TypeError) as error:
+        except (OSError, ValueError, IndexError, KeyError, TypeError) as error:
             raise self._unusable(getattr(error, "strerror", None) or "it does not answer") from None
         finally:
             self.close()
 
+    def _wait(self, patience: float) -> None:
+        """Until it has said all or has ended: what it started may hold its output open for ever."""
+        until = time.monotonic() + patience
+        while self._reader.is_alive() and self._process.poll() is None and time.monotonic() < until:
+            self._reader.join(0.02)
+        self._reader.join(_AFTERWARDS if self._process.poll() is not None else 0)
+
+    def _read_all(self) -> None:
+        assert self._process.stdout is not None
+        while len(self._said) <= _LONGEST and (piece := os.read(self._process.stdout.fileno(), 1 << 16)):
+            self._said += piece
+
     def close(self) -> None:
         """Nobody waits for the answer any more."""
-        if self._process.poll() is None:
-            _end(self._process)
-        if self._process.stdout is not None:
+        _end(self._process)
+        if self._reader.ident is not None:
+            self._reader.join(_AFTERWARDS)
+        if self._process.stdout is not None and not self._reader.is_alive():
             self._process.stdout.close()
 
     def _unusable(self, why: str) -> NotFoundError:
@@ -108,7 +131,7 @@ class Question:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """With what it has started: a wrapper may wait for the Python."""
+    """With what it has started: a wrapper may wait for the Python, or leave processes behind when it ends."""
     import contextlib
     import signal
 
