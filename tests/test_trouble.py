@@ -682,3 +682,26 @@ def test_a_full_disk_for_temporary_files(train_on_a_small_disk: Train, work: Pat
     repo = gxt_git.find(work)
     run = the_run(repo, "trained")
     assert (run.status, steps(repo, run)) == ("finished", list(range(1000)))
+
+
+# --- modules of the user's that are called like Python's --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", ["secrets", "json", "click", "tempfile"])
+def test_modules_of_the_current_folder_are_not_gxt_s(repo: Repository, work: Path, module: str) -> None:
+    (work / f"{module}.py").write_text("API_KEY = undefined_name\n")
+    assert run_python("-m", "gxt", "log", "-m", "a=1").returncode == 0
+    assert catalog.find(repo, "@last").metrics["a"].last == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "code", "command"), [("secrets", "x = undefined_name", "log"), ("difflib", "x = 1", "lgo")]
+)
+def test_a_module_in_the_way_of_python_s_own_is_named(
+    repo: Repository, work: Path, module: str, code: str, command: str
+) -> None:
+    (work / f"{module}.py").write_text(f"{code}\n")
+    call = f"from gxt.cli import main; main(['{command}', '-m', 'a=1'])"
+    done = run_python("-c", call, check=False, PYTHONPATH=str(work))
+    assert f"{work}/{module}.py is in the way of Python's own module {module}: " in done.stderr
+    assert "bug" not in done.stderr and "rename it" in done.stderr and done.returncode == 1

@@ -189,6 +189,14 @@ def show_bug(error: Exception, arguments: Sequence[str]) -> int:
     from gxt import __version__
     from gxt.capture import command_text
 
+    if (path := _in_the_way(error)) is not None:
+        why = f"{path} is in the way of Python's own module {path.stem}"
+        return show_error(
+            GxtError(
+                f"{why}: {type(error).__name__}: {str(error)[:200]}",
+                "rename it, or take its folder off the path that Python imports from (PYTHONPATH)",
+            )
+        )
     about = [
         f"gxt {__version__}, Python {platform.python_version()}, {platform.platform()}",
         f"command: {command_text(['gxt', *arguments])}",
@@ -202,6 +210,20 @@ def show_bug(error: Exception, arguments: Sequence[str]) -> int:
     _err(f"{click.style('gxt:', fg='red')} this is a bug in gxt: {type(error).__name__}: {one_line(str(error)[:200])}")
     _err(f"  what is needed to report it: {Path(log.name)}")
     return 70  # EX_SOFTWARE of sysexits.h
+
+
+def _in_the_way(error: Exception) -> Path | None:
+    """A file of the user's that was imported in place of a module of Python's, if there is one: then what went wrong is
+    no bug of gxt's."""
+    import traceback
+
+    files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    loaded = [getattr(sys.modules.get(name), "__file__", None) for name in sys.stdlib_module_names]
+    for path in map(Path, filter(None, [*files, *loaded])):
+        is_theirs = not any(path.is_relative_to(prefix) for prefix in (sys.prefix, sys.base_prefix))
+        if is_theirs and path.stem in sys.stdlib_module_names and str(path.parent) in map(os.path.abspath, sys.path):
+            return path
+    return None
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
