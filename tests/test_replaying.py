@@ -270,4 +270,8 @@ def test_names_that_no_file_can_have_are_of_none(tmp_path: Path) -> None:
     found = supply(
         replace(then, inputs={name: {"source": s, "digest": "sha256:0"} for name, s in inputs.items()}), top, folder
     )
-    assert {one.path: one.state for one in found} == {**dict.fromkeys(inputs.values(), GONE), f"{long}y": GONE, f"{long}z": GONE}
+    assert {one.path: one.state for one in found} == {
+        **dict.fromkeys(inputs.values(), GONE),
+        f"{long}y": GONE,
+        f"{long}z": GONE,
+    }
