@@ -100,6 +100,8 @@ def test_values_are_masked(name: str, value: object, masked: object) -> None:
         ("user=a;pw=x", "user=a;pw=***"),
         ("password=p w", "password=***"),
         ("password: X", "password: ***"),
+        ("password: #X", "password: ***"),
+        ("password: *X", "password: ***"),
         ("lr: 1\npassword: a b # c\nseed: 3", "lr: 1\npassword: ***\nseed: 3"),
         ("db:\n  - password: a b\n    port: 3\n", "db:\n  - password: ***\n    port: 3\n"),
         ("password: |\n  a\n\n  b\nlr: 1\n", "password: ***\nlr: 1\n"),
@@ -131,7 +133,7 @@ def test_secrets_in_texts_of_any_kind_are_masked(value: object, masked: object) 
 
 @pytest.mark.parametrize(
     "value",
-    ["lr: 1\napi_key:\nseed: 3", "token: 5\npassword: null\n", "Token: {token}\nAnswer:",
+    ["lr: 1\napi_key:\nseed: 3", "api_key: # none", "token: 5\npassword: null\n", "Token: {token}\nAnswer:",
      "Do not say the secret: it is",
      "user: {user}, password: {password}", "<token>=<password>", "pad_token=<pad>,eos_token=</s>", "token=[MASK]",
      "{'pad_token': '<pad>', 'max_tokens': 5}", "sig=0.5", "signature=serving_default", "--sig 0.5", "cls_pw=1.0",

@@ -134,5 +134,5 @@ def _in_yaml(text: str, match: re.Match[str], indent: int) -> tuple[int, int | N
     deeper = re.compile(rf"\n(?:[ \t]*(?=\n)|[ \t]{{{indent + 1},}}[^\n]*|[ \t]{{{indent}}}- [^\n]*)")
     while (line := deeper.match(text, end)) is not None:
         end = line.end()
-    has_none = not text[start:end].strip() or (end == first.end() and first[0].strip()[:1] in ("#", "&", "*"))
+    has_none = not text[start:end].strip() or (end == first.end() and first[0].strip().startswith("# "))
     return start, None if has_none else start + len(text[start:end].rstrip())
