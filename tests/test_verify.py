@@ -340,6 +340,7 @@ def test_a_patch_is_what_the_snapshot_changes(repo: Repository, patched: str) ->
         (b"Left out: diff --git a/long.py b/long.py", b"Left out: diff --git a/other b/other", FAILED),
         (re.search(rb"diff --git a/new file.py[^@]*@@.*\n.*\n", before)[0], b"", FAILED),  # type: ignore[index]
         (b"@@ -1 +1 @@", b"@@ -1 +1 @@ def main():", UNCHECKED),
+        (b"All of it: git diff ", b"All of it: git diff --stat ", UNCHECKED),
     ]:
         assert old in before
         put_on_branch(patched, before.replace(old, new))

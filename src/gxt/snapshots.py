@@ -282,13 +282,20 @@ def _is_dirty(repo: Repository, change: Change) -> bool:
 
 def _patch(repo: Repository, settings: Mapping[str, str], old: str, new: str) -> bytes | None:
     limit = git.whole_number(settings.get("gxt.snapshotmaxpatch"), _LARGEST_PATCH)
-    if limit <= 0:
-        return None
+    return change_as_text(repo, old, new, limit) or None if limit > 0 else None
+
+
+def change_as_text(repo: Repository, old: str, new: str, limit: int) -> bytes:
+    """What a snapshot changes, as code.patch has it: at most so many bytes of it, and what says that it was cut.
+
+    Raises:
+        GitError: git has not both commits.
+    """
     patch = git.patch(repo, old, new, limit)
     files = "1 file" if patch.left_out == 1 else f"{patch.left_out} files"
     said = f"Cut by gxt, which keeps {limit} bytes of a patch: {files} left out"
     end = f"\n{said}. All of it: git diff {old} {new}\n".encode()
-    return (patch.text + end if patch.left_out else patch.text) or None
+    return patch.text + end if patch.left_out else patch.text
 
 
 # --- who names them -------------------------------------------------------------------------------------------------

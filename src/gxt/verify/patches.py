@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from gxt import git, layout, store
+from gxt import git, layout, snapshots, store
 from gxt.codehistory import base_of, code_of
 from gxt.errors import GitError
 from gxt.git import Repository
@@ -65,8 +65,7 @@ def _wrong(repo: Repository, change: _Change, text: bytes) -> tuple[str, str] | 
         return UNCHECKED, "is too long to be compared with the snapshot"
     cut = _CUT.search(text)
     limit = min(int(cut[1]), _LARGEST) if cut else len(text)
-    again = git.patch(repo, change.old, change.new, limit).text
-    if again == (text[: cut.start() - 1] if cut else text):
+    if snapshots.change_as_text(repo, change.old, change.new, limit) == text:
         return None
     # Another git, or other settings, may write the same change otherwise.
     with store.aside(repo) as place:
