@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,10 @@ settings.register_profile(
 # `pytest --hypothesis-profile=explore` looks for new counter-examples.
 settings.register_profile("explore", parent=settings.get_profile("default"), derandomize=False, max_examples=2000)
 settings.load_profile("default")
+
+# A shell that starts something with & has it ignore Ctrl-C, and so would all that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _FOREIGN = ("GIT_", "GXT_", "JPY_", "EMAIL", "SSH_AUTH_SOCK")
 
