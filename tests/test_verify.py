@@ -19,7 +19,7 @@ from gxt.git import find as find_repository
 from gxt.model import STATUSES, parse_time, summarise
 from gxt.verify import FAILED, OK, UNCHECKED, Finding, Report, form
 from gxt.yamltext import load_mapping
-from helpers import git, git_bytes, put_on_branch, record
+from helpers import git, git_bytes, put_on_branch, record, run_python
 
 RUN = "experiments/taxi"
 
@@ -703,5 +703,5 @@ def test_code_below_the_code_of_another_run(repo: Repository, work: Path, tmp_pa
     found = {finding.run: finding for finding in of(look(find_repository(tmp_path / "clone")), "code")}
     assert found[dirty].status == OK
     assert found[clean].status == UNCHECKED and "other snapshots" in found[clean].what
-    done = subprocess.run(["gxt", "code", clean], cwd=tmp_path / "clone", capture_output=True, text=True, check=True)
+    done = run_python("-m", "gxt", "code", clean, cwd=tmp_path / "clone")
     assert "not here" not in done.stdout + done.stderr

@@ -250,7 +250,9 @@ def test_files_in_git_lfs_are_there_or_said_not_to_be(gxt: Gxt, repo: Repository
 
 def test_files_that_were_edited_after_they_were_read_are_named(gxt: Gxt, work: Path, tmp_path: Path) -> None:
     (work / "features.py").write_text("SPEED = 18\n")
-    (work / "train.py").write_text("import gxt, features\nopen('features.py', 'a').write('#')\ngxt.start_run()\n")
+    pause = "import time; time.sleep(0.05)"  # so that the file's time is later than the process's own
+    edit = "open('features.py', 'a').write('SPEED = 20')"
+    (work / "train.py").write_text(f"{pause}\nimport gxt, features\n{edit}\ngxt.start_run()\n")
     run_python(str(work / "train.py"), cwd=work)
     assert "features.py was changed after the program had begun" in gxt("code", "@last").out
     assert gxt("code", "@last", "--json").json["edited"] == ["features.py"]
