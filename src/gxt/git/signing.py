@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,6 +65,8 @@ def signatures(
     kinds, spoiled = _kinds(repo, settings, commits)
     found = {commit: Signature(UNSIGNED) for commit in commits if commit not in kinds} | spoiled
     found |= {commit: known[commit] for commit in kinds if commit in known and known[commit].kind == kinds[commit]}
+    from concurrent.futures import ThreadPoolExecutor  # here for start-up time
+
     signed = [commit for commit in kinds if commit not in found]
     parts = [signed[start : start + _AT_ONCE] for start in range(0, len(signed), _AT_ONCE)]
     trusted = _absolute(repo, settings)
