@@ -138,27 +138,45 @@ def matched(repo: Repository, commits: Sequence[CodeCommit], runs: Sequence[Run]
 
 def base_of(run: Run) -> str | None:
     """The commit that was checked out when a run started."""
-    return _id(run, "commit")
+    return _id(run.source, "commit")
 
 
 def code_of(run: Run) -> str | None:
     """The commit that has a run's code as it ran; None where that was not kept."""
-    return _id(run, "snapshot") or (base_of(run) if run.source.get("dirty") is False else None)
+    return _code_in(run.source)
+
+
+def not_kept(run: Run) -> dict[str, dict[str, Any]]:
+    """The files that are not in the snapshot as they were, each with its `size`, or with the `problem`."""
+    left_out = run.source.get("left_out")
+    if not isinstance(left_out, Mapping):
+        return {}
+    return {str(path): dict(about) for path, about in left_out.items() if isinstance(about, Mapping)}
+
+
+def edited(run: Run) -> list[str]:
+    """The files whose text in the snapshot is another than ran."""
+    found = run.source.get("edited")
+    return [str(path) for path in found] if isinstance(found, list) else []
+
+
+def changed_submodules(run: Run) -> list[str]:
+    """The submodules whose own uncommitted changes are not kept."""
+    submodules = run.source.get("submodules")
+    if not isinstance(submodules, Mapping):
+        return []
+    return [str(path) for path, about in submodules.items() if isinstance(about, Mapping) and about.get("dirty")]
 
 
 def went_on(run: Run) -> list[Mapping[str, Any]]:
     """What other code a run went on with after it had ended: of each time that it was resumed, what `source` says."""
-    resumed = run.source.get("resumed")
-    entries = [one for one in resumed if isinstance(one, Mapping)] if isinstance(resumed, list) else []
     code = code_of(run)
-    return [one for one in entries if code is None or _code_in(one) != code or one.get("edited")]
+    return [one for one in _resumed(run) if code is None or _code_in(one) != code or one.get("edited")]
 
 
 def later_codes(run: Run) -> list[str]:
     """The commits with the code of each time that a run went on after it had ended."""
-    resumed = run.source.get("resumed")
-    entries = [one for one in resumed if isinstance(one, Mapping)] if isinstance(resumed, list) else []
-    return [code for one in entries if (code := _code_in(one)) is not None and _COMMIT_ID.fullmatch(code)]
+    return [code for one in _resumed(run) if (code := _code_in(one)) is not None]
 
 
 def inexact(repo: Repository, runs: Iterable[Run]) -> set[str]:
@@ -167,33 +185,31 @@ def inexact(repo: Repository, runs: Iterable[Run]) -> set[str]:
     found = set()
     left_out: dict[str, list[str]] = {}
     for run in runs:
-        code = code_of(run)
-        submodules = run.source.get("submodules")
-        dirty = [one for one in submodules.values() if _is_dirty(one)] if isinstance(submodules, Mapping) else []
-        paths = run.source.get("left_out")
-        named = [str(path) for path in paths] if isinstance(paths, Mapping) else []
-        if dirty or run.source.get("edited") or went_on(run) or "." in named:
+        code, paths = code_of(run), not_kept(run)
+        if changed_submodules(run) or run.source.get("edited") or went_on(run) or "." in paths:
             found.add(run.id)
-        elif code is not None and named:
-            left_out[run.id] = [f"{code}:{path}" for path in named]
-        elif run.source.get("dirty") is True and code == base_of(run) and not named and not submodules:
+        elif code is not None and paths:
+            left_out[run.id] = [f"{code}:{path}" for path in paths]
+        elif (
+            run.source.get("dirty") is True and code == base_of(run) and not paths and not run.source.get("submodules")
+        ):
             found.add(run.id)
     asked = [one for some in left_out.values() for one in some]
     tracked = {one for one, oid in zip(asked, git.object_ids(repo, asked), strict=True) if oid is not None}
     return found | {run for run, some in left_out.items() if not tracked.isdisjoint(some)}
 
 
-def _is_dirty(submodule: object) -> bool:
-    return isinstance(submodule, Mapping) and bool(submodule.get("dirty"))
+def _resumed(run: Run) -> list[Mapping[str, Any]]:
+    entries = run.source.get("resumed")
+    return [one for one in entries if isinstance(one, Mapping)] if isinstance(entries, list) else []
 
 
 def _code_in(source: Mapping[str, Any]) -> str | None:
-    value = source.get("snapshot") or (source.get("commit") if source.get("dirty") is False else None)
-    return value if isinstance(value, str) else None
+    return _id(source, "snapshot") or (_id(source, "commit") if source.get("dirty") is False else None)
 
 
-def _id(run: Run, key: str) -> str | None:
-    value = run.source.get(key)
+def _id(source: Mapping[str, Any], key: str) -> str | None:
+    value = source.get(key)
     return value if isinstance(value, str) and _COMMIT_ID.fullmatch(value) else None  # others may have written it
 
 

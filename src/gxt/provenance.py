@@ -132,7 +132,6 @@ class Provenance:
     def _find_code(self) -> None:
         with contextlib.suppress(OSError, GxtError):
             self._record_code(git.config(self._repo), True)
-            self._keeps_cells = False  # notebook.py is the run's first notebook
 
     def _record_environment(self, settings: Mapping[str, str], python: Mapping[str, Any], packages: str | None) -> None:
         more = git.config_values(self._repo, "gxt.recordEnv") if "gxt.recordenv" in settings else []
@@ -160,9 +159,9 @@ class Provenance:
                 about["edited"] = [clean_text(path) for path in sorted(edited)[:_MOST_EDITED]]
         self._live.record(self._op, values=about, capture=live.CAPTURED)
         snapshots.check_kept(self._repo, snapshot)
-        if self._op == "source":
+        if self._op == "source":  # code.patch and notebook.py are of the run's first code
             self._write(layout.CODE_PATCH, snapshot.patch)
-        self._keeps_cells = snapshots.is_on(settings)
+            self._keeps_cells = snapshots.is_on(settings)
 
     def _record_known(self, known: Known, settings: Mapping[str, str] | None) -> None:
         python: Mapping[str, Any] = {}

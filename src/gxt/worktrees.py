@@ -7,7 +7,7 @@ import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gxt import codehistory, git, render, snapshots
 from gxt.errors import GitError, NotFoundError, UsageError
@@ -47,31 +47,9 @@ def fetched(repo: Repository, settings: Mapping[str, str], run: Run, talk: Talk)
     return commit
 
 
-def not_kept(run: Run) -> dict[str, dict[str, Any]]:
-    """The files that are not in the snapshot as they were, each with its `size`, or with the `problem`."""
-    left_out = run.source.get("left_out")
-    if not isinstance(left_out, Mapping):
-        return {}
-    return {str(path): dict(about) for path, about in left_out.items() if isinstance(about, Mapping)}
-
-
-def edited(run: Run) -> list[str]:
-    """The files whose text in the snapshot is another than ran."""
-    found = run.source.get("edited")
-    return [str(path) for path in found] if isinstance(found, list) else []
-
-
 def went_on(run: Run) -> list[str]:
     """The commands that went on with a run after it had ended, with other code than its own."""
     return [quoted(str(one.get("command", "a notebook"))) for one in codehistory.went_on(run)]
-
-
-def changed_submodules(run: Run) -> list[str]:
-    """The submodules whose own uncommitted changes are not kept."""
-    submodules = run.source.get("submodules")
-    if not isinstance(submodules, Mapping):
-        return []
-    return [str(path) for path, about in submodules.items() if isinstance(about, Mapping) and about.get("dirty")]
 
 
 class Opened(NamedTuple):
@@ -154,11 +132,11 @@ def missing(run: Run, opened: Opened) -> Iterator[str]:
             yield f"not kept with the run: {names_of(paths)} ({one_line(why)})"
     if more := run.source.get("left_out_more"):
         yield f"not kept with the run: {more} more files"
-    for path in edited(run):
+    for path in codehistory.edited(run):
         yield f"not as it ran: {one_line(path)} was changed after the program had begun"
     for command in went_on(run):
         yield f"not all that ran: the run went on with other code, by {command}"
-    for path in changed_submodules(run):
+    for path in codehistory.changed_submodules(run):
         yield f"not kept with the run: uncommitted changes in the submodule {one_line(path)}"
     folder = shlex.quote(str(opened.folder))
     if opened.nested:
@@ -176,7 +154,7 @@ def _left_out(run: Run) -> dict[str, list[str]]:
     """The files that were not kept, by the reason; those that were too large by their size in all."""
     found: dict[str, list[str]] = {}
     sizes = {}
-    for path, about in not_kept(run).items():
+    for path, about in codehistory.not_kept(run).items():
         if isinstance(about.get("size"), int):
             sizes[path] = about["size"]
         else:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gxt import catalog, git, layout, render, worktrees
+from gxt import catalog, codehistory, git, layout, render, worktrees
 from gxt.cli import output
 from gxt.cli.moving import talk
 from gxt.cli.params import json_option, repository, run_argument
@@ -88,15 +88,15 @@ def _lines(run: Run, changes: Sequence[FileChange]) -> Iterator[str]:
     if changes:
         yield output.paint("changes", "bold")
         yield from (f"  {change.kind:<7}  {_name(change)}" for change in changes)
-    left_out = worktrees.not_kept(run)
+    left_out = codehistory.not_kept(run)
     if left_out:
         yield output.paint("not kept", "bold")
         yield from (f"  {one_line(file)}" for file in render.not_kept(left_out))
-    for path in map(one_line, worktrees.edited(run)):
+    for path in map(one_line, codehistory.edited(run)):
         yield f"{path} was changed after the program had begun: what ran may be an older text"
     for command in worktrees.went_on(run):
         yield f"the run went on with other code, by {command}"
-    for path in map(one_line, worktrees.changed_submodules(run)):
+    for path in map(one_line, codehistory.changed_submodules(run)):
         yield f"the submodule {path} had changes of its own, which are not kept"
 
 
@@ -115,8 +115,8 @@ def _json(run: Run, changes: Sequence[FileChange], trouble: GxtError | None) -> 
             {"path": change.path, "what": change.kind, **({"was": change.was} if change.was is not None else {})}
             for change in changes
         ],
-        "left_out": worktrees.not_kept(run),
-        "edited": worktrees.edited(run),
+        "left_out": codehistory.not_kept(run),
+        "edited": codehistory.edited(run),
         "resumed": source.get("resumed") or [],
         "submodules": source.get("submodules") or {},
         "problem": str(source["problem"]) if "problem" in source else trouble.message if trouble else None,

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from gxt import datasets, large, snapshots, worktrees
+from gxt import codehistory, datasets, large, snapshots
 from gxt.errors import GxtError, UsageError
 from gxt.model import Run
 
@@ -67,7 +67,7 @@ def supply(run: Run, top: Path | None, folder: Path, also: Sequence[str] = ()) -
         source, digest = about.get("source"), about.get("digest")
         if isinstance(source, str) and source and "://" not in source and source not in found:
             found[source] = _input(source, digest if isinstance(digest, str) else None, bringer)
-    for path, about in worktrees.not_kept(run).items():
+    for path, about in codehistory.not_kept(run).items():
         if path not in found:
             found |= _left_out(path, about, bringer)
     return list(found.values())
